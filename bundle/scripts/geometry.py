@@ -1,0 +1,88 @@
+"""Frames and grids: level-0 pixels, probability maps and masks, label grids. Pure numpy, no files.
+
+Every pair is (row, col). A *map* or *mask* of a slide has one pixel per ``stride`` x ``stride`` level-0 pixels;
+its pixel (r, c) stands for the level-0 point ((r + 0.5) * stride, (c + 0.5) * stride).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+REGION_SIZE = 768
+"""Side of a training region in pixels at the model's resolution (NCRF: a 3 x 3 grid of 256 px cells)."""
+
+CELL_SIZE = 256
+"""Side of one label cell in pixels; a cell's label is that of its center (NCRF)."""
+
+GRID_SHAPE = (3, 3)
+"""(rows, cols) of label cells in a region."""
+
+PATCH_SIZE = 224
+"""Side of the patch that the network sees, in pixels at the model's resolution."""
+
+
+def map_shape(slide_shape: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Shape of a map or mask of a slide.
+
+    Args:
+        slide_shape: (height, width) of the slide in level-0 pixels.
+        stride: level-0 pixels per map pixel, positive.
+
+    Returns:
+        (ceil(height / stride), ceil(width / stride)).
+
+    Raises:
+        ValueError: if ``stride`` is not a positive integer.
+    """
+    if int(stride) != stride or stride < 1:
+        raise ValueError(f"stride must be a positive integer, but got {stride}")
+    height, width = slide_shape
+    return -(-height // int(stride)), -(-width // int(stride))
+
+
+def map_to_level0(map_locations: npt.ArrayLike, stride: int) -> npt.NDArray[np.int64]:
+    """Level-0 pixels at the centers of map pixels.
+
+    Args:
+        map_locations: (..., 2) integers, (row, col) on the map.
+        stride: level-0 pixels per map pixel.
+
+    Returns:
+        (..., 2) int64, (row, col), level-0 frame: floor((location + 0.5) * stride).
+    """
+    return np.floor((np.asarray(map_locations, dtype=np.float64) + 0.5) * stride).astype(np.int64)
+
+
+def level0_to_map(locations: npt.ArrayLike, stride: int) -> npt.NDArray[np.int64]:
+    """Map pixels that hold level-0 points; the inverse of `map_to_level0`.
+
+    Args:
+        locations: (..., 2), (row, col), level-0 frame.
+        stride: level-0 pixels per map pixel.
+
+    Returns:
+        (..., 2) int64, (row, col) on the map.
+    """
+    return np.floor(np.asarray(locations, dtype=np.float64) / stride).astype(np.int64)
+
+
+def cell_centers(
+    centers: npt.ArrayLike, grid_shape: tuple[int, int] = GRID_SHAPE, cell_size: float = CELL_SIZE
+) -> npt.NDArray[np.float64]:
+    """Centers of the label cells of regions.
+
+    Args:
+        centers: (..., 2), (row, col) of the region centers, level-0 frame.
+        grid_shape: (rows, cols) of cells.
+        cell_size: side of a cell in level-0 pixels.
+
+    Returns:
+        (..., rows, cols, 2) float64, (row, col), level-0 frame. For a 3 x 3 grid of 256 px cells the
+        offsets from the region center are -256, 0 and 256.
+    """
+    rows, cols = grid_shape
+    row_offsets = (np.arange(rows) - (rows - 1) / 2) * cell_size
+    col_offsets = (np.arange(cols) - (cols - 1) / 2) * cell_size
+    offsets = np.stack(np.meshgrid(row_offsets, col_offsets, indexing="ij"), axis=-1)
+    return np.asarray(centers, dtype=np.float64)[..., None, None, :] + offsets
