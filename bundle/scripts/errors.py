@@ -21,3 +21,14 @@ def first_input_error(error: BaseException | None) -> InputError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error as one line.
+
+    A DataLoader worker's error comes back with the worker's traceback as its text; the line that matters is its last.
+    """
+    text = str(error)
+    if "Caught " in text and "Original Traceback" in text:
+        text = text.rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1]
+    return " ".join(text.split())

@@ -86,3 +86,52 @@ def cell_centers(
     col_offsets = (np.arange(cols) - (cols - 1) / 2) * cell_size
     offsets = np.stack(np.meshgrid(row_offsets, col_offsets, indexing="ij"), axis=-1)
     return np.asarray(centers, dtype=np.float64)[..., None, None, :] + offsets
+
+
+def model_downsample(slide_mpp: float, model_mpp: float, tolerance: float = 0.1) -> float:
+    """Level-0 pixels per pixel that the model sees.
+
+    Args:
+        slide_mpp: µm per level-0 pixel.
+        model_mpp: µm per pixel that the model was trained at.
+        tolerance: relative difference up to which level 0 is taken as it is.
+
+    Returns:
+        1.0 within the tolerance, else ``model_mpp / slide_mpp``.
+    """
+    downsample = model_mpp / slide_mpp
+    return 1.0 if abs(slide_mpp / model_mpp - 1) <= tolerance + 1e-9 else downsample
+
+
+def level_downsample(slide_shape: tuple[int, int], level_shape: tuple[int, int]) -> float:
+    """Level-0 pixels per pixel of a level.
+
+    Pyramids are made by whole factors and their shapes rounded, so the ratio of the shapes (what readers report)
+    is off by a fraction: 3301 / 826 is 3.9964 where the factor is 4.
+
+    Args:
+        slide_shape: (height, width) of level 0.
+        level_shape: (height, width) of the level.
+
+    Returns:
+        The whole factor that explains both sides, rounded up or down, else the mean of the two ratios.
+    """
+    ratio = (slide_shape[0] / level_shape[0] + slide_shape[1] / level_shape[1]) / 2
+    factor = round(ratio)
+    if all(side in (full // factor, -(-full // factor)) for full, side in zip(slide_shape, level_shape, strict=True)):
+        return float(factor)
+    return ratio
+
+
+def finest_level_for(downsamples: tuple[float, ...], downsample: float) -> int:
+    """The coarsest level that is still at least as fine as wanted.
+
+    Args:
+        downsamples: level-0 pixels per pixel, for each level, increasing.
+        downsample: the wanted level-0 pixels per pixel.
+
+    Returns:
+        The level; 0 if even that is coarser.
+    """
+    fine_enough = [level for level, value in enumerate(downsamples) if value <= downsample * (1 + 1e-6)]
+    return fine_enough[-1] if fine_enough else 0

@@ -1,0 +1,46 @@
+# make demo    install into .venv, then run every step on synthetic slides; the results are in demo/
+# make test    install with the test extra, then lint and run all tests, with coverage of bundle/scripts
+# make lint    only the checks that run no test
+# make clean   remove what these made, .venv included
+#
+# Another interpreter: make demo PYTHON=python3.12. The install is repeated only when pyproject.toml or
+# constraints.txt has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/tumor-detection demo --output demo
+
+test: lint
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tests/helpers/format_configs.py --check
+	$(BIN)/mypy
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+# Debian and Ubuntu split ensurepip off into python3-venv; where it is missing, the system's pip fills the environment.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 13) and "Python 3.10 to 3.13 is needed, but $(PYTHON) is %d.%d; name another one: make PYTHON=python3.12" % v[:2])'
+	@rm -rf $(VENV)
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); else \
+	  $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $@ install pip; fi || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,117 @@
+"""Checkpoints of a training run: the last epoch to resume from, the best one to use."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from . import bundle_root
+from .errors import InputError
+from .files import atomic_path, make_output_dir
+from .network import load_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingCheckpoints:
+    """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
+
+    ``last.pt`` holds network, optimizer, scheduler, epoch and the best metric so far; ``model.pt`` is the plain state
+    dict of the epoch with the best key metric. Attach it after the validation and learning-rate handlers.
+
+    Args:
+        output_dir: the run's folder; the bundle's own ``models`` folder is refused.
+        network: the network.
+        optimizer: the optimizer.
+        lr_scheduler: the scheduler.
+        evaluator: the validation engine, whose key metric decides.
+        resume: continue from ``last.pt`` if it is there.
+
+    Raises:
+        InputError: if the folder cannot be written or is the bundle's ``models`` folder.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        lr_scheduler: Any,
+        evaluator: Engine,
+        resume: bool = True,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        if self.output_dir.resolve() == (Path(bundle_root()) / "models").resolve():
+            raise InputError(f"output_dir {output_dir} holds the shipped weights; choose another folder")
+        self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.evaluator = evaluator
+        self.resume = resume
+        self._saved_epoch = -1
+
+    @property
+    def last_path(self) -> Path:
+        """Where an interrupted run is resumed from."""
+        return self.output_dir / "last.pt"
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        make_output_dir(self.output_dir)
+        engine.add_event_handler(Events.STARTED, self.restore)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def restore(self, trainer: Engine) -> None:
+        """Continue from the last epoch saved, if there is one.
+
+        Raises:
+            InputError: if the checkpoint is damaged, or was made with other data, batch size or network.
+        """
+        if not self.resume or not self.last_path.exists():
+            return
+        state = load_checkpoint(self.last_path)
+        try:
+            length = state["epoch_length"]
+            if trainer.state.epoch_length not in (None, length):
+                raise InputError(
+                    f"{self.last_path}: made with {length} iterations per epoch, this run has "
+                    f"{trainer.state.epoch_length}; give --resume false, another --output_dir, or the old settings"
+                )
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            trainer.state.epoch = state["epoch"]
+            trainer.state.iteration = state["epoch"] * length
+            self.evaluator.state.best_metric = state["best_metric"]
+            self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+            self._saved_epoch = state["best_metric_epoch"]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise InputError(
+                f"{self.last_path}: does not fit this run ({error!s:.200}); give --resume false or another --output_dir"
+            ) from error
+        epochs = trainer.state.max_epochs
+        if state["epoch"] >= epochs:
+            logger.warning("%s: all %d epochs are done; raise --epochs to train on", self.last_path, epochs)
+        else:
+            logger.info("%s: resuming after epoch %d of %d", self.last_path, state["epoch"], epochs)
+
+    def save(self, trainer: Engine) -> None:
+        """Save the epoch that just ended, and the weights if they are the best so far."""
+        best = self.evaluator.state
+        state = {
+            **{name: part.state_dict() for name, part in self.parts.items()},
+            "epoch": trainer.state.epoch,
+            "epoch_length": trainer.state.epoch_length,
+            "best_metric": float(best.best_metric),
+            "best_metric_epoch": best.best_metric_epoch,
+        }
+        if best.best_metric_epoch > self._saved_epoch:
+            _save(state["network"], self.output_dir / "model.pt")
+            self._saved_epoch = best.best_metric_epoch
+        _save(state, self.last_path)
+
+
+def _save(state: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)

@@ -1,0 +1,271 @@
+"""The command ``tumor-detection``: parses arguments, calls one function, prints one line when something is wrong.
+
+Everything is imported as ``scripts.*`` from the bundle's folder, as MONAI's configs do, so that each module exists
+once; and inside the functions, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import fire
+from fire.decorators import SetParseFn, SetParseFns
+
+BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+
+
+def loclabel(
+    *,
+    coords: str, annotations: str, output: str, ignore_exclusions: bool = False, slides: list[str] | None = None
+) -> None:
+    """Label a 3 x 3 grid of 256 px cells around each location (step 1).
+
+    Writes a CSV: slide, x, y and nine 0/1 labels, column by column; a cell is tumor if its center is.
+
+    Example: tumor-detection loclabel --coords train.txt --annotations annotations --output training.csv
+
+    Args:
+        coords: file of NCRF's lines 'slide,x,y', the region's center in level-0 pixels.
+        annotations: folder of NCRF JSON, ASAP XML or QuPath GeoJSON, found by slide name.
+        output: the CSV to write.
+        ignore_exclusions: count excluded areas as tumor, as NCRF did.
+        slides: slides or folders of slides; if given, locations outside their slide are refused.
+    """
+    from scripts.loclabel import generate_loclabels
+
+    print(generate_loclabels(coords, annotations, output, ignore_exclusions=ignore_exclusions, slides=slides))
+
+
+def foreground(
+    *,
+    slides: list[str],
+    output: str,
+    stride: int = 64,
+    saturation: float | None = None,
+    min_saturation: float = 0.05,
+    min_value: float = 0.1,
+    max_hole_um2: float = 50_000.0,
+    min_tissue_um2: float = 20_000.0,
+    backend: str = "auto",
+) -> None:
+    """Write a foreground mask for each slide (step 2).
+
+    Per slide: <name>.png (0 or 255, one pixel per stride x stride level-0 pixels), <name>.json, <name>_overlay.jpg.
+
+    Example: tumor-detection foreground --slides slides/ --output foreground --stride 64
+
+    Args:
+        slides: slides or folders of slides.
+        output: folder for the masks.
+        stride: level-0 pixels per mask pixel.
+        saturation: saturation (0 to 1) above which a pixel is tissue; Otsu's threshold if not given.
+        min_saturation: floor under Otsu's threshold.
+        min_value: brightness (0 to 1) below which a pixel is no tissue.
+        max_hole_um2: holes up to this area in square µm are filled.
+        min_tissue_um2: specks below this area in square µm are removed.
+        backend: auto, cucim or openslide.
+    """
+    from scripts.foreground import ForegroundSettings, write_foregrounds
+
+    settings = ForegroundSettings(saturation, min_saturation, min_value, max_hole_um2, min_tissue_um2)
+    written = write_foregrounds(slides, output, stride, settings, backend)
+    print(f"{len(written)} foreground masks in {output}")
+
+
+def train(**overrides: Any) -> None:
+    """Train the patch classifier (step 3); flags are ids of configs/train.json.
+
+    Writes model.pt (best by validation AUC), last.pt (to resume from) and TensorBoard events to output_dir.
+    Run again with the same flags, it resumes.
+
+    Example: tumor-detection train --dataset_dir slides --training_file training.csv --validation_file valid.csv
+
+    Args:
+        overrides: --dataset_dir, --training_file, --validation_file, --output_dir, --epochs, --batch_size (regions
+            of nine patches), --learning_rate, --weights, --num_workers, --seed, --resume and every other id
+            (docs/configs.md), nested ones as train#trainer#max_epochs; --config_file FILE... lays overlays on top.
+    """
+    _run_bundle("training", "train.json", overrides)
+
+
+def infer(**overrides: Any) -> None:
+    """Make probability maps of slides (step 4); flags are ids of configs/inference.json.
+
+    Per slide: <name>.npy (float32, one value per stride x stride level-0 pixels) and <name>.json.
+
+    Example: tumor-detection infer --slides slides/ --output_dir maps --stride 64
+
+    Args:
+        overrides: --slides PATH..., --output_dir, --foreground_dir, --weights, --stride (level-0 pixels),
+            --batch_size (patches), --num_workers, --precision, --assume_mpp (µm per level-0 pixel), --backend and
+            every other id (docs/configs.md); --config_file FILE... lays overlays on top.
+    """
+    _run_bundle("inference", "inference.json", overrides)
+
+
+def groundtruth(*, annotations: str, slides: list[str], output: str, stride: int = 64) -> None:
+    """Turn annotations into tumor masks (step 5).
+
+    Per slide: <name>.png (0 or 255, one pixel per stride x stride level-0 pixels) and <name>.json.
+
+    Example: tumor-detection groundtruth --annotations annotations --slides slides/ --output truth
+
+    Args:
+        annotations: folder of NCRF JSON, ASAP XML or QuPath GeoJSON, found by slide name.
+        slides: slides or folders of slides.
+        output: folder for the masks.
+        stride: level-0 pixels per mask pixel.
+    """
+    from scripts.groundtruth import write_groundtruth
+
+    written = write_groundtruth(annotations, slides, output, stride)
+    print(f"{len(written)} tumor masks in {output}")
+
+
+def froc(
+    *,
+    maps: str,
+    truth: str,
+    output: str,
+    normal: str = "",
+    nms_radius_um: float | None = None,
+    threshold: float = 0.5,
+) -> None:
+    """Score probability maps by CAMELYON16's FROC (step 6).
+
+    Writes froc.json, froc.png and detections/<name>.csv (confidence,x,y in level-0 pixels).
+
+    Example: tumor-detection froc --maps maps --truth truth --output scores --normal test_003,test_005
+
+    Args:
+        maps: folder of maps made by infer.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF) or of annotation files.
+        output: folder for the results.
+        normal: names of slides without tumor and without truth, separated by commas.
+        nms_radius_um: non-maximum suppression radius in µm; NCRF's 186.6 if not given.
+        threshold: probability above which a map's maxima are detections.
+    """
+    from scripts.evaluation import score_folder, summary
+
+    options = {} if nms_radius_um is None else {"nms_radius_um": nms_radius_um}
+    names = [name.strip() for name in normal.split(",") if name.strip()]
+    print(summary(score_folder(maps, truth, output, normal=names, threshold=threshold, **options)))
+
+
+def demo(*, output: str, seed: int = 0) -> None:
+    """Run every step on a small synthetic cohort, in a few minutes and without any data.
+
+    Example: tumor-detection demo --output demo
+
+    Args:
+        output: folder for the cohort and all results.
+        seed: makes the cohort and the training reproducible.
+    """
+    from scripts.demo import run_demo
+
+    run_demo(output, seed)
+
+
+def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp: float | None = None) -> None:
+    """Say what this machine can do, and for each slide whether it opens and what would be read.
+
+    Example: tumor-detection doctor --slides slides/
+
+    Args:
+        slides: slides or folders of slides.
+        backend: auto, cucim or openslide.
+        assume_mpp: µm per level-0 pixel, over what the file says.
+    """
+    from scripts import doctor as examination
+    from scripts.errors import InputError
+
+    report, failures = examination.doctor(slides, backend, assume_mpp)
+    print(report)
+    if failures:
+        raise InputError(f"{failures} slides cannot be read; see above")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    command.__name__: command for command in (demo, doctor, loclabel, foreground, train, infer, groundtruth, froc)
+}
+_CONFIGS = {"train": "train.json", "infer": "inference.json"}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; exits with status 1 and one line on standard error when something is wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if str(BUNDLE_ROOT) not in sys.path:
+        sys.path.insert(0, str(BUNDLE_ROOT))
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s: %(message)s")
+    if not debug:
+        _hide_engine_exceptions()
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what was finished is kept")
+    except Exception as error:  # the one place that turns any failure into a line and a status
+        if debug:
+            traceback.print_exc()
+        sys.exit(f"error: {_explain(error)}")
+
+
+def _dispatch(arguments: list[str]) -> None:
+    from scripts.arguments import check_flags, join_values, parse_override, parsers
+
+    is_help = not arguments or any(argument in ("--help", "-h") for argument in arguments)
+    if not is_help:
+        command = COMMANDS.get(arguments[0])
+        config = _CONFIGS.get(arguments[0])
+        check_flags(arguments, COMMANDS, None if config is None else BUNDLE_ROOT / "configs" / config)
+        assert command is not None
+        arguments = [arguments[0], *join_values(arguments[1:])]
+        SetParseFn(parse_override)(SetParseFns(**parsers(command))(command))
+    fire.Fire(COMMANDS, command=arguments, name="tumor-detection")
+
+
+def _hide_engine_exceptions() -> None:
+    """The engines log an exception with its traceback before they raise it; it is printed once, at the end."""
+
+    def is_no_exception(record: logging.LogRecord) -> bool:
+        return record.exc_info is None and "terminating due to exception" not in str(record.msg)
+
+    for engine in ("SupervisedTrainer", "SupervisedEvaluator"):
+        logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(is_no_exception)
+
+
+def _explain(error: BaseException) -> str:
+    from scripts.errors import first_input_error, one_line
+
+    known = first_input_error(error)
+    if known is not None:
+        return one_line(known)
+    return f"{type(error).__name__}: {one_line(error)} (unexpected; run again with --debug to see where)"
+
+
+def _run_bundle(run_id: str, config: str, overrides: dict[str, Any]) -> None:
+    import warnings
+
+    from monai.bundle import run
+
+    configs = BUNDLE_ROOT / "configs"
+    overlays = overrides.pop("config_file", [])
+    # MONAI warns that a config is code; these are our own, and overlays are the user's choice
+    warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
+    run(
+        run_id=run_id,
+        config_file=[str(configs / config), *([overlays] if isinstance(overlays, str) else overlays)],
+        meta_file=str(configs / "metadata.json"),
+        logging_file=str(configs / "logging.conf"),
+        **overrides,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Foreground masks: where a slide shows tissue.
+
+Otsu's threshold on the saturation of an overview at one pixel per ``stride`` x ``stride`` level-0 pixels, holes
+filled and specks removed. A mask that a person has edited is read back and used as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from skimage.color import rgb2hsv
+from skimage.filters import threshold_otsu
+from skimage.morphology import remove_small_holes, remove_small_objects
+from skimage.segmentation import find_boundaries
+from tqdm import tqdm
+
+from .errors import InputError
+from .files import atomic_path, find_slides, make_output_dir, write_json
+from .geometry import map_shape
+from .slide import MODEL_MPP, Slide, open_slide
+
+logger = logging.getLogger(__name__)
+
+OVERLAY_SIDE = 1024
+"""Longest side of the overlay picture in pixels."""
+
+
+class ForegroundSettings(NamedTuple):
+    """How tissue is told from background.
+
+    Attributes:
+        saturation: saturation (HSV, 0 to 1) above which a pixel is tissue; None takes Otsu's threshold.
+        min_saturation: floor under Otsu's threshold, which on a slide without tissue would split noise.
+        min_value: pixels darker than this (HSV value, 0 to 1), such as black borders and pen, are not tissue.
+        max_hole_um2: holes up to this area are filled.
+        min_tissue_um2: specks below this area are removed.
+    """
+
+    saturation: float | None = None
+    min_saturation: float = 0.05
+    min_value: float = 0.1
+    max_hole_um2: float = 50_000.0
+    min_tissue_um2: float = 20_000.0
+
+
+def foreground_mask(
+    overview: npt.NDArray[np.uint8], pixel_um: float, settings: ForegroundSettings = ForegroundSettings()  # noqa: B008
+) -> tuple[npt.NDArray[np.bool_], float]:
+    """Tell tissue from background.
+
+    Args:
+        overview: (rows, cols, 3) uint8 RGB.
+        pixel_um: side of an overview pixel in µm.
+        settings: thresholds and areas.
+
+    Returns:
+        (rows, cols) bool, true where there is tissue, and the saturation threshold used.
+    """
+    hsv = rgb2hsv(overview)
+    saturation, value = hsv[..., 1], hsv[..., 2]
+    lit = value >= settings.min_value
+    if settings.saturation is not None:
+        threshold = settings.saturation
+    elif lit.any() and np.ptp(saturation[lit]) > 0:
+        threshold = max(float(threshold_otsu(saturation[lit])), settings.min_saturation)
+    else:
+        threshold = settings.min_saturation
+    mask = (saturation > threshold) & lit
+    mask = remove_small_holes(mask, max_size=int(settings.max_hole_um2 / pixel_um**2))
+    mask = remove_small_objects(mask, max_size=int(settings.min_tissue_um2 / pixel_um**2))
+    return mask, threshold
+
+
+def slide_foreground(
+    slide: Slide, stride: int, settings: ForegroundSettings = ForegroundSettings()  # noqa: B008
+) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    """Foreground mask of an open slide.
+
+    Args:
+        slide: the slide.
+        stride: level-0 pixels per mask pixel.
+        settings: thresholds and areas; areas need the slide's resolution, the model's is taken where it has none.
+
+    Returns:
+        (rows, cols) bool mask and its sidecar: slide, shape, stride, mpp, method, thresholds, tissue fraction.
+    """
+    overview = slide.read_overview(stride)
+    return _mask_and_sidecar(slide, overview, stride, settings)
+
+
+def write_foregrounds(
+    slides: str | Path | Sequence[str | Path],
+    output: str | Path,
+    stride: int = 64,
+    settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
+    backend: str = "auto",
+) -> list[Path]:
+    """Write a mask, a sidecar and an overlay picture for each slide.
+
+    ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar; ``<stem>_overlay.jpg`` shows the mask's outline.
+
+    Args:
+        slides: slides or folders of slides.
+        output: folder for the results.
+        stride: level-0 pixels per mask pixel.
+        settings: see `ForegroundSettings`.
+        backend: see `slide.open_slide`.
+
+    Returns:
+        The masks written.
+
+    Raises:
+        InputError: if the stride is no positive integer, the output cannot be written, or, after all others are
+            done, if slides could not be read.
+    """
+    if stride < 1:
+        raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
+    paths = find_slides(slides)
+    folder = make_output_dir(output)
+    written: list[Path] = []
+    failures: list[InputError] = []
+    for path in tqdm(paths, desc="foreground", unit="slide"):
+        try:
+            with open_slide(path, backend) as slide:
+                overview = slide.read_overview(stride)
+                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings)
+        except InputError as error:
+            logger.error("%s", error)
+            failures.append(error)
+            continue
+        target = folder / f"{path.stem}.png"
+        write_mask(target, mask)
+        write_json(target.with_suffix(".json"), sidecar)
+        with atomic_path(folder / f"{path.stem}_overlay.jpg") as temporary:
+            Image.fromarray(outline_overlay(overview, mask)).save(temporary, quality=85)
+        written.append(target)
+    if failures:
+        raise InputError(f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {failures[0]}")
+    return written
+
+
+def write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
+    """Write a bool (rows, cols) mask as an 8-bit PNG of 0 and 255."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(temporary)
+
+
+def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.bool_]:
+    """Read a foreground mask, edited by hand or not.
+
+    Args:
+        path: an 8-bit picture; anything above 0 is tissue.
+        slide_shape: (height, width) of the slide in level-0 pixels.
+        stride: level-0 pixels per pixel of the wanted mask.
+
+    Returns:
+        (rows, cols) bool of `geometry.map_shape`.
+
+    Raises:
+        InputError: if the file is missing, damaged or made for another slide or stride.
+    """
+    expected = map_shape(slide_shape, stride)
+    try:
+        with Image.open(path) as picture:
+            size_xy = picture.size
+            if size_xy[::-1] != expected:
+                raise InputError(
+                    f"{path}: the mask must have shape (rows, cols) {expected} for stride {stride}, "
+                    f"but has {size_xy[::-1]}; make it with --stride {stride}"
+                )
+            return np.asarray(picture.convert("L")) > 0
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such foreground mask; make it with 'tumor-detection foreground'") from error
+    except OSError as error:
+        raise InputError(f"{path}: not a readable mask picture ({error}); make it again") from error
+
+
+def outline_overlay(
+    overview: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], color: tuple[int, int, int] = (0, 160, 60)
+) -> npt.NDArray[np.uint8]:
+    """Overview with the mask's outline drawn on it and the background dimmed, at most `OVERLAY_SIDE` px a side."""
+    scale = OVERLAY_SIDE / max(mask.shape)
+    if scale < 1 or scale >= 2:
+        scale = scale if scale < 1 else float(int(scale))
+        size_xy = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+        overview = np.asarray(Image.fromarray(overview).resize(size_xy))
+        mask = np.asarray(Image.fromarray(mask).resize(size_xy, Image.Resampling.NEAREST))
+    picture = overview.copy()
+    picture[~mask] = (picture[~mask] * 0.6 + 255 * 0.4).astype(np.uint8)
+    picture[find_boundaries(mask, mode="thick")] = color
+    return picture
+
+
+def _mask_and_sidecar(
+    slide: Slide, overview: npt.NDArray[np.uint8], stride: int, settings: ForegroundSettings
+) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    pixel_um = stride * (slide.mpp or MODEL_MPP)
+    mask, threshold = foreground_mask(overview, pixel_um, settings)
+    sidecar = {
+        "slide": slide.path.name,
+        "shape": list(slide.shape),
+        "stride": stride,
+        "mpp": slide.mpp,
+        "method": "saturation threshold" if settings.saturation is not None else "Otsu on saturation",
+        "saturation_threshold": round(threshold, 4),
+        "settings": settings._asdict(),
+        "tissue_fraction": round(float(mask.mean()), 6),
+    }
+    return mask, sidecar

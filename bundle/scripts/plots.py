@@ -1,0 +1,97 @@
+"""Plots, drawn without pyplot's global state; each returns a figure for the caller to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_BLUE, _RED, _GRAY = "#1f5fa8", "#c8452c", "#5a5a5a"
+
+
+def froc_figure(
+    fps_per_slide: npt.NDArray[np.floating[Any]],
+    sensitivity: npt.NDArray[np.floating[Any]],
+    targets: Sequence[float],
+    at_targets: Sequence[float],
+    score: float,
+    subtitle: str = "",
+) -> Figure:
+    """Draw an FROC curve, with the sensitivity at the rates that make up the score.
+
+    The axis is linear up to the first target and in octaves beyond, so that each target has the room of its weight.
+
+    Args:
+        fps_per_slide: (P,) of `froc.FrocCurve`, increasing from 0.
+        sensitivity: (P,) of `froc.FrocCurve`.
+        targets: (T,) false positives per slide, increasing, the first positive.
+        at_targets: (T,) sensitivity at each.
+        score: their mean, for the title.
+        subtitle: a second line, such as the numbers of slides and lesions.
+
+    Returns:
+        A figure with an Agg canvas.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    end = targets[-1]
+    axes.set_xscale("symlog", base=2, linthresh=targets[0], linscale=1)
+    # The score reads the curve where it lies straight between its points; on this axis that takes points in between.
+    rates = np.unique(np.concatenate([np.linspace(0, end, 2001), fps_per_slide[fps_per_slide <= end]]))
+    curve = np.interp(rates, fps_per_slide, sensitivity)
+    # np.interp keeps the upper of several points at one rate; the steps at 0 are drawn from the axis.
+    axes.plot(np.concatenate([[0.0], rates]), np.concatenate([[0.0], curve]), color=_BLUE, linewidth=1.8, zorder=2)
+    if fps_per_slide[-1] < end:
+        beyond = rates >= fps_per_slide[-1]
+        axes.plot(rates[beyond], curve[beyond], color="white", linewidth=1.8, linestyle=(0, (2, 2)), zorder=3)
+    axes.plot(targets, at_targets, "o", color=_RED, markersize=6, zorder=4, clip_on=False)
+    for rate, value in zip(targets, at_targets, strict=True):
+        below = value > 0.9
+        axes.annotate(
+            f"{value:.3f}",
+            (rate, value),
+            xytext=(0, -8 if below else 8),
+            textcoords="offset points",
+            ha="center",
+            va="top" if below else "bottom",
+            fontsize=8,
+            color=_RED,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+            zorder=5,
+        )
+    axes.set_xlim(0, end)
+    axes.set_ylim(0, 1)
+    axes.set_xticks([0, *targets], labels=["0", *(_rate_label(target) for target in targets)])
+    axes.minorticks_off()
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.grid(color="#e2e2e2", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("False positives per slide (average)")
+    axes.set_ylabel("Sensitivity (lesions found)")
+    figure.suptitle(f"FROC score {score:.4f}", x=0.02, ha="left", fontsize=13, fontweight="bold")
+    axes.set_title(subtitle, loc="left", fontsize=9, color=_GRAY)
+    return figure
+
+
+def _rate_label(rate: float) -> str:
+    fractions = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2"}
+    return fractions.get(rate, f"{rate:g}")
+
+
+def write_figure(path: str | Path, figure: Figure) -> None:
+    """Write a figure atomically, in the format of the path's suffix."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)

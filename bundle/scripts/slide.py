@@ -1,0 +1,342 @@
+"""An open whole-slide image: shape, levels, resolution, and pixels that are white beyond its edge.
+
+OpenSlide describes every slide; cuCIM, several times faster, decodes the pixels of the files that it reads. Both give
+the same pixels, so the choice of backend changes no result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import openslide
+from PIL import Image
+
+from .cucim_backend import CucimPixels
+from .errors import InputError
+from .geometry import finest_level_for, level_downsample, map_shape, model_downsample
+
+BACKENDS = ("auto", "cucim", "openslide")
+MODEL_MPP = 0.243
+"""µm per pixel of CAMELYON16's finest level, where the model lives."""
+
+_CUCIM_SUFFIXES = (".tif", ".tiff", ".svs")
+_COARSEST_MPP_UM = 50.0  # a TIFF without a resolution often claims 72 or 96 dpi, that is 353 or 265 µm per pixel
+_WHITE = 255
+_BAND_PIXELS = 16_000_000
+_OPENSLIDE_CACHE_BYTES = 64 << 20
+
+
+class Pixels(Protocol):
+    """What a backend offers: pixels of a level that lie inside the slide."""
+
+    name: str
+
+    def read(self, location_xy: tuple[int, int], size_xy: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """Return (height, width, 3) uint8; `location_xy` in the level-0 frame, `size_xy` in pixels of the level."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class OpenSlidePixels:
+    """Reads pixels of one slide with OpenSlide; transparent pixels, those never scanned, are white."""
+
+    name = "openslide"
+
+    def __init__(self, handle: openslide.OpenSlide) -> None:
+        self._handle = handle
+
+    def read(self, location_xy: tuple[int, int], size_xy: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """See `Pixels.read`.
+
+        Raises:
+            OSError: if a tile is damaged.
+        """
+        try:
+            rgba = np.asarray(self._handle.read_region(location_xy, level, size_xy))
+        except openslide.OpenSlideError as error:
+            raise OSError(str(error)) from error
+        alpha = rgba[..., 3:]
+        if alpha.min() == 255:
+            return rgba[..., :3]
+        blended = rgba[..., :3] * (alpha / 255.0) + _WHITE * (1 - alpha / 255.0)
+        return np.rint(blended).astype(np.uint8)
+
+    def close(self) -> None:
+        """See `Pixels.close`."""
+        self._handle.close()
+
+
+class Slide:
+    """An open slide. Use `open_slide`.
+
+    Attributes:
+        path: its file.
+        shape: (height, width) in level-0 pixels.
+        level_shapes: (height, width) of each level.
+        downsamples: level-0 pixels per pixel, for each level.
+        mpp: µm per level-0 pixel, or None where the file does not say.
+        vendor: the format as OpenSlide names it.
+    """
+
+    def __init__(self, path: Path, handle: openslide.OpenSlide, backend: str, assume_mpp: float | None) -> None:
+        self.path = path
+        self.level_shapes = tuple((height, width) for width, height in handle.level_dimensions)
+        self.shape = self.level_shapes[0]
+        self.downsamples = tuple(level_downsample(self.shape, shape) for shape in self.level_shapes)
+        self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
+        self.mpp = assume_mpp if assume_mpp is not None else _mpp(path, handle)
+        self._exact = tuple(
+            all(full == side * round(d) for full, side in zip(self.shape, shape, strict=True))
+            for shape, d in zip(self.level_shapes, self.downsamples, strict=True)
+        )
+        self._openslide = OpenSlidePixels(handle)
+        self._pixels: Pixels = _choose_pixels(path, self._openslide, backend, self.level_shapes)
+
+    @property
+    def backend(self) -> str:
+        """What decodes the pixels: ``cucim`` or ``openslide``."""
+        return self._pixels.name
+
+    def close(self) -> None:
+        """Close the file."""
+        for pixels in {self._pixels, self._openslide}:
+            pixels.close()
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def require_mpp(self) -> float:
+        """The resolution in µm per level-0 pixel.
+
+        Raises:
+            InputError: if the file does not say.
+        """
+        if self.mpp is None:
+            raise InputError(
+                f"{self.path}: the file states no resolution; give it in µm per level-0 pixel with --assume_mpp"
+            )
+        return self.mpp
+
+    def read_level(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """Pixels of a level as they are; white beyond the slide.
+
+        Args:
+            location: (row, col) of the top left pixel in the frame of the level; may be negative.
+            size: (height, width) in pixels of the level.
+            level: the pyramid level.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+
+        Raises:
+            InputError: if a tile is damaged.
+        """
+        (row, col), (height, width) = location, size
+        level_height, level_width = self.level_shapes[level]
+        top, left = max(row, 0), max(col, 0)
+        bottom, right = min(row + height, level_height), min(col + width, level_width)
+        if bottom <= top or right <= left:
+            return np.full((height, width, 3), _WHITE, dtype=np.uint8)
+        # cuCIM's float32 downsamples misplace pixels on levels whose shape is no exact fraction of level 0
+        pixels = self._pixels if self._exact[level] else self._openslide
+        downsample = self.downsamples[level]
+        location_xy = (round(left * downsample), round(top * downsample))
+        try:
+            inside = pixels.read(location_xy, (right - left, bottom - top), level)
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: the tiles at level {level} (row, col) {(top, left)} to {(bottom, right)} cannot be "
+                f"decoded by {pixels.name} ({error}); copy the slide again from its source"
+            ) from error
+        if inside.shape[:2] == (height, width):
+            return inside
+        padded = np.full((height, width, 3), _WHITE, dtype=np.uint8)
+        padded[top - row : bottom - row, left - col : right - col] = inside
+        return padded
+
+    def read_region(
+        self, location: tuple[float, float], size: tuple[int, int], downsample: float
+    ) -> npt.NDArray[np.uint8]:
+        """Pixels at any resolution; white beyond the slide.
+
+        With ``downsample`` 1 the pixels are level 0's own. Otherwise they are resampled (bicubic, antialiased) from
+        the coarsest level that is at least as fine.
+
+        Args:
+            location: (row, col) of the top left corner, level-0 frame.
+            size: (height, width) of the result in pixels.
+            downsample: level-0 pixels per pixel of the result.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+
+        Raises:
+            InputError: if a tile is damaged.
+        """
+        if downsample == 1:
+            return self.read_level((int(np.floor(location[0])), int(np.floor(location[1]))), size, 0)
+        level = finest_level_for(self.downsamples, downsample)
+        scale = downsample / self.downsamples[level]
+        top, left = (value / self.downsamples[level] for value in location)
+        margin = int(np.ceil(2 * max(scale, 1))) + 1
+        row, col = int(np.floor(top)) - margin, int(np.floor(left)) - margin
+        height = int(np.ceil(top + size[0] * scale)) + margin - row
+        width = int(np.ceil(left + size[1] * scale)) + margin - col
+        source = Image.fromarray(self.read_level((row, col), (height, width), level))
+        box = (left - col, top - row, left - col + size[1] * scale, top - row + size[0] * scale)
+        return np.asarray(source.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box))
+
+    def read_overview(self, stride: int) -> npt.NDArray[np.uint8]:
+        """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels, by area averaging.
+
+        Any pyramid will do: the coarsest level that is fine enough is read in bands, so that memory stays flat.
+
+        Args:
+            stride: level-0 pixels per pixel.
+
+        Returns:
+            (ceil(height / stride), ceil(width / stride), 3) uint8 RGB.
+
+        Raises:
+            InputError: if a tile is damaged.
+        """
+        rows, cols = map_shape(self.shape, stride)
+        level = finest_level_for(self.downsamples, stride)
+        scale = stride / self.downsamples[level]
+        width = int(np.ceil(cols * scale))
+        band_rows = max(1, int(_BAND_PIXELS / (width * scale)))
+        overview = np.empty((rows, cols, 3), dtype=np.uint8)
+        for start in range(0, rows, band_rows):
+            stop = min(start + band_rows, rows)
+            top = int(np.floor(start * scale))
+            height = int(np.ceil(stop * scale)) - top
+            band = self.read_level((top, 0), (height, width), level)
+            box = (0.0, start * scale - top, cols * scale, stop * scale - top)
+            overview[start:stop] = Image.fromarray(band).resize(
+                (cols, stop - start), Image.Resampling.BOX, box=box
+            )
+        return overview
+
+    def model_downsample(self, mpp: float = MODEL_MPP) -> float:
+        """Level-0 pixels per pixel at the model's resolution, 1 within a tenth of it (see `geometry`)."""
+        return model_downsample(self.require_mpp(), mpp)
+
+
+def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None = None) -> Slide:
+    """Open a slide.
+
+    Args:
+        path: the file.
+        backend: ``cucim``, ``openslide``, or ``auto``: cuCIM for the TIFF and SVS files that it opens, else OpenSlide.
+        assume_mpp: µm per level-0 pixel, over what the file says.
+
+    Returns:
+        The slide; close it, or use it in a ``with`` block.
+
+    Raises:
+        InputError: if the file is missing, damaged, or no slide, or the backend does not read it.
+    """
+    path = Path(path)
+    if backend not in BACKENDS:
+        raise InputError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
+    if assume_mpp is not None and not assume_mpp > 0:
+        raise InputError(f"assume_mpp must be a positive number of µm per pixel, but got {assume_mpp}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such slide; check the name and the folder")
+    try:
+        handle = openslide.OpenSlide(path)
+    except openslide.OpenSlideError as error:
+        raise InputError(
+            f"{path}: cannot be opened as a slide ({error}); it may be truncated or no tiled whole-slide image"
+        ) from error
+    handle.set_cache(_shared_openslide_cache())
+    return Slide(path, handle, backend, assume_mpp)
+
+
+class SlidePool:
+    """Open slides kept for reuse, the least recently used closed first; each process opens its own.
+
+    Args:
+        backend: see `open_slide`.
+        assume_mpp: see `open_slide`.
+        max_open: how many stay open.
+    """
+
+    def __init__(self, backend: str = "auto", assume_mpp: float | None = None, max_open: int = 32) -> None:
+        self.backend = backend
+        self.assume_mpp = assume_mpp
+        self.max_open = max_open
+        self._slides: OrderedDict[str, Slide] = OrderedDict()
+        self._process = os.getpid()
+
+    def get(self, path: str | Path) -> Slide:
+        """The open slide.
+
+        Raises:
+            InputError: see `open_slide`.
+        """
+        if self._process != os.getpid():  # handles do not survive a fork
+            self._slides, self._process = OrderedDict(), os.getpid()
+        key = str(path)
+        if key not in self._slides:
+            self._slides[key] = open_slide(path, self.backend, self.assume_mpp)
+        self._slides.move_to_end(key)
+        while len(self._slides) > self.max_open:
+            self._slides.popitem(last=False)[1].close()
+        return self._slides[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_slides": OrderedDict()}
+
+
+def _mpp(path: Path, handle: openslide.OpenSlide) -> float | None:
+    sides = [handle.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
+    if None in sides:
+        return None
+    try:
+        mpp_y, mpp_x = (float(side) for side in sides)
+    except ValueError:
+        return None
+    if not (0 < mpp_y < _COARSEST_MPP_UM and 0 < mpp_x < _COARSEST_MPP_UM):
+        return None
+    if abs(mpp_y / mpp_x - 1) > 0.05:
+        raise InputError(
+            f"{path}: pixels must be square, but the file states {mpp_x} x {mpp_y} µm; resample it, "
+            "or give the resolution with --assume_mpp"
+        )
+    return (mpp_y + mpp_x) / 2
+
+
+def _choose_pixels(
+    path: Path, from_openslide: OpenSlidePixels, backend: str, level_shapes: tuple[tuple[int, int], ...]
+) -> Pixels:
+    if backend == "openslide" or (backend == "auto" and path.suffix.lower() not in _CUCIM_SUFFIXES):
+        return from_openslide
+    try:
+        pixels = CucimPixels(path)
+        if pixels.level_shapes != level_shapes:
+            raise OSError(f"it sees levels {pixels.level_shapes}, OpenSlide {level_shapes}")
+    except (ImportError, OSError) as error:
+        if backend == "cucim":
+            raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
+        return from_openslide
+    return pixels
+
+
+def _shared_openslide_cache() -> openslide.OpenSlideCache:
+    global _openslide_cache
+    if _openslide_cache is None:
+        _openslide_cache = openslide.OpenSlideCache(_OPENSLIDE_CACHE_BYTES)
+    return _openslide_cache
+
+
+_openslide_cache: openslide.OpenSlideCache | None = None

@@ -1,0 +1,269 @@
+"""Inference reads a slide as tiles: large blocks of pixels that hold many overlapping patches.
+
+The sampler, in the main process, opens one slide after the other, finds its foreground and yields the tiles that have
+any; the dataset, in the workers, reads their pixels. What goes wrong with a slide travels as a tile that says so, and
+the other slides go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.engines.utils import PrepareBatch
+from torch.utils.data import Dataset, Sampler
+
+from .errors import InputError
+from .files import find_slides
+from .foreground import ForegroundSettings, read_mask, slide_foreground
+from .geometry import PATCH_SIZE, map_to_level0
+from .slide import MODEL_MPP, Slide, SlidePool
+
+
+class SlidePlan(NamedTuple):
+    """What is known of a slide before its pixels are read.
+
+    Attributes:
+        path: its file.
+        shape: (height, width) in level-0 pixels.
+        mpp: µm per level-0 pixel.
+        stride: level-0 pixels per map pixel.
+        downsample: level-0 pixels per pixel that the model sees.
+        map_shape: (rows, cols) of the map.
+        mask: where the foreground mask came from: a file's path or the method.
+        backend: what decodes the pixels.
+        num_positions: map pixels inside the foreground.
+        num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
+    """
+
+    path: str
+    shape: tuple[int, int]
+    mpp: float
+    stride: int
+    downsample: float
+    map_shape: tuple[int, int]
+    mask: str
+    backend: str
+    num_positions: int
+    num_tiles: int
+
+
+class Tile(NamedTuple):
+    """A block of map positions, and later what became of it.
+
+    Attributes:
+        path: the slide's file.
+        plan: the slide's plan; None if the slide could not be opened.
+        map_location: (row, col) of the block's first position on the map.
+        positions: (rows, cols) bool, which positions to compute.
+        error: why the slide or the tile could not be read, or None.
+    """
+
+    path: str
+    plan: SlidePlan | None
+    map_location: tuple[int, int]
+    positions: npt.NDArray[np.bool_]
+    error: str | None = None
+
+
+_NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
+
+
+def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
+    """Slides to run inference on.
+
+    Args:
+        slides: slides or folders of slides.
+
+    Returns:
+        One ``{"image": path}`` a slide, sorted by name.
+
+    Raises:
+        InputError: see `files.find_slides`.
+    """
+    return [{"image": str(path)} for path in find_slides(slides)]
+
+
+def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[np.int64]:
+    """Offsets of neighboring patches along one axis, in pixels that the model sees.
+
+    Args:
+        count: number of positions.
+        stride: level-0 pixels between them.
+        downsample: level-0 pixels per model pixel.
+
+    Returns:
+        (count,) int64; exact where ``stride / downsample`` is whole, else rounded to the nearest pixel.
+    """
+    return np.rint(np.arange(count) * (stride / downsample)).astype(np.int64)
+
+
+def tile_blocks(
+    mask: npt.NDArray[np.bool_], block: int
+) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
+    """Cover the foreground with blocks of map positions, each trimmed to the foreground inside it.
+
+    Args:
+        mask: (rows, cols) bool foreground.
+        block: positions per side of a block.
+
+    Yields:
+        (row, col) of a block's first position and its (rows, cols) bool part of the mask, never empty.
+    """
+    for row in range(0, mask.shape[0], block):
+        for col in range(0, mask.shape[1], block):
+            part = mask[row : row + block, col : col + block]
+            rows, cols = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            if len(rows):
+                trimmed = part[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+                yield (row + int(rows[0]), col + int(cols[0])), trimmed.copy()
+
+
+class TileDataset(Dataset[dict[str, Any]]):
+    """Reads the pixels of tiles. It is indexed by `Tile`, which `TileSampler` provides.
+
+    Args:
+        data: dicts with the slide's path under ``image``.
+        stride: level-0 pixels per map pixel, a positive integer.
+        mpp: the model's µm per pixel.
+        patch_size: side of the patch that the network sees.
+        foreground_dir: folder of masks ``<stem>.png`` made for this stride; None computes them.
+        foreground: how tissue is told from background where masks are computed.
+        tile_size: longest side of a tile in pixels that the model sees.
+        backend: see `slide.open_slide`.
+        assume_mpp: see `slide.open_slide`.
+
+    Raises:
+        InputError: if the stride is no positive integer or the folder of masks is missing.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, str]],
+        stride: int = 64,
+        mpp: float = MODEL_MPP,
+        patch_size: int = PATCH_SIZE,
+        foreground_dir: str | Path | None = None,
+        foreground: ForegroundSettings | None = None,
+        tile_size: int = 2048,
+        backend: str = "auto",
+        assume_mpp: float | None = None,
+    ) -> None:
+        if not isinstance(stride, int) or stride < 1:
+            raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
+        if foreground_dir is not None and not Path(foreground_dir).is_dir():
+            raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks")
+        self.data = list(data)
+        self.stride = stride
+        self.mpp = mpp
+        self.patch_size = patch_size
+        self.foreground_dir = foreground_dir
+        self.foreground = foreground or ForegroundSettings()
+        self.tile_size = tile_size
+        self.slides = SlidePool(backend, assume_mpp, max_open=2)
+
+    def __getitem__(self, tile: Tile) -> dict[str, Any]:
+        """Read a tile.
+
+        Returns:
+            ``{"image": (1, 3, h, w) uint8 tensor, "tile": Tile}``. A tile that cannot be read comes back with its
+            error and without positions.
+        """
+        blank = torch.empty((1, 3, 0, 0), dtype=torch.uint8)
+        if tile.plan is None or not tile.positions.any():
+            return {"image": blank, "tile": tile}
+        try:
+            pixels = self._read(self.slides.get(tile.path), tile, tile.plan)
+        except InputError as error:
+            return {"image": blank, "tile": tile._replace(positions=_NO_POSITIONS, error=str(error))}
+        return {"image": torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], "tile": tile}
+
+    def tiles(self, path: str) -> Iterator[Tile]:
+        """The tiles of one slide; a slide that cannot be planned yields a single tile with the error."""
+        try:
+            slide = self.slides.get(path)
+            mask, source = self._mask(slide)
+            downsample = slide.model_downsample(self.mpp)
+        except InputError as error:
+            yield Tile(path, None, (0, 0), _NO_POSITIONS, str(error))
+            return
+        block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
+        blocks = list(tile_blocks(mask, block)) or [((0, 0), _NO_POSITIONS)]
+        plan = SlidePlan(
+            path=path,
+            shape=slide.shape,
+            mpp=slide.require_mpp(),
+            stride=self.stride,
+            downsample=downsample,
+            map_shape=mask.shape,
+            mask=source,
+            backend=slide.backend,
+            num_positions=int(mask.sum()),
+            num_tiles=len(blocks),
+        )
+        for map_location, positions in blocks:
+            yield Tile(path, plan, map_location, positions)
+
+    def _mask(self, slide: Slide) -> tuple[npt.NDArray[np.bool_], str]:
+        if self.foreground_dir is None:
+            mask, sidecar = slide_foreground(slide, self.stride, self.foreground)
+            return mask, str(sidecar["method"])
+        path = Path(self.foreground_dir) / f"{slide.path.stem}.png"
+        return read_mask(path, slide.shape, self.stride), str(path)
+
+    def _read(self, slide: Slide, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
+        rows, cols = tile.positions.shape
+        height = int(position_offsets(rows, plan.stride, plan.downsample)[-1]) + self.patch_size
+        width = int(position_offsets(cols, plan.stride, plan.downsample)[-1]) + self.patch_size
+        center = map_to_level0(tile.map_location, plan.stride)
+        top, left = center - self.patch_size * plan.downsample / 2
+        return slide.read_region((float(top), float(left)), (height, width), plan.downsample)
+
+
+class TileSampler(Sampler[Tile]):
+    """Yields the tiles of all slides, one slide after the other, planning each when its turn comes.
+
+    Args:
+        dataset: the dataset; a slide put into ``skip`` meanwhile is left.
+    """
+
+    def __init__(self, dataset: TileDataset) -> None:
+        self.dataset = dataset
+        self.skip: set[str] = set()
+
+    def __iter__(self) -> Iterator[Tile]:
+        """Iterate over tiles."""
+        for sample in self.dataset.data:
+            for tile in self.dataset.tiles(sample["image"]):
+                if tile.path in self.skip:
+                    break
+                yield tile
+
+
+def keep(sample: dict[str, Any]) -> dict[str, Any]:
+    """Collate function of a loader whose every sample is a batch already."""
+    return sample
+
+
+class PrepareTile(PrepareBatch):
+    """Moves a tile to the device as uint8 and applies the preprocessing there.
+
+    Args:
+        preprocessing: dictionary transform of ``{"image": (1, 3, h, w)}``.
+    """
+
+    def __init__(self, preprocessing: Any) -> None:
+        self.preprocessing = preprocessing
+
+    def __call__(  # type: ignore[override]
+        self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
+        """Return the tile's pixels for the network, no label, and the tile for the inferer."""
+        image = batchdata["image"].to(device=device, non_blocking=non_blocking)
+        if image.numel():
+            image = self.preprocessing({"image": image})["image"]
+        return image, None, (), {"tile": batchdata["tile"]}
