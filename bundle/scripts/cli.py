@@ -90,7 +90,7 @@ def train(**overrides: Any) -> None:
             of nine patches), --learning_rate, --weights, --num_workers, --seed, --resume and every other id
             (docs/configs.md), nested ones as train#trainer#max_epochs; --config_file FILE... lays overlays on top.
     """
-    _run_bundle("training", "train.json", overrides)
+    _run("training", "train.json", overrides)
 
 
 def infer(**overrides: Any) -> None:
@@ -105,7 +105,7 @@ def infer(**overrides: Any) -> None:
             --batch_size (patches), --num_workers, --precision, --assume_mpp (µm per level-0 pixel), --backend and
             every other id (docs/configs.md); --config_file FILE... lays overlays on top.
     """
-    _run_bundle("inference", "inference.json", overrides)
+    _run("inference", "inference.json", overrides)
 
 
 def groundtruth(*, annotations: str, slides: list[str], output: str, stride: int = 64) -> None:
@@ -249,22 +249,11 @@ def _explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)} (unexpected; run again with --debug to see where)"
 
 
-def _run_bundle(run_id: str, config: str, overrides: dict[str, Any]) -> None:
-    import warnings
+def _run(run_id: str, config: str, overrides: dict[str, Any]) -> None:
+    from scripts.workflow import run_bundle
 
-    from monai.bundle import run
-
-    configs = BUNDLE_ROOT / "configs"
     overlays = overrides.pop("config_file", [])
-    # MONAI warns that a config is code; these are our own, and overlays are the user's choice
-    warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
-    run(
-        run_id=run_id,
-        config_file=[str(configs / config), *([overlays] if isinstance(overlays, str) else overlays)],
-        meta_file=str(configs / "metadata.json"),
-        logging_file=str(configs / "logging.conf"),
-        **overrides,
-    )
+    run_bundle(run_id, config, overrides, [overlays] if isinstance(overlays, str) else overlays)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def _fill(mask: npt.NDArray[np.bool_], polygon: Polygon, stride: int) -> None:
     for start in range(top, bottom, band_rows):
         stop = min(start + band_rows, bottom)
         index, crossing = crossings(polygon, row_centers[start:stop])
-        num_left = np.searchsorted(col_centers[left:right], crossing)  # pixels that have this crossing to their right
-        bins = np.bincount(index * (width + 1) + num_left, minlength=(stop - start) * (width + 1))
-        num_right = bins.reshape(stop - start, width + 1)[:, :0:-1].cumsum(axis=1)[:, ::-1]
-        mask[start:stop, left:right] |= num_right % 2 == 1
+        col = np.searchsorted(col_centers[left:right], crossing)  # the first pixel at or beyond the crossing
+        bins = np.bincount(index * (width + 1) + col, minlength=(stop - start) * (width + 1))
+        num_left = bins.reshape(stop - start, width + 1)[:, :-1].cumsum(axis=1)
+        mask[start:stop, left:right] |= num_left % 2 == 1  # odd to the left as well, for all of a row are even

@@ -175,9 +175,7 @@ def loclabel_datalist(csv_file: str | Path, slides_dir: str | Path) -> list[dict
     """
     items = read_loclabels(csv_file)
     paths = _find_by_name(csv_file, list(dict.fromkeys(item["name"] for item in items)), slides_dir)
-    return [
-        {"image": str(paths[item["name"]]), "location": item["center"], "label": item["label"]} for item in items
-    ]
+    return [{"image": str(paths[item["name"]]), "location": item["center"], "label": item["label"]} for item in items]
 
 
 def _rows(path: str | Path, num_fields: int, form: str) -> Iterator[tuple[int, list[str]]]:

@@ -28,6 +28,7 @@ def froc_figure(
     """Draw an FROC curve, with the sensitivity at the rates that make up the score.
 
     The axis is linear up to the first target and in octaves beyond, so that each target has the room of its weight.
+    Beyond the last measured point the line is dashed: the score takes the sensitivity there as constant.
 
     Args:
         fps_per_slide: (P,) of `froc.FrocCurve`, increasing from 0.
@@ -48,14 +49,15 @@ def froc_figure(
     axes = figure.add_subplot()
     end = targets[-1]
     axes.set_xscale("symlog", base=2, linthresh=targets[0], linscale=1)
-    # The score reads the curve where it lies straight between its points; on this axis that takes points in between.
+    # Points in between: the score reads straight lines on a linear axis, and they bend on this one.
     rates = np.unique(np.concatenate([np.linspace(0, end, 2001), fps_per_slide[fps_per_slide <= end]]))
     curve = np.interp(rates, fps_per_slide, sensitivity)
-    # np.interp keeps the upper of several points at one rate; the steps at 0 are drawn from the axis.
-    axes.plot(np.concatenate([[0.0], rates]), np.concatenate([[0.0], curve]), color=_BLUE, linewidth=1.8, zorder=2)
-    if fps_per_slide[-1] < end:
-        beyond = rates >= fps_per_slide[-1]
-        axes.plot(rates[beyond], curve[beyond], color="white", linewidth=1.8, linestyle=(0, (2, 2)), zorder=3)
+    is_measured = rates <= fps_per_slide[-1]
+    line: dict[str, Any] = {"color": _BLUE, "linewidth": 1.8, "zorder": 2, "clip_on": False}
+    axes.plot([0, *rates[is_measured]], [0, *curve[is_measured]], **line)
+    if not is_measured.all():
+        last = np.flatnonzero(is_measured)[-1]
+        axes.plot(rates[last:], curve[last:], linestyle=(0, (3, 2)), **line)
     axes.plot(targets, at_targets, "o", color=_RED, markersize=6, zorder=4, clip_on=False)
     for rate, value in zip(targets, at_targets, strict=True):
         below = value > 0.9
@@ -81,8 +83,10 @@ def froc_figure(
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("False positives per slide (average)")
     axes.set_ylabel("Sensitivity (lesions found)")
-    figure.suptitle(f"FROC score {score:.4f}", x=0.02, ha="left", fontsize=13, fontweight="bold")
-    axes.set_title(subtitle, loc="left", fontsize=9, color=_GRAY)
+    axes.set_title(f"FROC score {score:.4f}", loc="left", pad=24, fontsize=13, fontweight="bold")
+    axes.annotate(
+        subtitle, (0, 1), xytext=(0, 10), textcoords="offset points", xycoords="axes fraction", fontsize=9, color=_GRAY
+    )
     return figure
 
 

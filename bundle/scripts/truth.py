@@ -101,8 +101,9 @@ def read_truth(
     """Read the ground truth of a slide.
 
     An annotation is drawn at ``wanted_stride``; of a pyramidal TIFF the coarsest level that is at least as fine is
-    read, else the finest; another mask has the stride that it has. That stride stands in the mask's sidecar
-    (``<stem>.json``), or is the whole number that explains the mask's shape, each side rounded up or down.
+    read, else the finest, and levels whose stride is in doubt are passed over; another mask has the stride that it
+    has. That stride stands in the mask's sidecar (``<stem>.json``), or is the whole number that explains the mask's
+    shape, each side rounded up or down.
 
     Args:
         path: a mask or an annotation.

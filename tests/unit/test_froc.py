@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from monai.transforms import ProbNMS
 from scipy import ndimage
+from skimage import measure
+
 from scripts.errors import InputError
 from scripts.froc import (
     TARGETS,
@@ -25,7 +27,6 @@ from scripts.froc import (
     match_detections,
     non_maximum_suppression,
 )
-from skimage import measure
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -94,7 +95,12 @@ def test_non_maximum_suppression_threshold_is_strict_and_empty_maps_are_fine():
 
 @pytest.mark.parametrize(
     ("shape", "radius", "threshold", "message"),
-    [((4,), 2, 0.5, "prob_map"), ((4, 5), 0, 0.5, "radius"), ((4, 5), 1.5, 0.5, "radius"), ((4, 5), 2, -1, "threshold")],
+    [
+        ((4,), 2, 0.5, "prob_map"),
+        ((4, 5), 0, 0.5, "radius"),
+        ((4, 5), 1.5, 0.5, "radius"),
+        ((4, 5), 2, -1, "threshold"),
+    ],
 )
 def test_non_maximum_suppression_refuses(shape, radius, threshold, message):
     with pytest.raises(ValueError, match=message):
@@ -202,7 +208,9 @@ def test_match_detections_on_a_normal_slide_are_all_false():
 def test_match_detections_past_a_floored_pyramid_take_the_last_row():
     labels = np.zeros((3, 4), dtype=np.int32)
     labels[2] = 1
-    assert match_detections(_detections((0.9, 349, 10)), labels, [], stride=100).lesions.tolist() == pytest.approx([0.9])
+    assert match_detections(_detections((0.9, 349, 10)), labels, [], stride=100).lesions.tolist() == pytest.approx(
+        [0.9]
+    )
     with pytest.raises(ValueError, match="must lie on the mask"):
         match_detections(_detections((0.9, 400, 10)), labels, [], stride=100)
 

@@ -12,6 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
 from scripts import groundtruth
 from scripts.annotations import Annotation, Polygon, contains
 from scripts.errors import InputError

@@ -14,6 +14,7 @@ from scipy import ndimage
 from scripts import synthetic
 from scripts.nuclei import KINDS, stamp_library
 from scripts.splines import smooth_noise, upsample
+from scripts.staining import draw_stain
 from scripts.synthetic import (
     Cohort,
     SyntheticSlide,
@@ -65,12 +66,15 @@ def test_synthetic_slide_form(slide: SyntheticSlide) -> None:
     assert all(polygon.dtype == np.float64 for polygon in slide.tumor + slide.exclusion)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(15))
 def test_synthetic_slide_lesions_lie_in_tissue_apart_and_off_the_diagonal(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(synthetic, "paint_slide", lambda *_: np.zeros((*SHAPE, 3), np.uint8))
-    slide = synthetic_slide(SHAPE, 3, seed, num_pockets=3)
+    monkeypatch.setattr(synthetic, "make_layout", lambda *_: None)
+    num_lesions = 1 + seed % 3
+    slide = synthetic_slide(SHAPE, num_lesions, seed, num_pockets=num_lesions)
+    assert len(slide.tumor) == num_lesions
     shapes = [Polygon(polygon) for polygon in slide.tumor]
     assert all(shape.is_valid for shape in shapes)
     for index, shape in enumerate(shapes):
@@ -130,11 +134,13 @@ def test_nuclei_have_the_sizes_of_their_kinds() -> None:
 
 
 def test_slides_differ_in_stain() -> None:
-    means = []
-    for seed in range(4):
-        image = synthetic_slide((701, 903), 0, seed).image
-        means.append(image[color.rgb2hsv(image)[..., 1] > 0.2].mean(axis=0))
-    assert np.ptp(means, axis=0).max() > 5
+    stains = [draw_stain(np.random.default_rng(seed)) for seed in range(8)]
+    assert np.ptp([stain.vectors for stain in stains], axis=0).min() > 0.03
+    assert np.ptp([stain.white for stain in stains], axis=0).min() > 2
+    for stain in stains:
+        hematoxylin, eosin = stain.vectors
+        assert hematoxylin[0] > 1.8 * eosin[0]  # hematoxylin takes red away, eosin lets it pass
+        assert eosin[1] == eosin.max()
 
 
 def test_synthetic_slide_refuses() -> None:

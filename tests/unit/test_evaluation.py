@@ -1,0 +1,277 @@
+"""The froc step: a small cohort scored by hand, what is written, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.errors import InputError
+from scripts.evaluation import NMS_RADIUS_UM, read_map_infos, score_folder, summary
+from scripts.geometry import map_shape
+
+SHAPE = (6_000, 9_050)
+STRIDE = 32
+MPP = 0.25
+MAP_SHAPE = map_shape(SHAPE, STRIDE)  # (188, 283)
+
+
+def _write_map(folder, name, points=(), stride=STRIDE, changes=None):
+    """A map with single bright pixels at (prob, row, col)."""
+    prob_map = np.zeros(map_shape(SHAPE, stride), dtype=np.float32)
+    for prob, row, col in points:
+        prob_map[row, col] = prob
+    np.save(folder / f"{name}.npy", prob_map)
+    content = {"slide": f"{name}.tif", "shape": list(SHAPE), "stride": stride, "mpp": MPP} | (changes or {})
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def _write_truth(folder, name, *lesions):
+    mask = np.zeros(MAP_SHAPE, dtype=np.uint8)
+    for rows, cols in lesions:
+        mask[rows, cols] = 255
+    Image.fromarray(mask).save(folder / f"{name}.png")
+
+
+LESION_A = (slice(20, 70), slice(200, 230))
+LESION_B = (slice(130, 150), slice(30, 110))
+ISOLATED = (slice(100, 102), slice(250, 252))
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Two tumor slides and one normal: three lesions, one of them missed, one isolated, two false alarms."""
+    maps, truth = tmp_path / "maps", tmp_path / "truth"
+    maps.mkdir()
+    truth.mkdir()
+    _write_map(maps, "Tumor_001", [(0.9, 40, 215), (0.8, 140, 90), (0.7, 10, 10), (0.95, 100, 250)])
+    _write_map(maps, "tumor_002", [])
+    _write_map(maps, "Normal_001", [(0.85, 77, 200)])
+    _write_truth(truth, "tumor_001", LESION_A, LESION_B, ISOLATED)
+    _write_truth(truth, "tumor_002_mask", LESION_B)
+    (maps / "run.json").write_text(json.dumps({"slides_failed": []}))
+    return maps, truth, tmp_path / "output"
+
+
+def test_score_folder_by_hand(cohort, caplog):
+    report = score_folder(*cohort)
+    # Thresholds 0.9: (0, 1/3); 0.85: (1/3, 1/3); 0.8: (1/3, 2/3); 0.7: (2/3, 2/3).
+    expected = [1 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3]
+    assert report["sensitivity"] == pytest.approx(expected)
+    assert report["froc_score"] == pytest.approx(sum(expected) / 6)
+    counts = ("num_slides", "num_tumor_slides", "num_lesions", "num_isolated_tumor_cells")
+    assert [report[key] for key in counts] == [3, 2, 3, 1]
+    assert report["false_positives_per_slide"] == [0.25, 0.5, 1, 2, 4, 8]
+    assert report["warnings"] == []
+    assert report["truth_without_map"] == []
+    rows = {row["slide"]: row for row in report["slides"]}
+    assert rows["Tumor_001.tif"]["num_false_positives"] == 1
+    assert rows["Tumor_001.tif"]["lesion_confidences"] == pytest.approx([0.9, 0.8])
+    assert rows["Tumor_001.tif"]["truth"] == "tumor_001.png"
+    assert rows["tumor_002.tif"]["num_lesions_hit"] == 0
+    assert rows["Normal_001.tif"] | {"truth": None, "is_tumor": False} == rows["Normal_001.tif"]
+    assert not caplog.records
+
+
+def test_score_folder_writes_report_picture_and_detections(cohort):
+    report = score_folder(*cohort)
+    output = cohort[2]
+    assert json.loads((output / "froc.json").read_text()) == report
+    with Image.open(output / "froc.png") as picture:
+        assert picture.size == (960, 720)
+    with (output / "detections" / "Tumor_001.csv").open() as file:
+        lines = [(float(confidence), int(x), int(y)) for confidence, x, y in csv.reader(file)]
+    assert [(x, y) for _, x, y in lines] == [(8016, 3216), (6896, 1296), (2896, 4496), (336, 336)]
+    assert [confidence for confidence, _, _ in lines] == [0.95, 0.9, 0.8, 0.7]
+    assert (output / "detections" / "tumor_002.csv").read_text() == ""
+    assert sorted(path.name for path in output.rglob("*") if path.is_file()) == sorted(
+        ["froc.json", "froc.png", "Tumor_001.csv", "tumor_002.csv", "Normal_001.csv"]
+    )
+
+
+def test_summary_is_a_short_table(cohort):
+    text = summary(score_folder(*cohort) | {"warnings": ["something odd"]})
+    assert text.splitlines() == [
+        "FROC score 0.6111 (3 slides, 2 with tumor, 3 lesions, 1 isolated tumor cells not counted)",
+        "false positives per slide     0.25     0.5       1       2       4       8",
+        "sensitivity                  0.333   0.667   0.667   0.667   0.667   0.667",
+        "warning: something odd",
+    ]
+
+
+def test_nms_radius_is_in_um(cohort):
+    maps, _, output = cohort
+    # 64 px of 0.243 µm: 12 map pixels at stride 64.
+    assert round(NMS_RADIUS_UM / (64 * 0.243)) == 12
+    _write_map(maps, "Normal_001", [(0.9, 50, 50), (0.8, 50, 60), (0.7, 50, 75)])
+    for radius_um, count in ((85, 2), (83, 3), (300, 1), (0.1, 3)):  # 8 µm per map pixel
+        score_folder(*cohort, nms_radius_um=radius_um)
+        assert len((output / "detections" / "Normal_001.csv").read_text().splitlines()) == count
+
+
+def test_threshold_is_strict(cohort):
+    report = score_folder(*cohort, threshold=np.float32(0.9))
+    assert {row["slide"]: row["num_detections"] for row in report["slides"]}["Tumor_001.tif"] == 1
+
+
+def test_maps_of_another_stride_than_the_truth(cohort):
+    maps, truth, output = cohort
+    _write_map(maps, "Tumor_001", [(0.9, 80, 430), (0.8, 281, 181)], stride=16)
+    report = score_folder(maps, truth, output)
+    assert report["slides"][1]["lesion_confidences"] == pytest.approx([0.9, 0.8])
+    assert report["slides"][1]["truth_stride"] == 32
+
+
+def test_annotations_are_truth_too(cohort):
+    maps, truth, output = cohort
+    (truth / "tumor_002_mask.png").unlink()
+    vertices = [[960, 4160], [3520, 4160], [3520, 4800], [960, 4800]]
+    annotation = {"positive": [{"name": "B", "vertices": vertices}], "negative": []}
+    (truth / "tumor_002.json").write_text(json.dumps(annotation))
+    _write_map(maps, "tumor_002", [(0.6, 140, 60)])
+    report = score_folder(maps, truth, output)
+    assert report["slides"][2]["lesion_confidences"] == pytest.approx([0.6])
+    assert report["slides"][2]["truth_stride"] == 31  # 7.776 µm
+
+
+@pytest.mark.parametrize("normal", ["test_003,Test_004.tif", ("test_003", " test_004 ")])
+def test_slides_listed_as_normal(cohort, normal):
+    for name in ("test_003", "test_004"):
+        _write_map(cohort[0], name)
+    assert score_folder(*cohort, normal=normal)["num_slides"] == 5
+
+
+def test_map_without_truth_is_an_error_with_the_way_out(cohort):
+    for name in ("abnormal_3", "test_004"):
+        _write_map(cohort[0], name)
+    with pytest.raises(InputError, match=r"no truth for 2 of 5 maps: abnormal_3, test_004; .*--normal"):
+        score_folder(*cohort)
+
+
+def test_truth_without_map_is_warned_of(cohort, caplog):
+    for index in range(6):
+        _write_truth(cohort[1], f"tumor_1{index}", LESION_A)
+    with caplog.at_level(logging.WARNING):
+        report = score_folder(*cohort)
+    expected = (
+        "6 slides have truth but no map and are not scored: tumor_10, tumor_11, tumor_12, tumor_13, tumor_14 and 1 more"
+    )
+    assert report["warnings"] == [expected] == [record.message for record in caplog.records]
+    assert report["truth_without_map"] == [f"tumor_1{index}" for index in range(6)]
+
+
+def test_slides_that_failed_in_inference_are_warned_of(cohort):
+    failures = [{"slide": "/slides/Normal_002.tif", "reason": "broken"}, {"slide": "/slides/tumor_002.tif"}]
+    (cohort[0] / "run.json").write_text(json.dumps({"slides_failed": failures}))
+    assert score_folder(*cohort)["warnings"] == ["1 slides failed in inference and are not scored: Normal_002.tif"]
+
+
+def test_truth_that_contradicts_the_name_is_warned_of(cohort):
+    maps, truth, output = cohort
+    _write_truth(truth, "Normal_001", LESION_A)
+    _write_truth(truth, "tumor_002_mask")
+    report = score_folder(maps, truth, output)
+    assert report["warnings"] == [
+        "1 slides are named normal, but their truth marks tumor, which counts: Normal_001.tif",
+        "1 slides have truth that marks no tumor, and count as normal: tumor_002.tif",
+    ]
+    assert report["num_lesions"] == 3
+
+
+def test_no_lesion_is_an_error_but_detections_are_kept(cohort):
+    maps, truth, output = cohort
+    _write_truth(truth, "tumor_001", ISOLATED)
+    _write_truth(truth, "tumor_002_mask")
+    with pytest.raises(InputError, match="at least one lesion"):
+        score_folder(maps, truth, output)
+    assert (output / "detections" / "Tumor_001.csv").exists()
+    assert not (output / "froc.json").exists()
+
+
+def test_no_detections_score_zero(cohort):
+    for name in ("Tumor_001", "Normal_001"):
+        _write_map(cohort[0], name)
+    report = score_folder(*cohort)
+    assert report["froc_score"] == 0
+    assert report["sensitivity"] == [0] * 6
+
+
+SIDECARS = {
+    "shape swapped": ({"shape": list(SHAPE[::-1])}, r"Tumor_001.npy: expected shape \(283, 188\)"),
+    "shape missing": ({"shape": None}, "shape: expected"),
+    "stride 0": ({"stride": 0}, "stride: expected"),
+    "stride of text": ({"stride": "32"}, "stride: expected"),
+    "no resolution": ({"mpp": None}, "mpp: expected"),
+    "another slide": ({"slide": "tumor_009.tif"}, "slide: expected a file named 'Tumor_001'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), SIDECARS.values(), ids=SIDECARS.keys())
+def test_bad_sidecars_are_named(cohort, changes, message):
+    _write_map(cohort[0], "Tumor_001", changes=changes)
+    with pytest.raises(InputError, match=message):
+        score_folder(*cohort)
+
+
+MAPS = {
+    "NaN": np.full(MAP_SHAPE, np.nan, dtype=np.float32),
+    "above 1": np.full(MAP_SHAPE, 1.5, dtype=np.float32),
+    "negative": np.full(MAP_SHAPE, -0.5, dtype=np.float32),
+    "integers": np.zeros(MAP_SHAPE, dtype=np.uint8),
+    "three dimensions": np.zeros((1, *MAP_SHAPE), dtype=np.float32),
+    "objects": np.array([None]),
+}
+
+
+@pytest.mark.parametrize("prob_map", MAPS.values(), ids=MAPS.keys())
+def test_bad_maps_are_named(cohort, prob_map):
+    np.save(cohort[0] / "Tumor_001.npy", prob_map, allow_pickle=True)
+    with pytest.raises(InputError, match=r"Tumor_001\.npy: "):
+        score_folder(*cohort)
+
+
+def test_truncated_map_and_missing_sidecar_are_named(cohort):
+    path = cohort[0] / "Tumor_001.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"Tumor_001\.npy: not a readable"):
+        score_folder(*cohort)
+    path.with_suffix(".json").write_text("[]")
+    with pytest.raises(InputError, match="expected an object"):
+        score_folder(*cohort)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"expected its sidecar Tumor_001\.json"):
+        score_folder(*cohort)
+
+
+def test_truth_of_another_shape_is_named(cohort):
+    Image.fromarray(np.zeros(MAP_SHAPE[::-1], dtype=np.uint8)).save(cohort[1] / "tumor_001.png")
+    with pytest.raises(InputError, match=r"tumor_001\.png: a mask of 283 x 188"):
+        score_folder(*cohort)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nms_radius_um": 0}, "nms_radius_um"),
+        ({"nms_radius_um": float("nan")}, "nms_radius_um"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"threshold": -0.1}, "threshold"),
+        ({"tumor_value": 0}, "tumor_value"),
+        ({"normal": "normal_009"}, "normal: 1 names are of no map: normal_009"),
+        ({"normal": "tumor_002"}, "normal: expected slides without truth"),
+    ],
+)
+def test_bad_options_are_named(cohort, options, message):
+    with pytest.raises(InputError, match=message):
+        score_folder(*cohort, **options)
+
+
+def test_folders_without_maps_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        read_map_infos(tmp_path / "missing")
+    with pytest.raises(InputError, match="no probability maps"):
+        read_map_infos(tmp_path)
