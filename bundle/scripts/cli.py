@@ -21,7 +21,12 @@ BUNDLE_ROOT = Path(__file__).resolve().parents[1]
 
 def loclabel(
     *,
-    coords: str, annotations: str, output: str, ignore_exclusions: bool = False, slides: list[str] | None = None
+    coords: str,
+    annotations: str,
+    output: str,
+    ignore_exclusions: bool = False,
+    slides: str | None = None,
+    assume_mpp: float | None = None,
 ) -> None:
     """Label a 3 x 3 grid of 256 px cells around each location (step 1).
 
@@ -34,11 +39,13 @@ def loclabel(
         annotations: folder of NCRF JSON, ASAP XML or QuPath GeoJSON, found by slide name.
         output: the CSV to write.
         ignore_exclusions: count excluded areas as tumor, as NCRF did.
-        slides: slides or folders of slides; if given, locations outside their slide are refused.
+        slides: folder of the slides; if given, locations outside their slide are refused, and cells are 256 px wide
+            at the model's resolution rather than at level 0.
+        assume_mpp: µm per level-0 pixel of the slides, over what they say.
     """
     from scripts.loclabel import generate_loclabels
 
-    print(generate_loclabels(coords, annotations, output, ignore_exclusions=ignore_exclusions, slides=slides))
+    print(generate_loclabels(coords, annotations, output, ignore_exclusions, slides, assume_mpp))
 
 
 def foreground(
@@ -133,8 +140,9 @@ def froc(
     truth: str,
     output: str,
     normal: str = "",
-    nms_radius_um: float | None = None,
+    nms_radius_um: float = 186.624,
     threshold: float = 0.5,
+    tumor_value: int | None = None,
 ) -> None:
     """Score probability maps by CAMELYON16's FROC (step 6).
 
@@ -144,17 +152,16 @@ def froc(
 
     Args:
         maps: folder of maps made by infer.
-        truth: folder of tumor masks (PNG, npy, pyramidal TIFF) or of annotation files.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
         output: folder for the results.
         normal: names of slides without tumor and without truth, separated by commas.
-        nms_radius_um: non-maximum suppression radius in µm; NCRF's 186.6 if not given.
+        nms_radius_um: non-maximum suppression radius in µm; the default is NCRF's 12 pixels at level 6.
         threshold: probability above which a map's maxima are detections.
+        tumor_value: the value that is tumor in masks of three values.
     """
     from scripts.evaluation import score_folder, summary
 
-    options = {} if nms_radius_um is None else {"nms_radius_um": nms_radius_um}
-    names = [name.strip() for name in normal.split(",") if name.strip()]
-    print(summary(score_folder(maps, truth, output, normal=names, threshold=threshold, **options)))
+    print(summary(score_folder(maps, truth, output, normal, nms_radius_um, threshold, tumor_value)))
 
 
 def demo(*, output: str, seed: int = 0) -> None:

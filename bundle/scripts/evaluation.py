@@ -246,9 +246,10 @@ def _settings(nms_radius_um: float, threshold: float, tumor_value: int | None) -
     return _Settings(float(nms_radius_um), float(threshold), tumor_value)
 
 
-def _normal_names(normal: Sequence[str] | str, infos: Sequence[MapInfo]) -> set[str]:
+def _normal_names(normal: Sequence[str] | str | int, infos: Sequence[MapInfo]) -> set[str]:
     """Stems of the slides listed as normal; each must be that of a map, by stem or by file name, in any case."""
-    names = normal.split(",") if isinstance(normal, str) else [str(name) for name in normal]
+    # The command line turns a numeric name into a number.
+    names = str(normal).split(",") if isinstance(normal, (str, int)) else [str(name) for name in normal]
     stems = {spelling.lower(): info.name for info in infos for spelling in (info.name, info.slide)}
     wanted = [name.strip().lower() for name in names if name.strip()]
     unknown = [name for name in wanted if name not in stems]

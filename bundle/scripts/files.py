@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); check the folder's space and rights") from error
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be written ({reason}); check the folder's space and rights") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error on its way says more
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -85,7 +87,8 @@ def make_output_dir(path: str | Path) -> Path:
 def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     """Slides among files and folders (searched recursively), sorted by name.
 
-    Names that end in ``_mask`` are taken for CAMELYON16's ground truth and left out when a folder is searched.
+    Names that end in ``_mask`` are taken for CAMELYON16's ground truth and left out when a folder is searched, and so
+    are hidden files and folders.
 
     Raises:
         InputError: if a path is missing, nothing is found, or two slides share a stem (their results would collide).
@@ -111,11 +114,17 @@ def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _slides_below(folder: Path) -> list[Path]:
+    return [path for path in _files_below(folder, SLIDE_SUFFIXES) if not path.stem.endswith("_mask")]
+
+
+def _files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files with these lower-case suffixes, sorted; hidden files and folders are passed over."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SLIDE_SUFFIXES and path.is_file() and not path.stem.endswith("_mask")
-        and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 
@@ -140,10 +149,8 @@ class NameIndex:
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: no such folder; expected a folder of {kind}s")
         self._by_stem: dict[str, list[Path]] = {}
-        for path in sorted(self.folder.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(self.folder).parts)
-            if path.suffix.lower() in suffixes and path.is_file() and not hidden:
-                self._by_stem.setdefault(path.stem.lower(), []).append(path)
+        for path in _files_below(self.folder, suffixes):
+            self._by_stem.setdefault(path.stem.lower(), []).append(path)
 
     def __len__(self) -> int:
         return sum(len(paths) for paths in self._by_stem.values())

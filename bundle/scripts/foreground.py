@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 from skimage.color import rgb2hsv
 from skimage.filters import threshold_otsu
-from skimage.morphology import remove_small_holes, remove_small_objects
 from skimage.segmentation import find_boundaries
 from tqdm import tqdm
 
@@ -72,9 +72,18 @@ def foreground_mask(
     else:
         threshold = settings.min_saturation
     mask = (saturation > threshold) & lit
-    mask = remove_small_holes(mask, max_size=int(settings.max_hole_um2 / pixel_um**2))
-    mask = remove_small_objects(mask, max_size=int(settings.min_tissue_um2 / pixel_um**2))
-    return mask, threshold
+    mask = ~_without_small(~mask, settings.max_hole_um2 / pixel_um**2)
+    return _without_small(mask, settings.min_tissue_um2 / pixel_um**2), threshold
+
+
+def _without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
+    """The mask without its components of up to `max_pixels` pixels, joined by their sides."""
+    # scikit-image renamed the arguments of its own between 0.25, the last for Python 3.10, and 0.26
+    labels, _ = ndimage.label(mask)
+    is_kept = np.bincount(labels.ravel()) > max_pixels
+    is_kept[0] = False
+    kept: npt.NDArray[np.bool_] = is_kept[labels]
+    return kept
 
 
 def slide_foreground(
@@ -119,7 +128,7 @@ def write_foregrounds(
         InputError: if the stride is no positive integer, the output cannot be written, or, after all others are
             done, if slides could not be read.
     """
-    if stride < 1:
+    if not isinstance(stride, int) or stride < 1:
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
     paths = find_slides(slides)
     folder = make_output_dir(output)

@@ -85,7 +85,8 @@ def cell_centers(
     row_offsets = (np.arange(rows) - (rows - 1) / 2) * cell_size
     col_offsets = (np.arange(cols) - (cols - 1) / 2) * cell_size
     offsets = np.stack(np.meshgrid(row_offsets, col_offsets, indexing="ij"), axis=-1)
-    return np.asarray(centers, dtype=np.float64)[..., None, None, :] + offsets
+    found: npt.NDArray[np.float64] = np.asarray(centers, dtype=np.float64)[..., None, None, :] + offsets
+    return found
 
 
 def model_downsample(slide_mpp: float, model_mpp: float, tolerance: float = 0.1) -> float:

@@ -40,6 +40,7 @@ class PatchWSIDataset(monai.data.PatchWSIDataset):
         assume_mpp: float | None = None,
     ) -> None:
         super().__init__(data, patch_size=region_size, patch_level=0, transform=transform, reader="openslide")
+        self.region_size = region_size
         self.mpp = mpp
         self.slides = SlidePool(backend, assume_mpp)
 
@@ -52,8 +53,8 @@ class PatchWSIDataset(monai.data.PatchWSIDataset):
                 f"(height, width) {slide.shape}; mend that line of the label file"
             )
         downsample = slide.model_downsample(self.mpp)
-        height, width = self.patch_size
-        location = (row - height * downsample / 2, col - width * downsample / 2)
-        region = slide.read_region(location, (height, width), downsample)
-        metadata = {"path": str(slide.path), "location": (row, col), "size": (height, width)}
+        size = (self.region_size, self.region_size)
+        location = (row - self.region_size * downsample / 2, col - self.region_size * downsample / 2)
+        region = slide.read_region(location, size, downsample)
+        metadata = {"path": str(slide.path), "location": (row, col), "size": size}
         return np.ascontiguousarray(region.transpose(2, 0, 1)), metadata

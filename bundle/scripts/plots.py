@@ -53,7 +53,7 @@ def froc_figure(
     rates = np.unique(np.concatenate([np.linspace(0, end, 2001), fps_per_slide[fps_per_slide <= end]]))
     curve = np.interp(rates, fps_per_slide, sensitivity)
     is_measured = rates <= fps_per_slide[-1]
-    line: dict[str, Any] = {"color": _BLUE, "linewidth": 1.8, "zorder": 2, "clip_on": False}
+    line: dict[str, Any] = {"color": _BLUE, "linewidth": 1.8, "zorder": 3, "clip_on": False}
     axes.plot([0, *rates[is_measured]], [0, *curve[is_measured]], **line)
     if not is_measured.all():
         last = np.flatnonzero(is_measured)[-1]

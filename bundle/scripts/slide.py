@@ -36,29 +36,35 @@ class Pixels(Protocol):
 
     name: str
 
-    def read(self, location_xy: tuple[int, int], size_xy: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
-        """Return (height, width, 3) uint8; `location_xy` in the level-0 frame, `size_xy` in pixels of the level."""
+    def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """Return (height, width, 3) uint8; (row, col) and (height, width) in pixels of the level."""
 
     def close(self) -> None:
         """Close the file."""
 
 
 class OpenSlidePixels:
-    """Reads pixels of one slide with OpenSlide; transparent pixels, those never scanned, are white."""
+    """Reads pixels of one slide with OpenSlide; transparent pixels, those never scanned, are white.
+
+    OpenSlide takes whole level-0 locations. On a level whose downsample is no whole number it therefore interpolates,
+    up to half a level-0 pixel off.
+    """
 
     name = "openslide"
 
     def __init__(self, handle: openslide.OpenSlide) -> None:
         self._handle = handle
 
-    def read(self, location_xy: tuple[int, int], size_xy: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+    def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
         """See `Pixels.read`.
 
         Raises:
             OSError: if a tile is damaged.
         """
+        downsample = self._handle.level_downsamples[level]  # OpenSlide's own, by which it divides
+        location_xy = (round(location[1] * downsample), round(location[0] * downsample))
         try:
-            rgba = np.asarray(self._handle.read_region(location_xy, level, size_xy))
+            rgba = np.asarray(self._handle.read_region(location_xy, level, size[::-1]))
         except openslide.OpenSlideError as error:
             raise OSError(str(error)) from error
         alpha = rgba[..., 3:]
@@ -146,12 +152,10 @@ class Slide:
         bottom, right = min(row + height, level_height), min(col + width, level_width)
         if bottom <= top or right <= left:
             return np.full((height, width, 3), _WHITE, dtype=np.uint8)
-        # cuCIM's float32 downsamples misplace pixels on levels whose shape is no exact fraction of level 0
+        # OpenSlide interpolates on levels whose shape is no exact fraction of level 0, cuCIM does not: one for both
         pixels = self._pixels if self._exact[level] else self._openslide
-        downsample = self.downsamples[level]
-        location_xy = (round(left * downsample), round(top * downsample))
         try:
-            inside = pixels.read(location_xy, (right - left, bottom - top), level)
+            inside = pixels.read((top, left), (bottom - top, right - left), level)
         except OSError as error:
             raise InputError(
                 f"{self.path}: the tiles at level {level} (row, col) {(top, left)} to {(bottom, right)} cannot be "
@@ -221,9 +225,8 @@ class Slide:
             height = int(np.ceil(stop * scale)) - top
             band = self.read_level((top, 0), (height, width), level)
             box = (0.0, start * scale - top, cols * scale, stop * scale - top)
-            overview[start:stop] = Image.fromarray(band).resize(
-                (cols, stop - start), Image.Resampling.BOX, box=box
-            )
+            reduced = Image.fromarray(band).resize((cols, stop - start), Image.Resampling.BOX, box=box)
+            overview[start:stop] = np.asarray(reduced)
         return overview
 
     def model_downsample(self, mpp: float = MODEL_MPP) -> float:
@@ -248,7 +251,7 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     path = Path(path)
     if backend not in BACKENDS:
         raise InputError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
-    if assume_mpp is not None and not assume_mpp > 0:
+    if assume_mpp is not None and not 0 < assume_mpp < float("inf"):
         raise InputError(f"assume_mpp must be a positive number of µm per pixel, but got {assume_mpp}")
     if not path.is_file():
         raise InputError(f"{path}: no such slide; check the name and the folder")
@@ -299,12 +302,9 @@ class SlidePool:
 
 
 def _mpp(path: Path, handle: openslide.OpenSlide) -> float | None:
-    sides = [handle.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
-    if None in sides:
-        return None
     try:
-        mpp_y, mpp_x = (float(side) for side in sides)
-    except ValueError:
+        mpp_y, mpp_x = (float(handle.properties[f"openslide.mpp-{axis}"]) for axis in "yx")
+    except (KeyError, ValueError):
         return None
     if not (0 < mpp_y < _COARSEST_MPP_UM and 0 < mpp_x < _COARSEST_MPP_UM):
         return None
@@ -322,14 +322,11 @@ def _choose_pixels(
     if backend == "openslide" or (backend == "auto" and path.suffix.lower() not in _CUCIM_SUFFIXES):
         return from_openslide
     try:
-        pixels = CucimPixels(path)
-        if pixels.level_shapes != level_shapes:
-            raise OSError(f"it sees levels {pixels.level_shapes}, OpenSlide {level_shapes}")
+        return CucimPixels(path, level_shapes)
     except (ImportError, OSError) as error:
         if backend == "cucim":
             raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
         return from_openslide
-    return pixels
 
 
 def _shared_openslide_cache() -> openslide.OpenSlideCache:

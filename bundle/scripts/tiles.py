@@ -99,7 +99,8 @@ def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[
     Returns:
         (count,) int64; exact where ``stride / downsample`` is whole, else rounded to the nearest pixel.
     """
-    return np.rint(np.arange(count) * (stride / downsample)).astype(np.int64)
+    offsets: npt.NDArray[np.int64] = np.rint(np.arange(count) * (stride / downsample)).astype(np.int64)
+    return offsets
 
 
 def tile_blocks(
@@ -259,7 +260,7 @@ class PrepareTile(PrepareBatch):
     def __init__(self, preprocessing: Any) -> None:
         self.preprocessing = preprocessing
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
         """Return the tile's pixels for the network, no label, and the tile for the inferer."""

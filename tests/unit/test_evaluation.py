@@ -145,6 +145,12 @@ def test_slides_listed_as_normal(cohort, normal):
     assert score_folder(*cohort, normal=normal)["num_slides"] == 5
 
 
+def test_numeric_names_may_come_as_numbers(cohort):
+    _write_map(cohort[0], "17")
+    for normal in (17, (17,), "17"):
+        assert score_folder(*cohort, normal=normal)["num_slides"] == 4
+
+
 def test_map_without_truth_is_an_error_with_the_way_out(cohort):
     for name in ("abnormal_3", "test_004"):
         _write_map(cohort[0], name)

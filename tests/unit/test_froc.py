@@ -126,7 +126,7 @@ def _literal_evaluation_mask(tumor, pixel_um):
     shape=st.tuples(st.integers(2, 41), st.integers(2, 67)),
     density=st.sampled_from([0.002, 0.02, 0.2, 0.7]),
     seed=st.integers(0, 10_000),
-    pixel_um=st.sampled_from([3.1, 7.776, 9.375, 12.5, 15.552, 37.5, 40.0, 80.0]),
+    pixel_um=st.sampled_from([3.1, 7.5, 7.776, 9.375, 12.5, 15.552, 37.5, 40.0, 80.0]),
 )
 def test_evaluation_mask_is_the_literal_one(shape, density, seed, pixel_um):
     tumor = np.random.default_rng(seed).random(shape) < density
@@ -146,6 +146,15 @@ def test_evaluation_mask_grows_by_half_of_75_um_and_fills_holes():
     assert labels[15, 27] == 0
     assert labels[8, 28] == 0  # sqrt(8) px away
     assert labels[8, 29] == 1  # sqrt(5) px away
+
+
+def test_evaluation_mask_grows_by_less_than_the_distance():
+    tumor = np.zeros((21, 31), dtype=bool)
+    tumor[10, 12] = True
+    labels = evaluation_mask(tumor, 7.5)  # below 5 px
+    assert labels[6, 14] == 1
+    assert labels[6, 15] == 0  # 4 up and 3 right are 5 px
+    np.testing.assert_array_equal(labels, _literal_evaluation_mask(tumor, 7.5))
 
 
 def test_evaluation_mask_without_tumor_marks_nothing():

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from scripts import pyramid
 from scripts.errors import InputError
 from scripts.pyramid import downsample_image, write_pyramid

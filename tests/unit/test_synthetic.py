@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from shapely.geometry import Point, Polygon, box
+from skimage import color, draw, filters
+
 from scripts import synthetic
 from scripts.nuclei import KINDS, stamp_library
 from scripts.splines import smooth_noise, upsample
@@ -25,8 +28,6 @@ from scripts.synthetic import (
     write_ncrf_json,
 )
 from scripts.tissue import nest_outline
-from shapely.geometry import Point, Polygon, box
-from skimage import color, draw, filters
 
 SHAPE = (1501, 2203)
 
