@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from . import bundle_root
 from .errors import InputError
@@ -21,7 +23,8 @@ class TrainingCheckpoints:
     """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
 
     ``last.pt`` holds network, optimizer, scheduler, epoch and the best metric so far; ``model.pt`` is the plain state
-    dict of the epoch with the best key metric. Attach it after the validation and learning-rate handlers.
+    dict of the epoch with the best key metric, or of the latest as long as there is none. Resumed for another number
+    of epochs, a cosine schedule is stretched to it. Attach it after the validation and learning-rate handlers.
 
     Args:
         output_dir: the run's folder; the bundle's own ``models`` folder is refused.
@@ -48,9 +51,11 @@ class TrainingCheckpoints:
         if self.output_dir.resolve() == (Path(bundle_root()) / "models").resolve():
             raise InputError(f"output_dir {output_dir} holds the shipped weights; choose another folder")
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
         self.resume = resume
         self._saved_epoch = -1
+        self._has_warned = False
 
     @property
     def last_path(self) -> Path:
@@ -73,22 +78,29 @@ class TrainingCheckpoints:
             return
         state = load_checkpoint(self.last_path)
         try:
-            length = state["epoch_length"]
+            length = dict(state)["epoch_length"]
             if trainer.state.epoch_length not in (None, length):
                 raise InputError(
                     f"{self.last_path}: made with {length} iterations per epoch, this run has "
                     f"{trainer.state.epoch_length}; give --resume false, another --output_dir, or the old settings"
                 )
+            cosine = self.lr_scheduler if isinstance(self.lr_scheduler, CosineAnnealingLR) else None
+            cosine_length = 0 if cosine is None else cosine.T_max
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
+            if cosine is not None and cosine.T_max != cosine_length:
+                _change_length(cosine, cosine_length)
             trainer.state.epoch = state["epoch"]
             trainer.state.iteration = state["epoch"] * length
             self.evaluator.state.best_metric = state["best_metric"]
             self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
             self._saved_epoch = state["best_metric_epoch"]
-        except (KeyError, TypeError, RuntimeError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"{self.last_path}: does not fit this run ({error!s:.200}); give --resume false or another --output_dir"
+                f"{self.last_path}: does not fit this run ({' '.join(str(error).split()):.200}); "
+                "give --resume false or another --output_dir"
             ) from error
         epochs = trainer.state.max_epochs
         if state["epoch"] >= epochs:
@@ -99,6 +111,7 @@ class TrainingCheckpoints:
     def save(self, trainer: Engine) -> None:
         """Save the epoch that just ended, and the weights if they are the best so far."""
         best = self.evaluator.state
+        has_best = best.best_metric_epoch > 0 and math.isfinite(best.best_metric)
         state = {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "epoch": trainer.state.epoch,
@@ -106,10 +119,31 @@ class TrainingCheckpoints:
             "best_metric": float(best.best_metric),
             "best_metric_epoch": best.best_metric_epoch,
         }
-        if best.best_metric_epoch > self._saved_epoch:
+        if not has_best:
+            self._warn_without_metric()
+        if not has_best or best.best_metric_epoch > self._saved_epoch:
             _save(state["network"], self.output_dir / "model.pt")
             self._saved_epoch = best.best_metric_epoch
         _save(state, self.last_path)
+
+    def _warn_without_metric(self) -> None:
+        if not self._has_warned:
+            logger.warning(
+                "%s: holds the latest weights, not the best, until validation gives a metric; it needs normal and "
+                "tumor cells in the validation file, and a val_interval of at most the epochs",
+                self.output_dir / "model.pt",
+            )
+        self._has_warned = True
+
+
+def _change_length(scheduler: CosineAnnealingLR, length: int) -> None:
+    """Make a cosine end after ``length`` epochs, at the rate where it would be now had it been so from the start."""
+    scheduler.T_max = length
+    progress = (1 + math.cos(math.pi * scheduler.last_epoch / length)) / 2
+    rates = [scheduler.eta_min + (base - scheduler.eta_min) * progress for base in scheduler.base_lrs]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = rates
 
 
 def _save(state: Any, path: Path) -> None:

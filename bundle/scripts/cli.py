@@ -7,6 +7,8 @@ once; and inside the functions, so that ``--help`` is quick.
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import fire
-from fire.decorators import SetParseFn, SetParseFns
+from fire.decorators import SetParseFns
+from fire.helptext import HelpText
+from fire.trace import FireTrace
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,10 +59,13 @@ def foreground(
     stride: int = 64,
     saturation: float | None = None,
     min_saturation: float = 0.05,
+    max_saturation: float = 0.2,
+    min_contrast: float = 0.05,
     min_value: float = 0.1,
     max_hole_um2: float = 50_000.0,
     min_tissue_um2: float = 20_000.0,
     backend: str = "auto",
+    assume_mpp: float | None = None,
 ) -> None:
     """Write a foreground mask for each slide (step 2).
 
@@ -72,15 +79,20 @@ def foreground(
         stride: level-0 pixels per mask pixel.
         saturation: saturation (0 to 1) above which a pixel is tissue; Otsu's threshold if not given.
         min_saturation: floor under Otsu's threshold.
+        max_saturation: ceiling over it, and the threshold where Otsu's two classes hardly differ.
+        min_contrast: least difference of the two classes' mean saturation.
         min_value: brightness (0 to 1) below which a pixel is no tissue.
         max_hole_um2: holes up to this area in square µm are filled.
         min_tissue_um2: specks below this area in square µm are removed.
         backend: auto, cucim or openslide.
+        assume_mpp: µm per level-0 pixel, over what the slides say; areas need it.
     """
     from scripts.foreground import ForegroundSettings, write_foregrounds
 
-    settings = ForegroundSettings(saturation, min_saturation, min_value, max_hole_um2, min_tissue_um2)
-    written = write_foregrounds(slides, output, stride, settings, backend)
+    settings = ForegroundSettings(
+        saturation, min_saturation, max_saturation, min_contrast, min_value, max_hole_um2, min_tissue_um2
+    )
+    written = write_foregrounds(slides, output, stride, settings, backend, assume_mpp)
     print(f"{len(written)} foreground masks in {output}")
 
 
@@ -220,21 +232,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:  # the one place that turns any failure into a line and a status
         if debug:
             traceback.print_exc()
+        _end_progress_bars()
         sys.exit(f"error: {_explain(error)}")
 
 
 def _dispatch(arguments: list[str]) -> None:
-    from scripts.arguments import check_flags, join_values, parse_override, parsers
+    from scripts.arguments import check_flags, find_command, join_values, parsers, split_values
+    from scripts.workflow import find_overlays
 
-    is_help = not arguments or any(argument in ("--help", "-h") for argument in arguments)
-    if not is_help:
-        command = COMMANDS.get(arguments[0])
-        config = _CONFIGS.get(arguments[0])
-        check_flags(arguments, COMMANDS, None if config is None else BUNDLE_ROOT / "configs" / config)
-        assert command is not None
-        arguments = [arguments[0], *join_values(arguments[1:])]
-        SetParseFn(parse_override)(SetParseFns(**parsers(command))(command))
-    fire.Fire(COMMANDS, command=arguments, name="tumor-detection")
+    words = [argument for argument in arguments if argument not in ("--help", "-h")]
+    command = find_command(words[0], COMMANDS) if words else None
+    if command is None or len(words) < len(arguments):
+        _print_help(command)
+        return
+    name = command.__name__
+    flags = join_values(words[1:], command)
+    configs: list[Path] = []
+    if name in _CONFIGS:
+        configs = [BUNDLE_ROOT / "configs" / _CONFIGS[name], *find_overlays(split_values(flags.get("config_file")))]
+    check_flags(flags, command, configs)
+    joined = [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags.items()]
+    SetParseFns(**parsers(command, flags))(command)
+    fire.Fire(COMMANDS, command=[name, *joined], name="tumor-detection")
+
+
+def _print_help(command: Callable[..., None] | None) -> None:
+    """Fire's help on standard output, without its remarks on itself and its quotes."""
+    name = "tumor-detection" if command is None else f"tumor-detection {command.__name__}"
+    component = COMMANDS if command is None else command
+    text = HelpText(component, trace=FireTrace(component, name=name)).replace(f"'{name}'", name)
+    text = re.sub(r"(Type: )(?:Optional\[)?'(.+?)(?: \| None)?'\]?", r"\1\2", text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough; without this Python complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _hide_engine_exceptions() -> None:
@@ -247,13 +278,24 @@ def _hide_engine_exceptions() -> None:
         logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(is_no_exception)
 
 
+def _end_progress_bars() -> None:
+    """A progress bar that was interrupted would share its line with the error."""
+    if "tqdm" in sys.modules:
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()
+
+
 def _explain(error: BaseException) -> str:
-    from scripts.errors import first_input_error, one_line
+    from scripts.errors import first_input_error, one_line, root_cause
 
     known = first_input_error(error)
     if known is not None:
         return one_line(known)
-    return f"{type(error).__name__}: {one_line(error)} (unexpected; run again with --debug to see where)"
+    root = root_cause(error)
+    if isinstance(root, OSError) and root.filename:
+        return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
+    where = "" if root is error else f" in: {one_line(error):.90}"
+    return f"{type(root).__name__}: {one_line(root)} (unexpected{where}; run again with --debug to see where)"
 
 
 def _run(run_id: str, config: str, overrides: dict[str, Any]) -> None:

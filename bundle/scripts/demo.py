@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .errors import InputError
 from .evaluation import score_folder, summary
 from .files import make_output_dir
 from .foreground import write_foregrounds
@@ -35,8 +36,10 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
         seed: of the cohort and the training.
 
     Raises:
-        InputError: if a step fails.
+        InputError: if the seed is negative or a step fails.
     """
+    if seed < 0:
+        raise InputError(f"--seed must not be negative, but got {seed}")
     root = make_output_dir(output)
     started = time.monotonic()
 

@@ -14,7 +14,7 @@ from .errors import InputError
 from .files import find_slides
 from .geometry import finest_level_for
 from .network import resolve_precision
-from .slide import MODEL_MPP, open_slide
+from .slide import MODEL_MPP, check_reading, open_slide
 
 _PACKAGES = (
     "pathology-tumor-detection",
@@ -95,7 +95,11 @@ def doctor(
 
     Returns:
         The report, and how many slides cannot be read.
+
+    Raises:
+        InputError: if a setting is wrong, a path is missing, or there are no slides.
     """
+    check_reading(backend, assume_mpp)
     lines = describe_machine()
     failures = 0
     for path in find_slides(slides) if slides else []:

@@ -23,6 +23,13 @@ def first_input_error(error: BaseException | None) -> InputError | None:
     return None
 
 
+def root_cause(error: BaseException) -> BaseException:
+    """The start of a chain of causes: MONAI's ``Failed to instantiate component`` hides what failed."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error as one line.
 

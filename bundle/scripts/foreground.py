@@ -23,7 +23,8 @@ from tqdm import tqdm
 from .errors import InputError
 from .files import atomic_path, find_slides, make_output_dir, write_json
 from .geometry import map_shape
-from .slide import MODEL_MPP, Slide, open_slide
+from .masks import write_mask
+from .slide import MODEL_MPP, Slide, check_reading, open_slide
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,11 @@ class ForegroundSettings(NamedTuple):
 
     Attributes:
         saturation: saturation (HSV, 0 to 1) above which a pixel is tissue; None takes Otsu's threshold.
-        min_saturation: floor under Otsu's threshold, which on a slide without tissue would split noise.
+        min_saturation: floor under Otsu's threshold.
+        max_saturation: ceiling over it, and the threshold where Otsu's two classes differ too little to be tissue and
+            background: a slide that is all background, tinted or not, then has no tissue, one that is all tissue
+            keeps it.
+        min_contrast: least difference of the two classes' mean saturation.
         min_value: pixels darker than this (HSV value, 0 to 1), such as black borders and pen, are not tissue.
         max_hole_um2: holes up to this area are filled.
         min_tissue_um2: specks below this area are removed.
@@ -44,13 +49,30 @@ class ForegroundSettings(NamedTuple):
 
     saturation: float | None = None
     min_saturation: float = 0.05
+    max_saturation: float = 0.2
+    min_contrast: float = 0.05
     min_value: float = 0.1
     max_hole_um2: float = 50_000.0
     min_tissue_um2: float = 20_000.0
 
+    def check(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            InputError: if one is.
+        """
+        for name, value in self._asdict().items():
+            if name.endswith("_um2"):
+                if not value >= 0:
+                    raise InputError(f"{name} must not be negative, but got {value}")
+            elif value is not None and not 0 <= value <= 1:
+                raise InputError(f"{name} must be from 0 to 1, but got {value}")
+
 
 def foreground_mask(
-    overview: npt.NDArray[np.uint8], pixel_um: float, settings: ForegroundSettings = ForegroundSettings()  # noqa: B008
+    overview: npt.NDArray[np.uint8],
+    pixel_um: float,
+    settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """Tell tissue from background.
 
@@ -65,15 +87,21 @@ def foreground_mask(
     hsv = rgb2hsv(overview)
     saturation, value = hsv[..., 1], hsv[..., 2]
     lit = value >= settings.min_value
-    if settings.saturation is not None:
-        threshold = settings.saturation
-    elif lit.any() and np.ptp(saturation[lit]) > 0:
-        threshold = max(float(threshold_otsu(saturation[lit])), settings.min_saturation)
-    else:
-        threshold = settings.min_saturation
+    threshold = _threshold(saturation[lit], settings) if settings.saturation is None else settings.saturation
     mask = (saturation > threshold) & lit
     mask = ~_without_small(~mask, settings.max_hole_um2 / pixel_um**2)
     return _without_small(mask, settings.min_tissue_um2 / pixel_um**2), threshold
+
+
+def _threshold(saturation: npt.NDArray[np.float64], settings: ForegroundSettings) -> float:
+    """Otsu's threshold of (N,) saturations, kept within the settings' limits."""
+    threshold = settings.max_saturation
+    if saturation.size and np.ptp(saturation) > 0:
+        otsu = float(threshold_otsu(saturation))
+        is_above = saturation > otsu
+        if saturation[is_above].mean() - saturation[~is_above].mean() >= settings.min_contrast:
+            threshold = min(otsu, threshold)
+    return max(threshold, settings.min_saturation)
 
 
 def _without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
@@ -87,7 +115,9 @@ def _without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArra
 
 
 def slide_foreground(
-    slide: Slide, stride: int, settings: ForegroundSettings = ForegroundSettings()  # noqa: B008
+    slide: Slide,
+    stride: int,
+    settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
 ) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
     """Foreground mask of an open slide.
 
@@ -109,6 +139,7 @@ def write_foregrounds(
     stride: int = 64,
     settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
     backend: str = "auto",
+    assume_mpp: float | None = None,
 ) -> list[Path]:
     """Write a mask, a sidecar and an overlay picture for each slide.
 
@@ -120,23 +151,26 @@ def write_foregrounds(
         stride: level-0 pixels per mask pixel.
         settings: see `ForegroundSettings`.
         backend: see `slide.open_slide`.
+        assume_mpp: µm per level-0 pixel, over what the slides say.
 
     Returns:
         The masks written.
 
     Raises:
-        InputError: if the stride is no positive integer, the output cannot be written, or, after all others are
+        InputError: if the stride is no positive integer, a setting is out of range, the output cannot be written, or, after all others are
             done, if slides could not be read.
     """
     if not isinstance(stride, int) or stride < 1:
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
+    settings.check()
+    check_reading(backend)
     paths = find_slides(slides)
     folder = make_output_dir(output)
     written: list[Path] = []
     failures: list[InputError] = []
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
-            with open_slide(path, backend) as slide:
+            with open_slide(path, backend, assume_mpp) as slide:
                 overview = slide.read_overview(stride)
                 mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings)
         except InputError as error:
@@ -152,12 +186,6 @@ def write_foregrounds(
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {failures[0]}")
     return written
-
-
-def write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
-    """Write a bool (rows, cols) mask as an 8-bit PNG of 0 and 255."""
-    with atomic_path(path) as temporary:
-        Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(temporary)
 
 
 def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.bool_]:

@@ -21,6 +21,9 @@ GRID_SHAPE = (3, 3)
 PATCH_SIZE = 224
 """Side of the patch that the network sees, in pixels at the model's resolution."""
 
+COORDINATE_LIMIT = 1e9
+"""Level-0 coordinates are below this, far beyond any slide; NaN and infinity are not."""
+
 
 def map_shape(slide_shape: tuple[int, int], stride: int) -> tuple[int, int]:
     """Shape of a map or mask of a slide.
@@ -115,12 +118,15 @@ def level_downsample(slide_shape: tuple[int, int], level_shape: tuple[int, int])
         level_shape: (height, width) of the level.
 
     Returns:
-        The whole factor that explains both sides, rounded up or down, else the mean of the two ratios.
+        The whole factor that explains both sides, rounded up or down, else the mean of the two ratios. Where several
+        do, as on small levels (401 / 26 is 15.4: 15 or 16), a power of two goes first.
     """
     ratio = (slide_shape[0] / level_shape[0] + slide_shape[1] / level_shape[1]) / 2
-    factor = round(ratio)
-    if all(side in (full // factor, -(-full // factor)) for full, side in zip(slide_shape, level_shape, strict=True)):
-        return float(factor)
+    for factor in (2 ** round(np.log2(ratio)), round(ratio)):
+        if all(
+            side in (full // factor, -(-full // factor)) for full, side in zip(slide_shape, level_shape, strict=True)
+        ):
+            return float(factor)
     return ratio
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
-from .annotations import Annotation, Polygon, crossings, index_annotations, is_normal_name, read_annotation
+from .annotations import Annotation, index_annotations, is_normal_name, read_annotation
 from .errors import InputError
-from .files import NameIndex, atomic_path, find_slides, make_output_dir, write_json
+from .files import NameIndex, find_slides, make_output_dir, write_json
 from .geometry import map_shape
+from .masks import write_mask
+from .polygons import Polygon, crossings
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +85,7 @@ def write_groundtruth(
             failures.append(error)
             continue
         target = folder / f"{path.stem}.png"
-        with atomic_path(target) as temporary:
-            Image.fromarray(mask * np.uint8(255)).save(temporary)
+        write_mask(target, mask != 0)
         write_json(target.with_suffix(".json"), sidecar)
         written.append(target)
     if failures:

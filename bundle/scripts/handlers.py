@@ -39,7 +39,7 @@ class ProbabilityMapWriter:
         mode: how the map is computed, for the sidecar.
 
     Raises:
-        InputError: if the folder cannot be written.
+        InputError: if the folder cannot be written or the weights not read.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ProbabilityMapWriter:
         self.provenance = {
             "mode": mode,
             "weights": None if weights is None else Path(weights).name,
-            "weights_sha256": None if weights is None else hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+            "weights_sha256": None if weights is None else _sha256(Path(weights)),
             "versions": _versions(),
         }
         self.done: list[dict[str, Any]] = []
@@ -166,6 +166,15 @@ class ProbabilityMapWriter:
         if self._progress is not None:
             self._progress.update(min(slides, self._progress.total - self._progress.n))
             self._progress.set_postfix_str(name, refresh=False)
+
+
+def _sha256(weights: Path) -> str:
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise InputError(f"{weights}: no such file of weights; give another path or train first") from error
+    except OSError as error:
+        raise InputError(f"{weights}: cannot be read ({error.strerror}); give a file of weights") from error
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
+from .errors import InputError
+from .errors import InputError
 from .geometry import PATCH_SIZE
 from .network import AutocastInferer
 from .tiles import Tile, position_offsets
@@ -19,9 +21,16 @@ class SlidingTileInferer(Inferer):
         patch_size: side of a patch in pixels that the model sees.
         batch_size: patches per forward pass.
         precision: see `network.resolve_precision`.
+
+    Raises:
+        InputError: if the batch size is no positive integer.
     """
 
     def __init__(self, patch_size: int = PATCH_SIZE, batch_size: int = 64, precision: str = "auto") -> None:
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
         self.patch_size = patch_size
         self.batch_size = batch_size
         self.forward = AutocastInferer(precision)

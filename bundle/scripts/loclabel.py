@@ -8,7 +8,7 @@ are [row, col].
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,18 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from .annotations import COORDINATE_LIMIT, Annotation, contains, index_annotations, is_normal_name, read_annotation
+from .annotations import Annotation, contains, index_annotations, is_normal_name, read_annotation
+from .coords import Coordinate, parse_coordinate, read_coords, read_rows
 from .errors import InputError
 from .files import SLIDE_SUFFIXES, NameIndex, atomic_path, make_output_dir
 from .geometry import CELL_SIZE, GRID_SHAPE, cell_centers
-
-
-class Coordinate(NamedTuple):
-    """Center of a region in level-0 pixels; the name is a string, ``001`` stays ``001``."""
-
-    name: str
-    row: int
-    col: int
 
 
 class LoclabelSummary(NamedTuple):
@@ -44,21 +37,6 @@ class LoclabelSummary(NamedTuple):
             f"{self.num_rows} regions of {self.num_slides} slides: {self.num_tumor_regions} with tumor, "
             f"{self.num_tumor_cells} tumor cells"
         )
-
-
-def read_coords(path: str | Path) -> list[Coordinate]:
-    """Read a coordinate file: ``slide,x,y`` in whole level-0 pixels, no header.
-
-    Args:
-        path: the file. Blank lines may stand at its end only; ``100.0`` is a whole number, ``100.5`` is not.
-
-    Returns:
-        The coordinates in the file's order.
-
-    Raises:
-        InputError: at the first line that is not as expected, or if there is none.
-    """
-    return [_coordinate(path, line, row) for line, row in _rows(path, 3, "slide,x,y")]
 
 
 def label_cells(
@@ -93,7 +71,7 @@ def generate_loclabels(
     without ``slides`` is taken to be that of level 0.
 
     Args:
-        coords: see `read_coords`.
+        coords: see `coords.read_coords`.
         annotations: folder of annotation files named like the slides, see `annotations.read_annotation`.
         output: the CSV file to write.
         ignore_exclusions: take tumor in exclusions for tumor, as NCRF does.
@@ -148,8 +126,8 @@ def read_loclabels(csv_file: str | Path, grid_shape: tuple[int, int] = GRID_SHAP
     rows, cols = grid_shape
     known: dict[tuple[str, ...], npt.NDArray[np.float32]] = {}
     items: list[dict[str, Any]] = []
-    for line, fields in _rows(csv_file, 3 + rows * cols, f"slide,x,y and {rows * cols} labels"):
-        name, row, col = _coordinate(csv_file, line, fields)
+    for line, fields in read_rows(csv_file, 3 + rows * cols, f"slide,x,y and {rows * cols} labels"):
+        name, row, col = parse_coordinate(csv_file, line, fields)
         cells = tuple(fields[3:])
         if cells not in known:
             if any(cell.strip() not in ("0", "1") for cell in cells):
@@ -176,55 +154,6 @@ def loclabel_datalist(csv_file: str | Path, slides_dir: str | Path) -> list[dict
     items = read_loclabels(csv_file)
     paths = _find_by_name(csv_file, list(dict.fromkeys(item["name"] for item in items)), slides_dir)
     return [{"image": str(paths[item["name"]]), "location": item["center"], "label": item["label"]} for item in items]
-
-
-def _rows(path: str | Path, num_fields: int, form: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, fields) of a CSV file."""
-    blank = 0
-    is_empty = True
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            for fields in reader:
-                line = reader.line_num
-                if not any(field and not field.isspace() for field in fields):
-                    blank = blank or line
-                    continue
-                if blank:
-                    raise InputError(f"{path}, line {blank}: is blank; remove it (blank lines may only end the file)")
-                if len(fields) != num_fields:
-                    raise InputError(
-                        f"{path}, line {line}: expected {num_fields} columns ({form}), found {len(fields)}; mend it"
-                    )
-                is_empty = False
-                yield line, fields
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); expected lines of {form}") from error
-    if is_empty:
-        raise InputError(f"{path}: is empty; expected lines of {form}")
-
-
-def _coordinate(path: str | Path, line: int, fields: Sequence[str]) -> Coordinate:
-    name, x, y = fields[0].strip(), _pixel(fields[1]), _pixel(fields[2])
-    if not name or x is None or y is None:
-        is_header = line == 1 and not any(character.isdigit() for character in fields[1] + fields[2])
-        raise InputError(
-            f"{path}, line {line}: expected a slide name and whole level-0 pixels x and y, not negative, found "
-            f"{','.join(fields[:3])}; {'remove the header' if is_header else 'mend the line'}"
-        )
-    return Coordinate(name, y, x)
-
-
-def _pixel(field: str) -> int | None:
-    if len(field) < 10 and field.isascii() and field.isdecimal():
-        return int(field)
-    try:
-        value = float(field)
-    except ValueError:
-        return None
-    return int(value) if 0 <= value < COORDINATE_LIMIT and value.is_integer() else None
 
 
 def _read_annotations(coords: str | Path, names: Sequence[str], folder: str | Path) -> dict[str, Annotation | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,13 @@ def load_checkpoint(path: str | Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file of weights; give another path or train first") from error
-    except Exception as error:  # torch raises what its zip and pickle readers raise
-        raise InputError(f"{path}: not a file of weights ({str(error).splitlines()[0]:.120}); make it again") from error
+    except pickle.UnpicklingError as error:  # torch's own text is long and advises to read the file unsafely
+        raise InputError(
+            f"{path}: not a file of weights (expected tensors and plain values written by torch.save); make it again"
+        ) from error
+    except Exception as error:  # torch raises what its zip and pickle readers raise, some of it without a message
+        reason = str(error).partition(". ")[0] or type(error).__name__
+        raise InputError(f"{path}: not a file of weights ({' '.join(reason.split()):.120}); make it again") from error
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

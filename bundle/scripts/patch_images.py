@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from .errors import InputError
 
+_LABELS = {"0": 0.0, "1": 1.0}
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif")
 
 
@@ -42,9 +43,11 @@ def patch_datalist(
         try:
             with open(table, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            found += [{"image": str(table.parent / row["file"]), "label": float(row["label"])} for row in rows]
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{table}: expected a CSV with the columns file and label ({error!r})") from error
+            found += [{"image": str(table.parent / row["file"]), "label": _LABELS[row["label"]]} for row in rows]
+        except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(
+                f"{table}: expected a CSV with the columns file and label, 0 or 1 ({error!r}); mend it"
+            ) from error
     if not found:
         raise InputError(f"{[*map(str, folders), *map(str, tables)]}: no labelled pictures; see docs/data.md")
     if limit is not None and limit < len(found):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .files import atomic_path
+from .plots import write_figure
 
 
 def slide_picture(
@@ -29,15 +29,20 @@ def slide_picture(
         title: printed above.
     """
     height, width = overview.shape[:2]
-    figure = Figure(figsize=(11, 0.9 + 5.2 * height / width), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = Figure(figsize=(11, 0.9 + 5.2 * height / width), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     extent = (0.0, float(width), float(height), 0.0)
     left.imshow(overview, extent=extent)
     left.set_title("slide, truth outlined" if truth is not None else "slide")
     right.imshow(overview, extent=extent)
     heat = right.imshow(
-        np.ma.masked_less(prob_map, 0.02), extent=extent, cmap="inferno", vmin=0, vmax=1, alpha=0.75,
+        np.ma.masked_less(prob_map, 0.02),
+        extent=extent,
+        cmap="inferno",
+        vmin=0,
+        vmax=1,
+        alpha=0.75,
         interpolation="nearest",
     )
     right.set_title("probability of tumor")
@@ -47,9 +52,11 @@ def slide_picture(
             axes.contour(
                 (np.arange(truth.shape[1]) + 0.5) * width / truth.shape[1],
                 (np.arange(truth.shape[0]) + 0.5) * height / truth.shape[0],
-                truth, levels=[0.5], colors="#00e0ff", linewidths=1.4,
+                truth,
+                levels=[0.5],
+                colors="#00e0ff",
+                linewidths=1.4,
             )
     figure.colorbar(heat, ax=[left, right], shrink=0.8, pad=0.01)
     figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        canvas.print_figure(temporary, dpi=110)
+    write_figure(path, figure)

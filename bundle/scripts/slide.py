@@ -26,6 +26,7 @@ MODEL_MPP = 0.243
 
 _CUCIM_SUFFIXES = (".tif", ".tiff", ".svs")
 _COARSEST_MPP_UM = 50.0  # a TIFF without a resolution often claims 72 or 96 dpi, that is 353 or 265 µm per pixel
+_Resampling = Image.Resampling
 _WHITE = 255
 _BAND_PIXELS = 16_000_000
 _OPENSLIDE_CACHE_BYTES = 64 << 20
@@ -54,6 +55,7 @@ class OpenSlidePixels:
 
     def __init__(self, handle: openslide.OpenSlide) -> None:
         self._handle = handle
+        self._downsamples = handle.level_downsamples  # by which OpenSlide divides; it tells nothing after an error
 
     def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
         """See `Pixels.read`.
@@ -61,7 +63,7 @@ class OpenSlidePixels:
         Raises:
             OSError: if a tile is damaged.
         """
-        downsample = self._handle.level_downsamples[level]  # OpenSlide's own, by which it divides
+        downsample = self._downsamples[level]
         location_xy = (round(location[1] * downsample), round(location[0] * downsample))
         try:
             rgba = np.asarray(self._handle.read_region(location_xy, level, size[::-1]))
@@ -197,12 +199,13 @@ class Slide:
         width = int(np.ceil(left + size[1] * scale)) + margin - col
         source = Image.fromarray(self.read_level((row, col), (height, width), level))
         box = (left - col, top - row, left - col + size[1] * scale, top - row + size[0] * scale)
-        return np.asarray(source.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box))
+        return np.asarray(source.resize((size[1], size[0]), _Resampling.BICUBIC, box=box))
 
     def read_overview(self, stride: int) -> npt.NDArray[np.uint8]:
-        """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels, by area averaging.
+        """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels.
 
-        Any pyramid will do: the coarsest level that is fine enough is read in bands, so that memory stays flat.
+        Any pyramid will do: the coarsest level that is fine enough is read in bands, so that memory stays flat. A
+        pixel is the mean of its box; where the boxes do not end with pixels of the level, a mean with soft edges.
 
         Args:
             stride: level-0 pixels per pixel.
@@ -216,22 +219,36 @@ class Slide:
         rows, cols = map_shape(self.shape, stride)
         level = finest_level_for(self.downsamples, stride)
         scale = stride / self.downsamples[level]
+        # Pillow's box of 2.5 pixels takes two or three whole ones, which displaces them
+        resampling, margin = (_Resampling.BOX, 0) if scale.is_integer() else (_Resampling.HAMMING, int(np.ceil(scale)))
         width = int(np.ceil(cols * scale))
         band_rows = max(1, int(_BAND_PIXELS / (width * scale)))
         overview = np.empty((rows, cols, 3), dtype=np.uint8)
         for start in range(0, rows, band_rows):
             stop = min(start + band_rows, rows)
-            top = int(np.floor(start * scale))
-            height = int(np.ceil(stop * scale)) - top
+            top = int(np.floor(start * scale)) - margin
+            height = int(np.ceil(stop * scale)) + margin - top
             band = self.read_level((top, 0), (height, width), level)
             box = (0.0, start * scale - top, cols * scale, stop * scale - top)
-            reduced = Image.fromarray(band).resize((cols, stop - start), Image.Resampling.BOX, box=box)
+            reduced = Image.fromarray(band).resize((cols, stop - start), resampling, box=box)
             overview[start:stop] = np.asarray(reduced)
         return overview
 
     def model_downsample(self, mpp: float = MODEL_MPP) -> float:
         """Level-0 pixels per pixel at the model's resolution, 1 within a tenth of it (see `geometry`)."""
         return model_downsample(self.require_mpp(), mpp)
+
+
+def check_reading(backend: str = "auto", assume_mpp: float | None = None) -> None:
+    """Refuse settings with which no slide can be opened, before one is blamed for them.
+
+    Raises:
+        InputError: if a setting is not as `open_slide` says.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
+    if assume_mpp is not None and not (isinstance(assume_mpp, (int, float)) and 0 < assume_mpp < float("inf")):
+        raise InputError(f"assume_mpp must be a positive number of µm per pixel, but got {assume_mpp}")
 
 
 def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None = None) -> Slide:
@@ -248,11 +265,8 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     Raises:
         InputError: if the file is missing, damaged, or no slide, or the backend does not read it.
     """
+    check_reading(backend, assume_mpp)
     path = Path(path)
-    if backend not in BACKENDS:
-        raise InputError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
-    if assume_mpp is not None and not 0 < assume_mpp < float("inf"):
-        raise InputError(f"assume_mpp must be a positive number of µm per pixel, but got {assume_mpp}")
     if not path.is_file():
         raise InputError(f"{path}: no such slide; check the name and the folder")
     try:
@@ -272,9 +286,13 @@ class SlidePool:
         backend: see `open_slide`.
         assume_mpp: see `open_slide`.
         max_open: how many stay open.
+
+    Raises:
+        InputError: see `check_reading`.
     """
 
     def __init__(self, backend: str = "auto", assume_mpp: float | None = None, max_open: int = 32) -> None:
+        check_reading(backend, assume_mpp)
         self.backend = backend
         self.assume_mpp = assume_mpp
         self.max_open = max_open

@@ -10,22 +10,13 @@ import numpy.typing as npt
 from scipy import ndimage
 from tqdm import tqdm
 
-from .annotation_files import write_asap_xml, write_ncrf_json
+from .annotation_writers import write_asap_xml
 from .files import atomic_path, make_output_dir
 from .geometry import REGION_SIZE
+from .polygons import Ring
 from .pyramid import write_pyramid
 from .staining import draw_stain, paint_slide
-from .tissue import OUTLINE_STEP, Polygon, make_layout, normal_pocket, place_nests, polygon_mask, tissue_outline
-
-__all__ = [
-    "Cohort",
-    "SyntheticSlide",
-    "sample_centers",
-    "synthetic_slide",
-    "write_asap_xml",
-    "write_cohort",
-    "write_ncrf_json",
-]
+from .tissue import OUTLINE_STEP, make_layout, normal_pocket, place_nests, polygon_mask, tissue_outline
 
 MPP = 0.243
 """µm per level-0 pixel: that of CAMELYON16's 3DHistech slides, and the model's."""
@@ -45,8 +36,8 @@ class SyntheticSlide(NamedTuple):
     """
 
     image: npt.NDArray[np.uint8]
-    tumor: list[Polygon]
-    exclusion: list[Polygon]
+    tumor: list[Ring]
+    exclusion: list[Ring]
     tissue: npt.NDArray[np.bool_]
 
 

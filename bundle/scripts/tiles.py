@@ -103,9 +103,7 @@ def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[
     return offsets
 
 
-def tile_blocks(
-    mask: npt.NDArray[np.bool_], block: int
-) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
+def tile_blocks(mask: npt.NDArray[np.bool_], block: int) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
     """Cover the foreground with blocks of map positions, each trimmed to the foreground inside it.
 
     Args:
@@ -139,7 +137,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         assume_mpp: see `slide.open_slide`.
 
     Raises:
-        InputError: if the stride is no positive integer or the folder of masks is missing.
+        InputError: if a setting is not as described, or the folder of masks is missing.
     """
 
     def __init__(
@@ -154,8 +152,10 @@ class TileDataset(Dataset[dict[str, Any]]):
         backend: str = "auto",
         assume_mpp: float | None = None,
     ) -> None:
-        if not isinstance(stride, int) or stride < 1:
+        if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
+        if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not 0 < mpp < float("inf"):
+            raise InputError(f"mpp must be a positive number of µm per pixel, but got {mpp!r}")
         if foreground_dir is not None and not Path(foreground_dir).is_dir():
             raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks")
         self.data = list(data)
@@ -164,6 +164,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.patch_size = patch_size
         self.foreground_dir = foreground_dir
         self.foreground = foreground or ForegroundSettings()
+        self.foreground.check()
         self.tile_size = tile_size
         self.slides = SlidePool(backend, assume_mpp, max_open=2)
 

@@ -13,9 +13,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage import draw
 
+from .polygons import Ring
 from .splines import FloatMap, smooth_noise, upsample
-
-Polygon = npt.NDArray[np.float64]
 
 _NUM_PLACEMENTS = 20
 
@@ -81,7 +80,7 @@ def signed_distance(tissue: npt.NDArray[np.bool_], shape: tuple[int, int]) -> Fl
     return upsample(coarse, (0, -(-shape[0] // STEP)), (0, -(-shape[1] // STEP)), OUTLINE_STEP // STEP)
 
 
-def nest_outline(rng: np.random.Generator, center: npt.NDArray[np.float64], radius: float) -> Polygon:
+def nest_outline(rng: np.random.Generator, center: npt.NDArray[np.float64], radius: float) -> Ring:
     """An irregular, elongated closed outline around a point.
 
     Args:
@@ -102,7 +101,7 @@ def nest_outline(rng: np.random.Generator, center: npt.NDArray[np.float64], radi
     return np.asarray(center + np.stack([length * np.sin(angle), length * np.cos(angle)], axis=1))
 
 
-def normal_pocket(rng: np.random.Generator, nest: Polygon) -> Polygon:
+def normal_pocket(rng: np.random.Generator, nest: Ring) -> Ring:
     """Outline of a patch of normal tissue well inside a nest."""
     center = nest.mean(axis=0)
     inner = float(np.min(np.hypot(*(nest - center).T)))
@@ -111,7 +110,7 @@ def normal_pocket(rng: np.random.Generator, nest: Polygon) -> Polygon:
 
 def place_nests(
     rng: np.random.Generator, tissue: npt.NDArray[np.bool_], num_lesions: int, radius_range: tuple[float, float]
-) -> list[Polygon]:
+) -> list[Ring]:
     """Outlines of as many nests as fit, of the ``num_lesions`` wanted: in tissue, apart, off the diagonal.
 
     Args:
@@ -127,7 +126,7 @@ def place_nests(
     rows, cols = (index * OUTLINE_STEP for index in np.ogrid[: tissue.shape[0], : tissue.shape[1]])
     # At this distance from the diagonal a nest's mirrored center lies outside the nest.
     off_diagonal = np.abs(rows - cols) * np.sqrt(2) / 1.1
-    nests: list[Polygon] = []
+    nests: list[Ring] = []
     for _ in range(_NUM_PLACEMENTS):
         free = np.minimum(distance - 5 * OUTLINE_STEP, off_diagonal)
         nests = []
@@ -145,7 +144,7 @@ def place_nests(
     return nests
 
 
-def polygon_mask(polygons: list[Polygon], shape: tuple[int, int], step: int) -> npt.NDArray[np.bool_]:
+def polygon_mask(polygons: list[Ring], shape: tuple[int, int], step: int) -> npt.NDArray[np.bool_]:
     """Union of level-0 polygons on a map of ``shape``, one pixel per ``step`` level-0 pixels."""
     mask = np.zeros(shape, dtype=np.bool_)
     for polygon in polygons:
@@ -157,8 +156,8 @@ def make_layout(
     rng: np.random.Generator,
     tissue: npt.NDArray[np.bool_],
     shape: tuple[int, int],
-    tumor: list[Polygon],
-    exclusion: list[Polygon],
+    tumor: list[Ring],
+    exclusion: list[Ring],
 ) -> Layout:
     """Lay out the compartments of a lymph node around given tumor nests.
 

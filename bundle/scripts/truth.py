@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +11,7 @@ import numpy.typing as npt
 
 from .errors import InputError
 from .files import NameIndex, read_json
-
-MASK_SUFFIXES = (".png", ".npy", ".tif", ".tiff")
-
-MAX_MASK_PIXELS = 1 << 28
-"""No larger mask is decoded: 16,384 x 16,384, four times a whole CAMELYON16 slide at the challenge's level 5."""
-
-_UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, KeyError, IndexError, TypeError, struct.error)
+from .masks import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
 
 
 class Truth(NamedTuple):
@@ -120,82 +112,31 @@ def read_truth(
     """
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
-        array, stride = _read_tiff(path, slide_shape, map_stride, wanted_stride)
+        level, stride = _choose_level(path, slide_shape, map_stride, wanted_stride)
+        array = read_level(path, level)
     elif suffix in MASK_SUFFIXES:
-        array = _read_npy(path) if suffix == ".npy" else _read_png(path)
+        array = read_mask_array(path)
         stride = _mask_stride(path, array.shape[:2], slide_shape, map_stride)
     else:
         from .annotations import read_annotation
         from .groundtruth import tumor_mask
 
         return Truth(path, tumor_mask(read_annotation(path), slide_shape, wanted_stride) != 0, wanted_stride)
-    return Truth(path, _is_tumor(path, _one_channel(path, array), tumor_value), stride)
+    return Truth(path, _is_tumor(path, one_channel(path, array), tumor_value), stride)
 
 
-def _read_png(path: Path) -> npt.NDArray[Any]:
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        # Masks may exceed what Pillow takes for a picture's usual size; MAX_MASK_PIXELS is checked instead.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path) as picture:
-                _check_size(path, picture.size[::-1])
-                return np.asarray(picture)
-        except InputError:
-            raise
-        except (*_UNREADABLE, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: not a readable mask ({error}); write it again") from error
-
-
-def _read_npy(path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable numpy array ({error}); write it again") from error
-    if array.ndim != 2:
-        raise InputError(f"{path}: expected a mask of shape (rows, cols), found {array.shape}; write it so")
-    _check_size(path, array.shape)
-    return np.asarray(array)
-
-
-def _read_tiff(
-    path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int
-) -> tuple[npt.NDArray[Any], int]:
-    import tifffile
-
-    unreadable = (*_UNREADABLE, tifffile.TiffFileError)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            pages = [level.keyframe for series in tiff.series for level in series.levels]
-            shapes = [(int(page.imagelength), int(page.imagewidth)) for page in pages]
-    except unreadable as error:
-        raise InputError(f"{path}: not a readable TIFF ({error}); write it again") from error
+def _choose_level(path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int) -> tuple[int, int]:
+    """The level of a TIFF to read, and its stride."""
+    shapes = level_shapes(path)
     if len(shapes) == 1:
-        chosen, stride = 0, _mask_stride(path, shapes[0], slide_shape, map_stride)
-    else:
-        strides = {index: _one_stride(shape, slide_shape, map_stride) for index, shape in enumerate(shapes)}
-        known = {index: stride for index, stride in strides.items() if stride is not None}
-        if not known:
-            raise _misfit(path, shapes[0], slide_shape)
-        fine_enough = [index for index, stride in known.items() if stride <= wanted_stride]
-        chosen = max(fine_enough, key=known.__getitem__) if fine_enough else min(known, key=known.__getitem__)
-        stride = known[chosen]
-    _check_size(path, shapes[chosen])
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            levels = [level for series in tiff.series for level in series.levels]
-            return np.asarray(levels[chosen].keyframe.asarray()), stride
-    except unreadable as error:
-        raise InputError(f"{path}: damaged TIFF ({error}); write it again") from error
-
-
-def _check_size(path: Path, shape: tuple[int, ...]) -> None:
-    if shape[0] * shape[1] > MAX_MASK_PIXELS:
-        raise InputError(
-            f"{path}: expected a mask of at most {MAX_MASK_PIXELS:,} pixels, found {shape[0]} x {shape[1]}; "
-            "write it as a pyramid or at a coarser stride"
-        )
+        return 0, _mask_stride(path, shapes[0], slide_shape, map_stride)
+    strides = {level: _one_stride(shape, slide_shape, map_stride) for level, shape in enumerate(shapes)}
+    known = {level: stride for level, stride in strides.items() if stride is not None}
+    if not known:
+        raise _misfit(path, shapes[0], slide_shape)
+    fine_enough = [level for level, stride in known.items() if stride <= wanted_stride]
+    chosen = max(fine_enough, key=known.__getitem__) if fine_enough else min(known, key=known.__getitem__)
+    return chosen, known[chosen]
 
 
 def _mask_stride(path: Path, shape: tuple[int, ...], slide_shape: tuple[int, int], map_stride: int) -> int:
@@ -251,17 +192,6 @@ def _misfit(path: Path, mask_shape: tuple[int, int], slide_shape: tuple[int, int
 
 def _x(shape: tuple[int, int]) -> str:
     return f"{shape[0]} x {shape[1]}"
-
-
-def _one_channel(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Drop channels that repeat the first, and alpha."""
-    if array.ndim == 3 and array.shape[2] in (1, 2, 3, 4):
-        gray = array[..., 0]
-        if array.shape[2] < 3 or (np.array_equal(gray, array[..., 1]) and np.array_equal(gray, array[..., 2])):
-            return gray
-    elif array.ndim == 2:
-        return array
-    raise InputError(f"{path}: expected a gray mask, found an array of shape {array.shape} with colors; write it gray")
 
 
 def _is_tumor(path: Path, array: npt.NDArray[Any], tumor_value: int | None) -> npt.NDArray[np.bool_]:

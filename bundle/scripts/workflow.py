@@ -9,6 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from . import bundle_root
+from .errors import InputError
+
+
+def find_overlays(names: Sequence[str]) -> list[Path]:
+    """Find config files by path, or by the name of one in ``configs``, with or without ``.json``.
+
+    Raises:
+        InputError: if one is missing.
+    """
+    configs = Path(bundle_root()) / "configs"
+    found = []
+    for name in names:
+        candidates = [path for path in (Path(name), configs / name, configs / f"{name}.json") if path.is_file()]
+        if not candidates:
+            known = ", ".join(sorted(path.name for path in configs.glob("*.json") if path.name != "metadata.json"))
+            raise InputError(f"--config_file {name}: no such file, here or in {configs}, which has {known}")
+        found.append(candidates[0])
+    return found
 
 
 def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> None:
@@ -18,14 +36,17 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
         run_id: the id to run, such as ``training``.
         config: name of a file in ``configs``.
         overrides: values for ids of the config.
-        overlays: config files laid over it, in this order; a bare name is looked for in ``configs`` too.
+        overlays: config files laid over it, in this order, see `find_overlays`.
+
+    Raises:
+        InputError: if an overlay is missing.
     """
+    found = [str(path) for path in find_overlays(overlays)]
     from monai.bundle import run
 
     configs = Path(bundle_root()) / "configs"
     if bundle_root() not in sys.path:
         sys.path.insert(0, bundle_root())
-    found = [str(configs / name) if not Path(name).exists() and (configs / name).exists() else name for name in overlays]
     # MONAI warns that a config is code: these are our own, and overlays are the user's choice
     warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
     run(

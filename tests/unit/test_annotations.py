@@ -1,37 +1,28 @@
-"""Annotations: three file forms, defective polygons, and containment against slow and foreign judges."""
+"""Annotations: classes, defective polygons, containment and the published files."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-import tarfile
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.measure import points_in_poly
 
+from helpers.annotation_forms import EXCLUSION_XY, TUMOR_XY, asap, collection, feature, ncrf, write
+from helpers.even_odd import slow_inside
+from helpers.real_annotations import extract_real_annotations, needs_real
+from helpers.refusals import refusal
 from scripts import annotations
-from scripts.annotations import Annotation, Polygon, contains, index_annotations, is_normal_name, read_annotation
+from scripts.annotations import Annotation, contains, index_annotations, is_normal_name, read_annotation
 from scripts.errors import InputError
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-ARCHIVES = (SHARED / "ncrf" / "jsons.tar.xz", SHARED / "camelyon16_test" / "ground_truth_jsons.tar.xz")
-needs_real = pytest.mark.skipif(
-    not all(path.exists() for path in ARCHIVES),
-    reason="the real annotations are not in shared/data beside the checkout",
-)
-
-TUMOR_XY = [[300, 20], [420, 20], [420, 100], [300, 100]]
-EXCLUSION_XY = [[320, 40], [340, 40], [340, 60], [320, 60]]
-IN_TUMOR, IN_EXCLUSION, SWAPPED = (90.5, 400.5), (50.5, 330.5), (400.5, 90.5)
+from scripts.polygons import Polygon
 
 vertices = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 13)), min_size=3, max_size=9)
+
+IN_TUMOR, IN_EXCLUSION, SWAPPED = (90.5, 400.5), (50.5, 330.5), (400.5, 90.5)
 
 
 def annotation_of(*rings, exclusion=()):
@@ -39,50 +30,6 @@ def annotation_of(*rings, exclusion=()):
         return tuple(Polygon(f"p{i}", (np.array(ring, float),)) for i, ring in enumerate(items))
 
     return Annotation(Path("made.json"), polygons(rings), polygons(exclusion))
-
-
-def write(path, content):
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    return path
-
-
-def ncrf(positive=(), negative=()):
-    def polygons(items):
-        return [{"name": f"A{i}", "vertices": ring} for i, ring in enumerate(items)]
-
-    return {"positive": polygons(positive), "negative": polygons(negative)}
-
-
-def asap(*outlines, extra=""):
-    body = "".join(
-        f'<Annotation Name="A{i}" Type="Polygon" PartOfGroup="{group}" Color="#F4FA58"><Coordinates>'
-        + "".join(f'<Coordinate Order="{k}" X="{x}" Y="{y}" />' for k, (x, y) in enumerate(ring))
-        + "</Coordinates></Annotation>"
-        for i, (group, ring) in enumerate(outlines)
-    )
-    return f'<?xml version="1.0"?>\n<ASAP_Annotations><Annotations>{body}{extra}</Annotations></ASAP_Annotations>'
-
-
-def feature(label, *rings, kind="Polygon", **properties):
-    closed = [[*ring, ring[0]] for ring in rings]
-    if label is not None:
-        properties["classification"] = {"name": label, "colorRGB": -1}
-    coordinates = closed if kind == "Polygon" else [[ring] for ring in closed]
-    return {"type": "Feature", "geometry": {"type": kind, "coordinates": coordinates}, "properties": properties}
-
-
-def collection(*features):
-    return {"type": "FeatureCollection", "features": list(features)}
-
-
-def slow_inside(rings, row, col):
-    """Even-odd rule in exact fractions; upper and left sides in, lower and right ones out."""
-    num_right = 0
-    for ring in rings:
-        for (r0, c0), (r1, c1) in zip(ring, [*ring[1:], ring[0]], strict=True):
-            if (r0 <= row) != (r1 <= row):
-                num_right += col < c0 + Fraction(c1 - c0) * (Fraction(row) - r0) / Fraction(r1 - r0)
-    return num_right % 2 == 1
 
 
 FORMS = {
@@ -124,13 +71,6 @@ def test_read_annotation_empty_means_normal(tmp_path):
     for i, content in enumerate((ncrf(), collection(), [], asap())):
         path = write(tmp_path / (f"a{i}.xml" if isinstance(content, str) else f"a{i}.json"), content)
         assert read_annotation(path)[1:] == ((), ())
-
-
-def test_read_annotation_asap_sorts_by_order(tmp_path):
-    text = asap(("Tumor", TUMOR_XY)).replace('Order="1"', 'Order="x"').replace('Order="2"', 'Order="1"')
-    shuffled = TUMOR_XY[:1] + TUMOR_XY[2:1:-1] + TUMOR_XY[1:2] + TUMOR_XY[3:]
-    annotation = read_annotation(write(tmp_path / "a.xml", text.replace('Order="x"', 'Order="2"')))
-    assert annotation.tumor[0].rings[0][:, ::-1].tolist() == shuffled
 
 
 DEFECTS = {
@@ -200,38 +140,19 @@ def test_read_annotation_warns_once_of_defects(tmp_path, caplog, case):
     assert contains(annotation, [IN_TUMOR]).all()
 
 
-def test_read_annotation_names_of_derived_classes(tmp_path):
+def test_read_annotation_of_derived_classes(tmp_path):
     content = feature(None, TUMOR_XY, classification={"names": ["Ignore*", "Fold"]})
     assert len(read_annotation(write(tmp_path / "a.json", content)).exclusion) == 1
-    content["properties"]["classification"] = "Tumor"
-    assert len(read_annotation(write(tmp_path / "a.json", content)).tumor) == 1
 
 
 BAD = {
-    "truncated_json": ("a.json", '{"positive": [{"name": "A', "JSON"),
-    "truncated_xml": ("a.xml", asap(("Tumor", TUMOR_XY))[:-30], "XML"),
-    "empty": ("a.json", "", "JSON"),
-    "entities": ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><ASAP_Annotations>&b;</ASAP_Annotations>', "XML"),
-    "other_xml": ("a.xml", "<Annotations/>", "ASAP_Annotations"),
-    "other_json": ("a.json", {"shapes": []}, "NCRF"),
     "nan": ("a.json", '{"positive": [{"name": "A0", "vertices": [[1, 2], [NaN, 3], [4, 5]]}]}', "A0"),
     "overflow": ("a.json", '{"positive": [{"name": "A0", "vertices": [[1, 2], [1e400, 3], [4, 5]]}]}', "A0"),
     "huge": ("a.json", ncrf([[[1, 2], [10**30, 3], [4, 5]]]), "A0"),
     "text": ("a.json", ncrf([[["1", "2"], ["3", "4"], ["5", "9"]]]), "A0"),
     "ragged": ("a.json", ncrf([[[1, 2], [3], [4, 5]]]), "A0"),
     "null": ("a.json", ncrf([None]), "A0"),
-    "no_vertices": ("a.json", {"positive": [{"name": "A7"}]}, "A7"),
-    "no_polygon": ("a.json", {"positive": [3]}, "positive"),
-    "no_list": ("a.json", {"positive": {"name": "A0"}}, "positive"),
-    "xml_no_x": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', ""), "A0"),
-    "xml_no_number": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', 'X="4,2"'), "A0"),
     "xml_inf": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', 'X="inf"'), "A0"),
-    "xml_type": ("a.xml", asap(("Tumor", TUMOR_XY)).replace("Polygon", "Blob"), "Blob"),
-    "no_feature": ("a.json", collection(3), "feature 1"),
-    "no_features": ("a.json", {"type": "FeatureCollection"}, "GeoJSON"),
-    "geometries": ("a.json", feature("Tumor", TUMOR_XY, kind="GeometryCollection", name="G"), "'G'"),
-    "coordinates": ("a.json", {**feature("Tumor"), "geometry": {"type": "Polygon"}}, "feature 1"),
-    "properties": ("a.json", {**feature("Tumor"), "properties": [1]}, "feature 1"),
     "misspelt_class": ("a.json", feature("Tumro", TUMOR_XY), "Tumro"),
     "misspelt_group": ("a.xml", asap(("Tumro", TUMOR_XY)), "Tumro"),
 }
@@ -240,20 +161,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_read_annotation_refuses(tmp_path, case):
     name, content, words = BAD[case]
-    path = write(tmp_path / name, content)
-    with pytest.raises(InputError) as error:
-        read_annotation(path)
-    message = str(error.value)
-    assert message.startswith(str(path))
-    assert words in message
-    assert "\n" not in message
-    assert len(message) - len(str(path)) < 220
-
-
-@pytest.mark.parametrize("name", ["none.json", "none.xml"])
-def test_read_annotation_missing_file(tmp_path, name):
-    with pytest.raises(InputError, match="no such file"):
-        read_annotation(tmp_path / name)
+    assert words in refusal(read_annotation, write(tmp_path / name, content))
 
 
 def test_index_annotations(tmp_path):
@@ -276,13 +184,6 @@ def test_is_normal_name(name, expected):
     assert is_normal_name(name) is expected
 
 
-@given(vertices)
-def test_contains_agrees_with_fractions(ring):
-    points = [(row / 2, col / 2) for row in range(-1, 21) for col in range(-1, 29)]
-    expected = [slow_inside([ring], row, col) for row, col in points]
-    assert contains(annotation_of(ring), points).tolist() == expected
-
-
 @given(vertices, vertices, vertices)
 def test_contains_is_union_less_exclusions(first, second, cut):
     points = [(row / 2, col / 2) for row in range(-1, 21, 3) for col in range(-1, 29, 2)]
@@ -293,57 +194,14 @@ def test_contains_is_union_less_exclusions(first, second, cut):
     assert contains(annotation, points, ignore_exclusions=True).tolist() == union
 
 
-@given(vertices, st.integers(0, 8), st.booleans())
-def test_contains_does_not_depend_on_drawing(ring, shift, is_reversed):
-    redrawn = (ring[::-1] if is_reversed else ring)[shift:] + (ring[::-1] if is_reversed else ring)[:shift]
-    points = np.random.default_rng(0).uniform(-1, 14, (60, 2))
-    assert (contains(annotation_of(ring), points) == contains(annotation_of(redrawn), points)).all()
-
-
-def test_contains_boundary():
-    annotation = annotation_of([(2, 3), (2, 7), (5, 7), (5, 3)])
-    points = {"top": (2, 5), "left": (3, 3), "top left": (2, 3), "bottom": (5, 5), "right": (3, 7), "corner": (5, 7)}
-    inside = contains(annotation, list(points.values())).tolist()
-    assert dict(zip(points, inside, strict=True)) == {
-        "top": True, "left": True, "top left": True, "bottom": False, "right": False, "corner": False,
-    }  # fmt: skip
-
-
-def test_contains_hole_and_island():
-    rings = tuple(
-        np.array([(top, top), (top, 20 - top), (13 - top, 20 - top), (13 - top, top)], float) for top in (0, 2, 4)
-    )
-    annotation = Annotation(Path("a"), (Polygon("nested", rings),), ())
-    assert contains(annotation, [(1, 10), (3, 10), (6, 10)]).tolist() == [True, False, True]
-
-
-def test_contains_no_points_or_polygons():
-    assert contains(annotation_of(), [(1, 2)]).tolist() == [False]
-    assert contains(annotation_of([(0, 0), (0, 9), (9, 9)]), np.empty((0, 2))).shape == (0,)
-    assert not contains(annotation_of([(0, 0), (0, 9), (9, 9)]), [(np.nan, 1), (1, np.inf)]).any()
-
-
-def test_contains_in_chunks(monkeypatch):
-    rng = np.random.default_rng(1)
-    annotation, points = annotation_of(rng.uniform(0, 99, (50, 2))), rng.uniform(0, 99, (500, 2))
-    whole = contains(annotation, points)
-    monkeypatch.setattr(annotations, "_POINTS_AT_ONCE", 7)
-    assert (contains(annotation, points) == whole).all()
-    assert 0 < whole.sum() < 500
-
-
 @pytest.fixture(scope="module")
 def real_reading(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
-    for archive in ARCHIVES:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder / archive.stem, filter="data")
-    paths = sorted(path for path in folder.rglob("*.json") if not path.parent.name.startswith("."))
     warnings: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: warnings.append(record.getMessage())
     annotations.logger.addHandler(handler)
-    yield [read_annotation(path) for path in paths], warnings
+    yield [read_annotation(path) for path in extract_real_annotations(folder)], warnings
     annotations.logger.removeHandler(handler)
 
 
@@ -367,26 +225,6 @@ def test_real_annotations_are_all_read(real_annotations):
     assert sum(len(a.tumor) for a in real_annotations) == 3688
     assert sum(len(a.exclusion) for a in real_annotations) == 2016
     assert all(not a.tumor for a in real_annotations if is_normal_name(a.path.stem))
-
-
-@needs_real
-def test_real_polygons_agree_with_skimage_and_shapely(real_annotations):
-    rng = np.random.default_rng(2)
-    num_inside = 0
-    for annotation in real_annotations:
-        for polygon in annotation.tumor + annotation.exclusion:
-            (ring,) = polygon.rings
-            top, left, bottom, right = polygon.bounds()
-            margin = 0.05 * (bottom - top + right - left)
-            # random fractions of a pixel keep clear of sides between whole pixels, where the judges' rules differ
-            points = rng.uniform((top - margin, left - margin), (bottom + margin, right + margin), (40, 2))
-            inside = contains(Annotation(annotation.path, (polygon,), ()), points)
-            assert (inside == points_in_poly(points, ring)).all(), (annotation.path, polygon.name)
-            outline = shapely.Polygon(ring)
-            if outline.is_valid:
-                assert (inside == shapely.contains_xy(outline, points)).all(), (annotation.path, polygon.name)
-            num_inside += int(inside.sum())
-    assert num_inside > 50_000
 
 
 @needs_real

@@ -8,176 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from monai.transforms import ProbNMS
-from scipy import ndimage
 from skimage import measure
 
+from helpers.detected_points import detections_of
+from scripts.detections import Detections
 from scripts.errors import InputError
-from scripts.froc import (
-    TARGETS,
-    Detections,
-    SlideMatch,
-    detections_to_level0,
-    evaluation_mask,
-    froc_curve,
-    froc_score,
-    isolated_tumor_cells,
-    lesion_diameters,
-    match_detections,
-    non_maximum_suppression,
-)
+from scripts.froc import TARGETS, SlideMatch, froc_curve, froc_score, match_detections
 
 QUICK = settings(max_examples=60, deadline=None)
-
-
-def _detections(*points):
-    prob, row, col = zip(*points, strict=True) if points else ((), (), ())
-    return Detections(np.array(prob, dtype=np.float32), np.array(row, dtype=np.int64), np.array(col, dtype=np.int64))
-
-
-# --- non-maximum suppression ---------------------------------------------------------------------------------------
-
-
-def _as_list(detections):
-    return [[float(prob), int(row), int(col)] for prob, row, col in zip(*detections, strict=True)]
-
-
-def _prob_nms(prob_map, radius, threshold):
-    found = ProbNMS(box_size=2 * radius, prob_threshold=threshold)(prob_map.copy())
-    return [[float(prob), int(row), int(col)] for prob, row, col in found]
-
-
-shapes = st.tuples(st.integers(1, 23), st.integers(1, 37))
-few_values = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])  # many ties
-
-
-@QUICK
-@given(
-    prob_map=shapes.flatmap(
-        lambda shape: st.one_of(
-            hnp.arrays(np.float32, shape, elements=few_values, fill=few_values),
-            hnp.arrays(np.float64, shape, elements=st.floats(0, 1)),
-        )
-    ),
-    radius=st.integers(1, 9),
-    threshold=st.sampled_from([0.0, 0.3, 0.5, 0.9999]),
-)
-def test_non_maximum_suppression_is_prob_nms(prob_map, radius, threshold):
-    before = prob_map.copy()
-    found = non_maximum_suppression(prob_map, radius, threshold)
-    assert _as_list(found) == _prob_nms(prob_map, radius, threshold)
-    np.testing.assert_array_equal(prob_map, before)
-    assert found.prob.dtype == prob_map.dtype
-
-
-@pytest.mark.parametrize("levels", [None, 3, 50], ids=["distinct", "plateaus", "ties"])
-def test_non_maximum_suppression_of_a_large_map_is_prob_nms(levels):
-    # Large enough for several rounds and chunks.
-    prob_map = np.random.default_rng(7).random((151, 263)).astype(np.float32)
-    if levels is not None:
-        prob_map = np.ceil(ndimage.gaussian_filter(prob_map, 2) * levels * 1.7) / np.float32(levels * 1.7)
-    for radius in (2, 12):
-        assert _as_list(non_maximum_suppression(prob_map, radius, 0.5)) == _prob_nms(prob_map, radius, 0.5)
-
-
-def test_non_maximum_suppression_box_is_half_open():
-    prob_map = np.zeros((1, 30), dtype=np.float32)
-    prob_map[0, [6, 10, 14]] = [0.7, 0.9, 0.8]
-    # [10 - 4, 10 + 4) holds column 6, but not column 14.
-    assert non_maximum_suppression(prob_map, 4).col.tolist() == [10, 14]
-
-
-def test_non_maximum_suppression_threshold_is_strict_and_empty_maps_are_fine():
-    assert non_maximum_suppression(np.full((3, 5), 0.5, dtype=np.float32), 2, 0.5).prob.size == 0
-    assert non_maximum_suppression(np.zeros((0, 5), dtype=np.float32), 2).row.size == 0
-
-
-@pytest.mark.parametrize(
-    ("shape", "radius", "threshold", "message"),
-    [
-        ((4,), 2, 0.5, "prob_map"),
-        ((4, 5), 0, 0.5, "radius"),
-        ((4, 5), 1.5, 0.5, "radius"),
-        ((4, 5), 2, -1, "threshold"),
-    ],
-)
-def test_non_maximum_suppression_refuses(shape, radius, threshold, message):
-    with pytest.raises(ValueError, match=message):
-        non_maximum_suppression(np.zeros(shape), radius, threshold)
-
-
-def test_detections_to_level0_are_pixel_centers_inside_the_slide():
-    moved = detections_to_level0(_detections((0.9, 2, 5), (0.8, 3, 9)), 64, (200, 1000))
-    assert moved.row.tolist() == [160, 199]  # (3 + 0.5) * 64 = 224 lies below the slide
-    assert moved.col.tolist() == [352, 608]
-
-
-# --- evaluation mask -----------------------------------------------------------------------------------------------
-
-
-def _literal_evaluation_mask(tumor, pixel_um):
-    distance = ndimage.distance_transform_edt(~tumor)
-    return measure.label(ndimage.binary_fill_holes(distance < 75 / (pixel_um * 2)), connectivity=2)
-
-
-@QUICK
-@given(
-    shape=st.tuples(st.integers(2, 41), st.integers(2, 67)),
-    density=st.sampled_from([0.002, 0.02, 0.2, 0.7]),
-    seed=st.integers(0, 10_000),
-    pixel_um=st.sampled_from([3.1, 7.5, 7.776, 9.375, 12.5, 15.552, 37.5, 40.0, 80.0]),
-)
-def test_evaluation_mask_is_the_literal_one(shape, density, seed, pixel_um):
-    tumor = np.random.default_rng(seed).random(shape) < density
-    tumor[shape[0] // 3, shape[1] // 2] = True
-    labels = evaluation_mask(tumor, pixel_um)
-    assert labels.dtype == np.int32
-    np.testing.assert_array_equal(labels, _literal_evaluation_mask(tumor, pixel_um))
-
-
-def test_evaluation_mask_grows_by_half_of_75_um_and_fills_holes():
-    tumor = np.zeros((40, 60), dtype=np.uint8)
-    tumor[10:21, 30:41] = 255
-    tumor[12:19, 32:39] = 0  # a hole wider than the growth closes
-    labels = evaluation_mask(tumor, 15.0)  # below 2.5 px
-    assert labels[15, 35] == 1
-    assert labels[15, 28] == 1
-    assert labels[15, 27] == 0
-    assert labels[8, 28] == 0  # sqrt(8) px away
-    assert labels[8, 29] == 1  # sqrt(5) px away
-
-
-def test_evaluation_mask_grows_by_less_than_the_distance():
-    tumor = np.zeros((21, 31), dtype=bool)
-    tumor[10, 12] = True
-    labels = evaluation_mask(tumor, 7.5)  # below 5 px
-    assert labels[6, 14] == 1
-    assert labels[6, 15] == 0  # 4 up and 3 right are 5 px
-    np.testing.assert_array_equal(labels, _literal_evaluation_mask(tumor, 7.5))
-
-
-def test_evaluation_mask_without_tumor_marks_nothing():
-    assert not evaluation_mask(np.zeros((7, 11)), 15.0).any()
-
-
-def test_evaluation_mask_refuses():
-    with pytest.raises(ValueError, match="tumor_mask"):
-        evaluation_mask(np.zeros(4), 1.0)
-    with pytest.raises(ValueError, match="pixel_um"):
-        evaluation_mask(np.zeros((4, 5)), 0.0)
-
-
-def test_isolated_tumor_cells_are_below_275_um_grown():
-    tumor = np.zeros((90, 160), dtype=bool)
-    tumor[10:12, 5:8] = True  # a few cells
-    tumor[30:34, 40:80] = True  # 40 px of 7.776 µm are 311 µm
-    tumor[70, 100:120] = True  # 20 px are 156 µm
-    labels = evaluation_mask(tumor, 7.776)
-    assert labels.max() == 3
-    assert isolated_tumor_cells(labels, 7.776) == [1, 3]
-    regions = measure.regionprops(labels)
-    assert lesion_diameters(labels) == pytest.approx([region.axis_major_length for region in regions])
 
 
 # --- hits ----------------------------------------------------------------------------------------------------------
@@ -201,7 +39,7 @@ CASES = {
 
 @pytest.mark.parametrize(("points", "false_positives", "lesions"), CASES.values(), ids=CASES.keys())
 def test_match_detections(points, false_positives, lesions):
-    match = match_detections(_detections(*points), LABELS, [3], stride=100)
+    match = match_detections(detections_of(*points), LABELS, [3], stride=100)
     assert match.false_positives.tolist() == pytest.approx(false_positives)
     assert match.lesions.tolist() == pytest.approx(lesions)
     assert match.lesion_labels.tolist() == [1, 2]
@@ -209,7 +47,7 @@ def test_match_detections(points, false_positives, lesions):
 
 
 def test_match_detections_on_a_normal_slide_are_all_false():
-    match = match_detections(_detections((0.9, *IN_1), (0.2, 9999, 3)), None, [], stride=100)
+    match = match_detections(detections_of((0.9, *IN_1), (0.2, 9999, 3)), None, [], stride=100)
     assert match.false_positives.tolist() == pytest.approx([0.9, 0.2])
     assert match.lesions.size == 0
 
@@ -217,17 +55,17 @@ def test_match_detections_on_a_normal_slide_are_all_false():
 def test_match_detections_past_a_floored_pyramid_take_the_last_row():
     labels = np.zeros((3, 4), dtype=np.int32)
     labels[2] = 1
-    assert match_detections(_detections((0.9, 349, 10)), labels, [], stride=100).lesions.tolist() == pytest.approx(
+    assert match_detections(detections_of((0.9, 349, 10)), labels, [], stride=100).lesions.tolist() == pytest.approx(
         [0.9]
     )
     with pytest.raises(ValueError, match="must lie on the mask"):
-        match_detections(_detections((0.9, 400, 10)), labels, [], stride=100)
+        match_detections(detections_of((0.9, 400, 10)), labels, [], stride=100)
 
 
 @pytest.mark.parametrize("prob", [np.nan, -0.5])
 def test_match_detections_refuses_confidences(prob):
     with pytest.raises(ValueError, match="confidences"):
-        match_detections(_detections((prob, *IN_1)), LABELS, [], stride=100)
+        match_detections(detections_of((prob, *IN_1)), LABELS, [], stride=100)
 
 
 # --- curve and score -----------------------------------------------------------------------------------------------
@@ -343,7 +181,7 @@ def test_froc_curve_without_lesions_is_an_input_error():
 
 
 def test_slide_match_is_what_a_bootstrap_over_slides_needs():
-    match = match_detections(_detections((0.9, *IN_2)), LABELS, [3], stride=100)
+    match = match_detections(detections_of((0.9, *IN_2)), LABELS, [3], stride=100)
     assert isinstance(match, SlideMatch)
     twice = froc_curve(np.tile(match.false_positives, 2), np.tile(match.lesions, 2), 2)
     assert twice.sensitivity.tolist() == [0, 0.5]

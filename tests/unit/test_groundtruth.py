@@ -8,18 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from helpers.annotation_forms import write_ncrf
+from helpers.flat_slide import write_flat_slide
 from scripts import groundtruth
-from scripts.annotations import Annotation, Polygon, contains
+from scripts.annotations import Annotation, contains
 from scripts.errors import InputError
 from scripts.geometry import map_shape
 from scripts.groundtruth import tumor_mask, write_groundtruth
+from scripts.polygons import Polygon
 
 SHAPE = (700, 1100)
+MPP = 0.25
 TUMOR_XY = [[640, 64], [960, 64], [960, 320], [640, 320]]
 
 points = st.tuples(st.integers(-30, 160), st.integers(-30, 230))
@@ -29,27 +32,12 @@ polygons = st.lists(st.lists(rings, min_size=1, max_size=2), max_size=3).map(
 )
 
 
-def write_annotation(folder, name, positive=(), negative=()):
-    content = {
-        key: [{"name": f"A{i}", "vertices": ring} for i, ring in enumerate(items)]
-        for key, items in (("positive", positive), ("negative", negative))
-    }
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def write_slide(path, mpp=0.25):
-    path.parent.mkdir(exist_ok=True)
-    resolution = {} if mpp is None else {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(path, np.full((*SHAPE, 3), 240, np.uint8), tile=(256, 256), photometric="rgb", **resolution)
-
-
 @pytest.fixture
 def case(tmp_path):
     """A tumor slide with its annotation and a normal slide without one."""
-    write_slide(tmp_path / "slides" / "Tumor_001.tif")
-    write_slide(tmp_path / "slides" / "Normal_001.tif")
-    write_annotation(tmp_path / "json", "tumor_001", [TUMOR_XY])
+    write_flat_slide(tmp_path / "slides" / "Tumor_001.tif", SHAPE, MPP)
+    write_flat_slide(tmp_path / "slides" / "Normal_001.tif", SHAPE, MPP)
+    write_ncrf(tmp_path / "json", "tumor_001", [TUMOR_XY])
     return tmp_path / "json", tmp_path / "slides", tmp_path / "out"
 
 
@@ -113,7 +101,7 @@ def test_write_groundtruth(case):
 
 def test_write_groundtruth_without_resolution(case):
     annotations, slides, output = case
-    write_slide(slides / "Tumor_001.tif", mpp=None)
+    write_flat_slide(slides / "Tumor_001.tif", SHAPE, mpp=None)
     write_groundtruth(annotations, slides / "Tumor_001.tif", output, stride=100)
     sidecar = json.loads((output / "Tumor_001.json").read_text())
     assert sidecar["mpp"] is None
@@ -125,7 +113,7 @@ def test_write_groundtruth_clips_and_cuts(case):
     annotations, slides, output = case
     beyond = [[900, -500], [9000, -500], [9000, 600], [900, 600]]
     hole = [[1000, 0], [1100, 0], [1100, 300], [1000, 300]]
-    write_annotation(annotations, "tumor_001", [beyond], [hole])
+    write_ncrf(annotations, "tumor_001", [beyond], [hole])
     write_groundtruth(annotations, slides / "Tumor_001.tif", output, stride=100)
     mask = np.asarray(Image.open(output / "Tumor_001.png")) // 255
     expected = np.zeros((7, 11), np.uint8)
@@ -137,10 +125,10 @@ def test_write_groundtruth_clips_and_cuts(case):
 def test_write_groundtruth_does_the_others(case, caplog):
     annotations, slides, output = case
     for name in ("Tumor_002", "Tumor_003", "Tumor_004", "test_1"):
-        write_slide(slides / f"{name}.tif")
-    write_annotation(annotations, "Tumor_002", [TUMOR_XY, [[x + 9000, y] for x, y in TUMOR_XY]])
+        write_flat_slide(slides / f"{name}.tif", SHAPE, MPP)
+    write_ncrf(annotations, "Tumor_002", [TUMOR_XY, [[x + 9000, y] for x, y in TUMOR_XY]])
     (annotations / "Tumor_003.json").write_text("{")
-    write_annotation(annotations, "Tumor_004", [TUMOR_XY])
+    write_ncrf(annotations, "Tumor_004", [TUMOR_XY])
     (slides / "Tumor_004.tif").write_bytes((slides / "Tumor_004.tif").read_bytes()[:100])
     with pytest.raises(InputError) as error:
         write_groundtruth(annotations, slides, output)

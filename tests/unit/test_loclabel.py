@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tarfile
@@ -10,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import points_in_poly
 
-from scripts.annotations import Annotation, Polygon, contains, read_annotation
+from helpers.annotation_forms import write, write_ncrf
+from helpers.flat_slide import write_flat_slide
+from helpers.refusals import refusal
+from scripts.annotations import Annotation, contains, read_annotation
 from scripts.errors import InputError
 from scripts.geometry import cell_centers
-from scripts.loclabel import generate_loclabels, label_cells, loclabel_datalist, read_coords, read_loclabels
+from scripts.loclabel import generate_loclabels, label_cells, loclabel_datalist, read_loclabels
+from scripts.polygons import Polygon
 
 ROOT = Path(__file__).parents[2]
 NCRF = ROOT.parent / "shared" / "data" / "ncrf"
@@ -28,89 +30,14 @@ needs_real = pytest.mark.skipif(not NCRF.exists(), reason="NCRF's files are not 
 UPPER_RIGHT_XY = [[1200, 500], [1300, 500], [1300, 800], [1200, 800]]  # holds x 1256, y 744 of the center 1000, 1000
 
 
-def write(path, text):
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def write_annotation(folder, name, positive=(), negative=()):
-    content = {
-        key: [{"name": f"A{i}", "vertices": ring} for i, ring in enumerate(rings)]
-        for key, rings in (("positive", positive), ("negative", negative))
-    }
-    folder.mkdir(exist_ok=True)
-    return write(folder / f"{name}.json", json.dumps(content))
-
-
-def write_slide(path, shape=(1500, 2300), mpp=0.243):
-    path.parent.mkdir(exist_ok=True)
-    tifffile.imwrite(
-        path,
-        np.full((*shape, 3), 240, np.uint8),
-        tile=(256, 256),
-        photometric="rgb",
-        compression="zlib",
-        resolution=(1e4 / mpp, 1e4 / mpp),
-        resolutionunit="CENTIMETER",
-    )
-    return path
-
-
 @pytest.fixture
 def case(tmp_path):
     """Coordinates of a tumor slide, a numeric slide and a normal slide, and annotations of the first two."""
     lines = ("Tumor_001,1000,1000", "001,500,400", "Normal_001,700,300", "Tumor_001,1256,744")
     coords = write(tmp_path / "coords.txt", "\n".join(lines) + "\n")
-    write_annotation(tmp_path / "json", "Tumor_001", [UPPER_RIGHT_XY])
-    write_annotation(tmp_path / "json", "001")
+    write_ncrf(tmp_path / "json", "Tumor_001", [UPPER_RIGHT_XY])
+    write_ncrf(tmp_path / "json", "001")
     return coords, tmp_path / "json", tmp_path / "out" / "labels.csv"
-
-
-def test_read_coords(tmp_path):
-    path = write(tmp_path / "c.txt", "\ufeff001,10,20\r\nTumor_1, 30.0 ,0\r\n\r\n  \r\n")
-    assert read_coords(path) == [("001", 20, 10), ("Tumor_1", 0, 30)]
-    assert all(type(item.row) is int for item in read_coords(path))
-
-
-BAD_COORDS = {
-    "header": ("slide,x,y\na,1,2\n", 1, "remove the header"),
-    "blank": ("a,1,2\n\nb,1,2\n", 2, "blank"),
-    "spaces": ("a,1,2\n ,\nb,1,2\n", 2, "blank"),
-    "first_blank": ("\na,1,2\n", 1, "blank"),
-    "too_few": ("a,1,2\nb,1\n", 2, "expected 3 columns"),
-    "too_many": ("a,1,2\nb,1,2,0\n", 2, "expected 3 columns"),
-    "text": ("a,1,2\nb,one,2\n", 2, "b,one,2"),
-    "float": ("a,1,2\na,1.5,2\n", 2, "whole"),
-    "negative": ("a,1,2\na,1,-2\n", 2, "not negative"),
-    "nan": ("a,nan,2\n", 1, "a,nan,2"),
-    "infinite": ("a,1,inf\n", 1, "a,1,inf"),
-    "huge": (f"a,1,{10**30}\n", 1, "whole"),
-    "empty_number": ("a,1,\n", 1, "a,1,"),
-    "no_name": ("a,1,2\n,1,2\n", 2, "name"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_COORDS)
-def test_read_coords_refuses(tmp_path, name):
-    text, line, words = BAD_COORDS[name]
-    path = write(tmp_path / "c.txt", text)
-    with pytest.raises(InputError) as error:
-        read_coords(path)
-    assert str(error.value).startswith(f"{path}, line {line}: ")
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_read_coords_refuses_files(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        read_coords(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="is empty"):
-        read_coords(write(tmp_path / "c.txt", "\n\n"))
-    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00\x01" * 9)
-    with pytest.raises(InputError, match="not a readable CSV"):
-        read_coords(tmp_path / "b.txt")
-    with pytest.raises(InputError, match="not a readable CSV"):
-        read_coords(tmp_path)
 
 
 @given(st.integers(0, 3000), st.integers(0, 3000), st.sampled_from([256, 512.5]))
@@ -145,7 +72,7 @@ def test_generate_loclabels_order(case):
 
 def test_generate_loclabels_published_row(tmp_path):
     """The published configuration reads columns 3,6,9,4,7,10,5,8,11 of the file row by row."""
-    write_annotation(tmp_path / "json", "T", [[[0, 0], [1100, 0], [1100, 800], [0, 800]]])  # all of y0, x0 and x1
+    write_ncrf(tmp_path / "json", "T", [[[0, 0], [1100, 0], [1100, 800], [0, 800]]])  # all of y0, x0 and x1
     output = tmp_path / "out.csv"
     generate_loclabels(write(tmp_path / "c.txt", "T,1000,1000\n"), tmp_path / "json", output)
     fields = output.read_text().strip().split(",")
@@ -154,7 +81,7 @@ def test_generate_loclabels_published_row(tmp_path):
 
 def test_generate_loclabels_exclusions(tmp_path):
     whole = [[0, 0], [3000, 0], [3000, 3000], [0, 3000]]
-    write_annotation(tmp_path / "json", "T", [whole], [UPPER_RIGHT_XY])
+    write_ncrf(tmp_path / "json", "T", [whole], [UPPER_RIGHT_XY])
     coords, output = write(tmp_path / "c.txt", "T,1000,1000\n"), tmp_path / "out.csv"
     assert generate_loclabels(coords, tmp_path / "json", output).num_tumor_cells == 8
     assert output.read_text() == "T,1000,1000,1,1,1,1,1,1,0,1,1\n"
@@ -203,10 +130,10 @@ def test_generate_loclabels_read_only_output(case):
 def test_generate_loclabels_checks_slides(case, tmp_path):
     coords, annotations, output = case
     for name in ("Tumor_001", "001"):
-        write_slide(tmp_path / "slides" / f"{name}.tif")
+        write_flat_slide(tmp_path / "slides" / f"{name}.tif")
     with pytest.raises(InputError, match=r"1 of 3 slides are nowhere below .*: Normal_001"):
         generate_loclabels(coords, annotations, output, slides=tmp_path / "slides")
-    write_slide(tmp_path / "slides" / "Normal_001.tif")
+    write_flat_slide(tmp_path / "slides" / "Normal_001.tif")
     expected = generate_loclabels(coords, annotations, output)
     assert generate_loclabels(coords, annotations, output, slides=tmp_path / "slides") == expected
     write(coords, "Tumor_001,2299,1499\n001,1600,100\n001,100,1500\nTumor_001,2300,0\n001,0,1501\n")
@@ -219,8 +146,8 @@ def test_generate_loclabels_cells_follow_the_resolution(case, tmp_path):
     coords, annotations, output = case
     write(coords, "Tumor_001,744,1000\n")
     for mpp, cells in ((0.243, "000000000"), (0.1215, "000000100")):  # at 0.1215 µm/px the cells are 512 px apart
-        write_slide(tmp_path / "slides" / "Tumor_001.tif", mpp=mpp)
-        write_annotation(annotations, "Tumor_001", [[[1200, 450], [1300, 450], [1300, 550], [1200, 550]]])
+        write_flat_slide(tmp_path / "slides" / "Tumor_001.tif", mpp=mpp)
+        write_ncrf(annotations, "Tumor_001", [[[1200, 450], [1300, 450], [1300, 550], [1200, 550]]])
         generate_loclabels(coords, annotations, output, slides=tmp_path / "slides")
         assert output.read_text() == f"Tumor_001,744,1000,{','.join(cells)}\n"
     generate_loclabels(coords, annotations, output, slides=tmp_path / "slides", assume_mpp=0.243)
@@ -258,11 +185,7 @@ BAD_LOCLABELS = {
 @pytest.mark.parametrize("name", BAD_LOCLABELS)
 def test_read_loclabels_refuses(tmp_path, name):
     text, line, words = BAD_LOCLABELS[name]
-    path = write(tmp_path / "l.csv", text)
-    with pytest.raises(InputError) as error:
-        read_loclabels(path)
-    assert str(error.value).startswith(f"{path}, line {line}: ")
-    assert words in str(error.value)
+    assert words in refusal(read_loclabels, write(tmp_path / "l.csv", text), line)
 
 
 def test_loclabel_datalist(tmp_path):

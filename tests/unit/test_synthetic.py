@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,9 +22,7 @@ from scripts.synthetic import (
     SyntheticSlide,
     sample_centers,
     synthetic_slide,
-    write_asap_xml,
     write_cohort,
-    write_ncrf_json,
 )
 from scripts.tissue import nest_outline
 
@@ -184,36 +181,6 @@ def test_smooth_noise_has_unit_variation() -> None:
     assert noise.shape == (801, 607)
     assert abs(noise.mean()) < 0.05
     assert 0.93 < noise.std() < 1.07
-
-
-def test_write_asap_xml_round_trip(tmp_path: Path, slide: SyntheticSlide) -> None:
-    path = tmp_path / "tumor_001.xml"
-    write_asap_xml(path, slide.tumor, slide.exclusion)
-    root = ElementTree.parse(path).getroot()
-    assert root.tag == "ASAP_Annotations"
-    read: dict[str, list[npt.NDArray[np.float64]]] = {"_0": [], "_2": []}
-    for annotation in root.iterfind("Annotations/Annotation"):
-        assert annotation.attrib["Type"] == "Polygon"
-        vertices = sorted(annotation.iterfind("Coordinates/Coordinate"), key=lambda c: int(c.attrib["Order"]))
-        read[annotation.attrib["PartOfGroup"]].append(
-            np.array([[float(vertex.attrib["Y"]), float(vertex.attrib["X"])] for vertex in vertices])
-        )
-    assert len(read["_0"]) == 2
-    for polygons, expected in ((read["_0"], slide.tumor), (read["_2"], slide.exclusion)):
-        for one, other in zip(polygons, expected, strict=True):
-            np.testing.assert_allclose(one, other, atol=6e-4)
-    groups = {group.attrib["Name"] for group in root.iterfind("AnnotationGroups/Group")}
-    assert groups == {"_0", "_2"}
-
-
-def test_write_ncrf_json_round_trip(tmp_path: Path, slide: SyntheticSlide) -> None:
-    write_ncrf_json(tmp_path / "a.json", slide.tumor, slide.exclusion)
-    content = json.loads((tmp_path / "a.json").read_text())
-    assert [len(content["positive"]), len(content["negative"])] == [2, 1]
-    assert content["negative"][0]["name"] == "Annotation 2"
-    for written, polygon in zip(content["positive"] + content["negative"], slide.tumor + slide.exclusion, strict=True):
-        assert all(isinstance(number, int) for vertex in written["vertices"] for number in vertex)
-        np.testing.assert_allclose(np.array(written["vertices"])[:, ::-1], polygon, atol=0.5)
 
 
 def test_sample_centers_lie_where_asked(slide: SyntheticSlide) -> None:

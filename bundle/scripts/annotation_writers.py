@@ -7,19 +7,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import numpy.typing as npt
 
 from .files import atomic_path, write_json
+from .polygons import Ring
 
-Polygon = npt.NDArray[np.float64]
 
-
-def write_asap_xml(path: str | Path, tumor: Sequence[Polygon], exclusion: Sequence[Polygon] = ()) -> None:
+def write_asap_xml(path: str | Path, tumor: Sequence[Ring], exclusion: Sequence[Ring] = ()) -> None:
     """Write outlines as CAMELYON16 does (ASAP's XML): tumor in group ``_0``, exclusions in ``_2``.
 
     Args:
         path: the file to write.
-        tumor: (N, 2) outlines, (row, col), level-0 frame; may be empty.
+        tumor: outlines, may be none.
         exclusion: the same.
     """
     root = ElementTree.Element("ASAP_Annotations")
@@ -40,16 +38,16 @@ def write_asap_xml(path: str | Path, tumor: Sequence[Polygon], exclusion: Sequen
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
 
 
-def write_ncrf_json(path: str | Path, tumor: Sequence[Polygon], exclusion: Sequence[Polygon] = ()) -> None:
+def write_ncrf_json(path: str | Path, tumor: Sequence[Ring], exclusion: Sequence[Ring] = ()) -> None:
     """Write outlines as NCRF does: ``positive`` and ``negative`` polygons of whole level-0 (x, y) vertices.
 
     Args:
         path: the file to write.
-        tumor: (N, 2) outlines, (row, col), level-0 frame; rounded to whole pixels.
+        tumor: outlines; rounded to whole pixels.
         exclusion: the same.
     """
 
-    def listed(polygons: Sequence[Polygon], first: int) -> list[dict[str, object]]:
+    def listed(polygons: Sequence[Ring], first: int) -> list[dict[str, object]]:
         return [
             {"name": f"Annotation {first + index}", "vertices": np.rint(polygon[:, ::-1]).astype(int).tolist()}
             for index, polygon in enumerate(polygons)

@@ -1,0 +1,323 @@
+"""The documentation agrees with the code: ids, defaults, commands, file keys, links; README begins with commands."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scripts import cli
+from scripts.foreground import ForegroundSettings
+from scripts.handlers import ProbabilityMapWriter
+from scripts.pyramid import write_pyramid
+from scripts.tiles import TileDataset, TileSampler
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "bundle" / "configs"
+DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCS}
+
+CODE_ROW = re.compile(r"^\| (`[^|]*`) \|(.*)\|$", re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+PATH = re.compile(r"`((?:docs|bundle|tests)/[\w./-]+\.\w+)`")
+
+
+def _section(text: str, heading: str) -> str:
+    """What stands below a heading, up to the next one of its level."""
+    level = heading.split(" ")[0]
+    after = text.split(f"\n{heading}\n", maxsplit=1)[1]
+    return re.split(rf"^{level} ", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def _table(text: str, header: str) -> dict[str, list[str]]:
+    """Rows of the tables with this header; a row that names several keys stands for each."""
+    rows: dict[str, list[str]] = {}
+    for table in re.findall(rf"^\| {re.escape(header)} \|.*\n((?:\|.*\n)+)", text + "\n", re.MULTILINE):
+        for keys, cells in CODE_ROW.findall(table):
+            for key in re.findall(r"`([^`]+)`", keys):
+                assert key not in rows, f"{key} is documented twice"
+                rows[key] = [cell.strip() for cell in cells.split("|")]
+    return rows
+
+
+# --- configs.md -------------------------------------------------------------------------------------------------
+
+
+def _ids(config: dict[str, Any]) -> dict[str, Any]:
+    """What the page has to document: each id at the top, and of the phases each component."""
+    phases = {"train", "validate"}
+    ids = {key: value for key, value in config.items() if key not in phases and key != "_desc_"}
+    for phase in phases & config.keys():
+        ids.update({f"{phase}#{key}": value for key, value in config[phase].items()})
+    return ids
+
+
+@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json"])
+def test_configs_page_documents_each_id_and_no_other(name: str) -> None:
+    ids = _ids(json.loads((CONFIGS / name).read_text(encoding="utf-8")))
+    documented = _table(_section(TEXTS["docs/configs.md"], f"## {name}"), "id")
+    assert documented.keys() - ids.keys() == set(), "documented, but not in the config"
+    assert ids.keys() - documented.keys() == set(), "in the config, but not documented"
+
+
+@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json"])
+def test_configs_page_states_the_defaults(name: str) -> None:
+    section = _section(TEXTS["docs/configs.md"], f"## {name}")
+    config = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
+    stated = {key: row[0] for key, row in _table(section, "id").items() if len(row) == 2}
+    assert stated == {key: f"`{json.dumps(config[key])}`" for key in stated}
+
+
+def test_configs_page_states_the_foreground_settings() -> None:
+    settings = _table(TEXTS["docs/configs.md"], "setting")
+    assert {key: row[0] for key, row in settings.items()} == {
+        key: f"`{json.dumps(value)}`" for key, value in ForegroundSettings()._asdict().items()
+    }
+
+
+def test_configs_page_names_every_file() -> None:
+    assert _table(TEXTS["docs/configs.md"], "file").keys() == {path.name for path in CONFIGS.iterdir()}
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+LIST_IDS = {
+    key
+    for name in ("train.json", "train_patches.json", "inference.json")
+    for key, value in json.loads((CONFIGS / name).read_text(encoding="utf-8")).items()
+    if isinstance(value, list)
+}
+
+
+def _fenced(text: str) -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def _commands(text: str) -> Iterator[str]:
+    """Command lines in code blocks, without comments, and those inside sentences that have flags."""
+    for block in _fenced(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.strip():
+                yield re.sub(r"\s+#\s.*", "", line.strip())
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for code in re.findall(r"`([^`\n]+)`", prose):
+        if code.startswith(("tumor-detection ", "make ", "python ")):
+            yield code
+
+
+def _all_commands(start: str) -> list[Any]:
+    return [
+        pytest.param(command, id=f"{name}-{index}")
+        for name, text in TEXTS.items()
+        for index, command in enumerate(found for found in _commands(text) if found.startswith(start))
+    ]
+
+
+@pytest.mark.parametrize("command", _all_commands("tumor-detection "))
+def test_printed_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the command line with a stand-in for what the command does."""
+    name, *flags = shlex.split(command)[1:]
+    called: list[dict[str, Any]] = []
+    function = cli.COMMANDS[name]
+    if not flags:  # a mention inside a sentence
+        return
+
+    @functools.wraps(function)
+    def stand_in(**arguments: Any) -> None:
+        called.append(arguments)
+
+    monkeypatch.setitem(cli.COMMANDS, name, stand_in)
+    cli.main([name, *flags])
+    assert len(called) == 1
+    assert called[0].keys() == {flag[2:].split("=")[0] for flag in flags if flag.startswith("--")}
+    for key in LIST_IDS & called[0].keys():
+        assert isinstance(called[0][key], list), f"--{key} must be a list"
+
+
+@pytest.mark.parametrize("command", _all_commands("python -m monai.bundle run"))
+def test_printed_bundle_command_names_config_files_and_ids(command: str) -> None:
+    words = shlex.split(command)
+    run_id, flags = words[4], dict(zip(words[5::2], words[6::2], strict=True))
+    names = re.findall(r"[\w./]+\.json", flags.pop("--config_file"))
+    assert names
+    ids: set[str] = set()
+    for name in names:
+        (path,) = [folder / name for folder in (ROOT, ROOT / "bundle") if (folder / name).is_file()]
+        ids |= json.loads(path.read_text(encoding="utf-8")).keys()
+    assert run_id in ids
+    assert {flag.removeprefix("--") for flag in flags} <= ids
+
+
+@pytest.mark.parametrize("command", _all_commands("make "))
+def test_printed_make_target_exists(command: str) -> None:
+    targets = {word for word in command.split()[1:] if "=" not in word}
+    known = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert known is not None
+    assert targets <= set(known[1].split())
+
+
+# --- README -----------------------------------------------------------------------------------------------------
+
+
+def test_readme_begins_with_the_two_commands() -> None:
+    before, block = TEXTS["README.md"].split("\n```\n", maxsplit=2)[:2]
+    assert [line.split("#")[0].strip() for line in block.strip().splitlines()] == ["make demo", "make test"]
+    title, *lines = [line for line in before.splitlines() if line.strip()]
+    assert title.startswith("# ")
+    assert len(lines) == 3
+    assert not any(re.search(r"[`|!\[<]|^#", line) for line in lines), "nothing technical before the commands"
+
+
+def test_readme_labels_its_picture_synthetic() -> None:
+    (picture,) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXTS["README.md"])
+    after = TEXTS["README.md"].split(f"({picture})\n", maxsplit=1)[1]
+    assert after.lstrip().startswith("**Synthetic**")
+    assert (ROOT / picture).stat().st_size < 300_000
+
+
+def test_model_card_follows_the_zoo() -> None:
+    headings = re.findall(r"^#+ (.+)$", TEXTS["docs/README.md"], re.MULTILINE)
+    wanted = [
+        "Model Overview",
+        "Data",
+        "Preprocessing",
+        "Performance",
+        "MONAI Bundle Commands",
+        "References",
+        "License",
+    ]
+    assert [heading for heading in headings if heading in wanted] == wanted
+
+
+# --- all pages --------------------------------------------------------------------------------------------------
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_relative_links_lead_somewhere(name: str) -> None:
+    for link in LINK.findall(TEXTS[name]):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        assert ROOT in target.resolve().parents, f"{link} leaves the repository"
+        assert not anchor or anchor in _anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_files_that_are_named_exist(name: str) -> None:
+    missing = [path for path in PATH.findall(TEXTS[name]) if not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_personal_path_and_no_registry(name: str) -> None:
+    assert not re.search(r"(?<![\w.])/(home|root|Users|work|workspace|mnt|tmp)/|[A-Z]:\\", TEXTS[name])
+    hosts = r"pypi\.|pythonhosted|download\.pytorch|anaconda\.org|ghcr\.io|docker\.io|quay\.io|nvcr\.io"
+    assert not re.search(hosts, TEXTS[name], re.IGNORECASE)
+    assert not re.search(r"index-url|find-links", TEXTS[name])
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_code_blocks_are_closed_and_tables_even(name: str) -> None:
+    assert TEXTS[name].count("\n```") % 2 == 0
+    for table in re.findall(r"(?:^\|.*\|\n)+", TEXTS[name], re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1, table
+
+
+# --- conventions.md: the keys of files, against files just written -------------------------------------------------
+
+SHAPE, STRIDE = (1500, 1900), 64
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Foreground, ground truth, map and score of a slide with a stained block, its tumor off the diagonal."""
+    folder = tmp_path_factory.mktemp("docs")
+    image = np.full((*SHAPE, 3), 240, dtype=np.uint8)
+    image[100:1400, 300:1860] = (170, 70, 150)
+    (folder / "slides").mkdir()
+    write_pyramid(folder / "slides" / "a.tif", image, 0.243)
+    outline = [[500, 150], [1850, 150], [1850, 1350], [500, 1350]]  # (x, y), larger than isolated tumor cells
+    (folder / "annotations").mkdir()
+    content = {"positive": [{"name": "0", "vertices": outline}], "negative": []}
+    (folder / "annotations" / "a.json").write_text(json.dumps(content))
+
+    slides = str(folder / "slides")
+    cli.main(["foreground", "--slides", slides, "--output", str(folder / "foreground"), "--min_tissue_um2", "100"])
+    annotations = ["--annotations", str(folder / "annotations")]
+    cli.main(["groundtruth", *annotations, "--slides", slides, "--output", str(folder / "truth")])
+    _write_map(folder)
+    maps, truth = str(folder / "maps"), str(folder / "truth")
+    cli.main(["froc", "--maps", maps, "--truth", truth, "--output", str(folder / "scores"), "--nms_radius_um", "20"])
+    return folder
+
+
+def _write_map(folder: Path) -> None:
+    """What ``infer`` writes, by its handler, with a network's output made up."""
+    data = [{"image": str(folder / "slides" / name)} for name in ("a.tif", "missing.tif")]
+    sampler = TileSampler(TileDataset(data, stride=STRIDE, foreground_dir=folder / "foreground"))
+    writer = ProbabilityMapWriter(folder / "maps", sampler)
+    engine: Any = SimpleNamespace(state=SimpleNamespace())
+    writer.start(engine)
+    for tile in sampler:
+        engine.state.batch = {"tile": tile}
+        engine.state.output = {"pred": torch.full((1, 1, *tile.positions.shape), 0.9)}
+        writer(engine)
+    writer.complete(engine)
+
+
+def _keys(results: Path, name: str) -> set[str]:
+    return set(json.loads((results / name).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("foreground key", "foreground/a.json"),
+        ("groundtruth key", "truth/a.json"),
+        ("map key", "maps/a.json"),
+        ("run key", "maps/run.json"),
+        ("froc key", "scores/froc.json"),
+    ],
+)
+def test_conventions_document_each_key_and_no_other(results: Path, header: str, name: str) -> None:
+    assert _table(TEXTS["docs/conventions.md"], header).keys() == _keys(results, name)
+
+
+def test_conventions_document_the_keys_inside(results: Path) -> None:
+    report = json.loads((results / "scores" / "froc.json").read_text(encoding="utf-8"))
+    assert _table(TEXTS["docs/conventions.md"], "slide key").keys() == report["slides"][0].keys()
+    settings = _table(TEXTS["docs/conventions.md"], "froc key")["settings"][0]
+    assert set(re.findall(r"`(\w+)`", settings)) == report["settings"].keys()
+    run = json.loads((results / "maps" / "run.json").read_text(encoding="utf-8"))
+    documented = _table(TEXTS["docs/conventions.md"], "run key")
+    for key in ("slides_done", "slides_failed"):
+        assert set(re.findall(r"`(\w+)`", documented[key][0])) == run[key][0].keys()
+
+
+def test_conventions_state_what_the_files_hold(results: Path) -> None:
+    prob_map = np.load(results / "maps" / "a.npy")
+    assert prob_map.dtype == np.float32
+    assert prob_map.shape == (-(-SHAPE[0] // STRIDE), -(-SHAPE[1] // STRIDE))
+    lines = (results / "scores" / "detections" / "a.csv").read_text(encoding="ascii").splitlines()
+    assert len(lines) > 1
+    confidence, x, y = lines[0].split(",")
+    assert float(confidence) == pytest.approx(0.9)
+    assert prob_map[int(y) // STRIDE, int(x) // STRIDE] == pytest.approx(0.9)
+    assert {path.name for path in (results / "foreground").iterdir()} == {"a.png", "a.json", "a_overlay.jpg"}

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from scripts.errors import InputError, first_input_error, one_line, root_cause
+
+MESSAGE = "slide_7.tif: the file states no resolution; give it with --assume_mpp"
+
+
+class Broken(Dataset[torch.Tensor]):
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        try:
+            raise OSError("Not a JPEG file: starts with 0xff 0xff")
+        except OSError as error:
+            raise InputError(MESSAGE) from error
+
+
+def raise_wrapped(how: str) -> None:
+    try:
+        raise InputError(MESSAGE)
+    except InputError as error:
+        if how == "cause":
+            raise RuntimeError("Failed to instantiate component") from error
+        raise RuntimeError("while handling it") from None if how == "suppressed" else RuntimeError("again")
+
+
+def test_an_input_error_is_a_value_error() -> None:
+    assert issubclass(InputError, ValueError)
+    assert first_input_error(InputError(MESSAGE)) is not None
+
+
+@pytest.mark.parametrize("how", ["cause", "suppressed"])
+def test_first_input_error_looks_behind_wrappers(how: str) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        raise_wrapped(how)
+    assert str(first_input_error(caught.value)) == MESSAGE
+
+
+def test_first_input_error_finds_none() -> None:
+    assert first_input_error(None) is None
+    error = ValueError("outer")
+    error.__cause__ = KeyError("inner")
+    assert first_input_error(error) is None
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_in_a_worker_is_one_line(num_workers: int) -> None:
+    loader = DataLoader(Broken(), num_workers=num_workers, multiprocessing_context="fork" if num_workers else None)
+    with pytest.raises(InputError) as caught:
+        next(iter(loader))
+    assert ("Traceback" in str(caught.value)) == (num_workers > 0)
+    found = first_input_error(caught.value)
+    assert found is not None
+    assert one_line(found) == MESSAGE
+
+
+def test_root_cause_is_where_the_chain_starts() -> None:
+    inner, middle, outer = KeyError("inner"), ValueError("middle"), RuntimeError("Failed to instantiate component")
+    assert root_cause(outer) is outer
+    outer.__cause__, middle.__cause__ = middle, inner
+    assert root_cause(outer) is inner
+
+
+def test_one_line_joins_lines() -> None:
+    assert one_line(ValueError("  one\n   two\tthree\n")) == "one two three"

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from ignite.engine import Engine
+
+from scripts.errors import InputError
+from scripts.handlers import ProbabilityMapWriter
+from scripts.tiles import SlidePlan, Tile, TileDataset, TileSampler
+
+SIDECAR_KEYS = {
+    *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles"),
+    *("max_probability", "seconds", "mode", "weights", "weights_sha256", "versions"),
+}
+
+
+def make_plan(path: str, num_tiles: int, num_positions: int = 6) -> SlidePlan:
+    return SlidePlan(path, (301, 449), 0.25, 64, 1.0, (5, 8), "Otsu on saturation", "cucim", num_positions, num_tiles)
+
+
+def make_tile(path: str, location: tuple[int, int], positions: Any, num_tiles: int = 1) -> Tile:
+    return Tile(path, make_plan(path, num_tiles), location, np.array(positions, dtype=bool))
+
+
+def pred(values: Any) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32)[None, None]
+
+
+@pytest.fixture
+def sampler() -> TileSampler:
+    return TileSampler(TileDataset([{"image": "data/a.tif"}, {"image": "data/b.svs"}]))
+
+
+@pytest.fixture
+def writer(tmp_path: Path, sampler: TileSampler) -> ProbabilityMapWriter:
+    weights = tmp_path / "weights" / "model.pt"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    return ProbabilityMapWriter(tmp_path / "maps", sampler, weights)
+
+
+def run(writer: ProbabilityMapWriter, items: list[tuple[Tile, torch.Tensor | None]]) -> None:
+    """Run an engine over tiles and the network's outputs for them."""
+
+    def step(engine: Engine, item: tuple[Tile, torch.Tensor | None]) -> dict[str, Any]:
+        engine.state.batch = {"tile": item[0]}
+        return {"pred": torch.empty(1, 1, 0, 0) if item[1] is None else item[1]}
+
+    engine = Engine(step)
+    writer.attach(engine)
+    engine.run(items)
+
+
+def read_map(folder: Path, name: str) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    return np.load(folder / f"{name}.npy"), json.loads((folder / f"{name}.json").read_text())
+
+
+ONE_TILE = (make_tile("data/a.tif", (1, 2), [[1, 0, 1], [1, 1, 1]]), pred([[0.25, 0.9, 0.5], [0.125, 1.0, 0.75]]))
+
+
+def test_map_holds_the_probabilities_where_they_belong(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    run(writer, [ONE_TILE])
+    prob_map, _ = read_map(tmp_path / "maps", "a")
+    expected = np.zeros((5, 8), dtype=np.float32)
+    expected[1, 2:5] = (0.25, 0, 0.5)  # zero where nothing was asked for, whatever came
+    expected[2, 2:5] = (0.125, 1.0, 0.75)
+    assert prob_map.dtype == np.float32
+    np.testing.assert_array_equal(prob_map, expected)
+
+
+def test_sidecar_says_what_the_map_is(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    run(writer, [ONE_TILE])
+    _, sidecar = read_map(tmp_path / "maps", "a")
+    assert sidecar.keys() == SIDECAR_KEYS
+    assert sidecar["slide"] == "a.tif"
+    assert sidecar["shape"] == [301, 449]
+    assert (sidecar["stride"], sidecar["mpp"], sidecar["model_downsample"]) == (64, 0.25, 1.0)
+    assert (sidecar["mask"], sidecar["backend"]) == ("Otsu on saturation", "cucim")
+    assert (sidecar["num_positions"], sidecar["num_tiles"], sidecar["max_probability"]) == (6, 1, 1.0)
+    assert sidecar["mode"] == "sliding"
+    assert sidecar["weights"] == "model.pt"
+    assert sidecar["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert sidecar["seconds"] >= 0
+    assert {"pathology_tumor_detection", "monai", "torch", "numpy", "openslide-python"} <= sidecar["versions"].keys()
+    assert sidecar["versions"]["torch"].startswith(torch.__version__.partition("+")[0])
+
+
+def test_tiles_of_slides_may_come_in_any_order(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    items = [
+        (make_tile("data/a.tif", (4, 6), [[1]], 2), pred([[0.5]])),
+        (make_tile("data/b.svs", (0, 1), [[1], [1]], 2), pred([[0.25], [0.375]])),
+        (make_tile("data/a.tif", (0, 0), [[1, 1]], 2), pred([[0.125, 0.75]])),
+        (make_tile("data/b.svs", (3, 7), [[1]], 2), pred([[0.875]])),
+    ]
+    run(writer, items)
+    first, _ = read_map(tmp_path / "maps", "a")
+    second, _ = read_map(tmp_path / "maps", "b")
+    assert (first[4, 6], first[0, 0], first[0, 1], first.sum()) == (0.5, 0.125, 0.75, 1.375)
+    assert (second[0, 1], second[1, 1], second[3, 7], second.sum()) == (0.25, 0.375, 0.875, 1.5)
+
+
+def test_map_is_written_when_its_last_tile_is_in(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    seen: list[bool] = []
+
+    def step(engine: Engine, item: tuple[Tile, torch.Tensor]) -> dict[str, Any]:
+        seen.append((tmp_path / "maps" / "a.npy").exists())
+        engine.state.batch = {"tile": item[0]}
+        return {"pred": item[1]}
+
+    engine = Engine(step)
+    writer.attach(engine)
+    tiles = [(make_tile("data/a.tif", (row, 0), [[1]], 3), pred([[0.5]])) for row in range(3)]
+    engine.run([*tiles, (make_tile("data/b.svs", (0, 0), [[1]]), pred([[0.5]]))])
+    assert seen == [False, False, False, True]
+    assert not writer._maps, "nothing is kept"
+
+
+def test_blank_slide_gives_zeros(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    plan = make_plan("data/a.tif", 1, 0)
+    run(writer, [(Tile("data/a.tif", plan, (0, 0), np.zeros((0, 0), dtype=bool)), None)])
+    prob_map, sidecar = read_map(tmp_path / "maps", "a")
+    assert prob_map.shape == (5, 8)
+    assert not prob_map.any()
+    assert (sidecar["num_positions"], sidecar["max_probability"]) == (0, 0)
+
+
+def test_run_summary(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    run(writer, [ONE_TILE, (Tile("data/b.svs", None, (0, 0), np.zeros((0, 0), dtype=bool), "b.svs: broken"), None)])
+    summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+    (done,) = summary["slides_done"]
+    assert (done["slide"], done["num_positions"]) == ("data/a.tif", 6)
+    assert summary["slides_failed"] == [{"slide": "data/b.svs", "reason": "b.svs: broken"}]
+    assert summary["seconds"] >= 0
+    assert summary["weights"] == "model.pt"
+    assert "versions" in summary
+
+
+# --- failures ------------------------------------------------------------------------------------------------------
+
+
+def test_failed_slide_is_set_aside_and_the_rest_is_done(
+    tmp_path: Path, writer: ProbabilityMapWriter, sampler: TileSampler, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = Tile("data/b.svs", None, (0, 0), np.zeros((0, 0), dtype=bool), "data/b.svs: no such slide")
+    with caplog.at_level(logging.ERROR):
+        run(writer, [(failed, None), ONE_TILE])
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.json", "a.npy", "run.json"]
+    assert [record.getMessage() for record in caplog.records] == ["data/b.svs: no such slide"]
+    assert sampler.skip == {"data/b.svs"}
+    with pytest.raises(InputError, match=r"1 of 2 slides failed, the others are done .*; first: data/b\.svs: no such"):
+        writer.finish()
+
+
+def test_finish_without_failures_is_silent(writer: ProbabilityMapWriter) -> None:
+    run(writer, [ONE_TILE])
+    writer.finish()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_output_that_is_no_number_sets_the_slide_aside(
+    tmp_path: Path, writer: ProbabilityMapWriter, sampler: TileSampler, value: float
+) -> None:
+    items = [
+        (make_tile("data/a.tif", (0, 0), [[1, 1]], 2), pred([[0.5, value]])),
+        (make_tile("data/a.tif", (1, 0), [[1, 1]], 2), pred([[0.5, 0.5]])),  # was on its way already
+        (make_tile("data/b.svs", (0, 0), [[1]]), pred([[0.5]])),
+    ]
+    run(writer, items)
+    assert not (tmp_path / "maps" / "a.npy").exists()
+    assert (tmp_path / "maps" / "b.npy").exists()
+    assert sampler.skip == {"data/a.tif"}
+    with pytest.raises(InputError, match="the network gave NaN; check the weights and the precision"):
+        writer.finish()
+
+
+def test_slide_that_fails_halfway_leaves_nothing(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    first = make_tile("data/a.tif", (0, 0), [[1]], 3)
+    damaged = first._replace(positions=np.zeros((0, 0), dtype=bool), error="data/a.tif: cannot be decoded")
+    run(writer, [(first, pred([[0.5]])), (damaged, None), (first, pred([[0.5]]))])
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["run.json"]
+    assert not writer._maps
+    summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+    assert summary["slides_done"] == []
+    assert len(summary["slides_failed"]) == 1
+
+
+def test_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, writer: ProbabilityMapWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: Any, **__: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(InputError, match=r"a\.npy: cannot be written \(No space left on device\)"):
+        run(writer, [ONE_TILE])
+    assert list((tmp_path / "maps").iterdir()) == []
+
+
+def test_output_that_is_a_file_is_refused_at_once(tmp_path: Path, sampler: TileSampler) -> None:
+    (tmp_path / "maps").write_text("in the way")
+    with pytest.raises(InputError, match="maps: cannot be written"):
+        ProbabilityMapWriter(tmp_path / "maps", sampler)
+
+
+def test_missing_weights_are_refused_at_once(tmp_path: Path, sampler: TileSampler) -> None:
+    with pytest.raises(InputError, match=r"gone\.pt: no such file of weights"):
+        ProbabilityMapWriter(tmp_path / "maps", sampler, tmp_path / "gone.pt")
+
+
+def test_weights_that_are_a_folder_are_refused(tmp_path: Path, sampler: TileSampler) -> None:
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        ProbabilityMapWriter(tmp_path / "maps", sampler, tmp_path)
+
+
+def test_without_weights_there_is_no_hash(tmp_path: Path, sampler: TileSampler) -> None:
+    run(ProbabilityMapWriter(tmp_path / "maps", sampler), [ONE_TILE])
+    _, sidecar = read_map(tmp_path / "maps", "a")
+    assert sidecar["weights"] is None
+    assert sidecar["weights_sha256"] is None

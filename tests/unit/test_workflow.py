@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import bundle_root
+from scripts.errors import InputError
+from scripts.workflow import find_overlays, run_bundle
+
+CONFIGS = Path(bundle_root()) / "configs"
+
+
+def test_overlays_are_found_by_path_or_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine").write_text("{}")
+    assert find_overlays([str(tmp_path / "mine.json"), "sub/mine", "mine.json"]) == [
+        tmp_path / "mine.json",
+        Path("sub/mine"),
+        Path("mine.json"),
+    ]
+    assert find_overlays(["train_patches.json", "train_patches"]) == [CONFIGS / "train_patches.json"] * 2
+    assert find_overlays([]) == []
+
+
+def test_a_file_here_goes_before_one_of_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train_patches.json").write_text("{}")
+    assert find_overlays(["train_patches.json"]) == [Path("train_patches.json")]
+
+
+@pytest.mark.parametrize("name", ["nope.json", "nope", ".", "sub"])
+def test_a_missing_overlay_is_named_with_those_there_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(InputError, match=rf"^--config_file {name}: no such file, .*, which has .*train_patches\.json"):
+        find_overlays([name])
+
+
+def test_a_config_runs_with_overrides_and_overlays_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != bundle_root()])
+    result = tmp_path / "result.json"
+    config = {
+        "imports": ["$import json", "$import pathlib"],
+        "stride": "$@base + 1",
+        "root": {"_target_": "scripts.bundle_root"},
+        "note": f"$pathlib.Path('{result}').write_text(json.dumps([@base, @stride, @root]))",
+        "run": ["$@note"],
+    }
+    (tmp_path / "overlay.json").write_text(json.dumps(config))
+    (tmp_path / "second.json").write_text(json.dumps({"base": 5}))
+    run_bundle("run", "inference.json", {"base": 41}, ["overlay.json", "second.json"])
+    assert json.loads(result.read_text()) == [41, 42, bundle_root()]
+    assert bundle_root() in sys.path
+
+
+def test_a_missing_overlay_stops_the_run_before_anything(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        run_bundle("run", "inference.json", {}, [str(tmp_path / "nope.json")])
