@@ -222,6 +222,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     if str(BUNDLE_ROOT) not in sys.path:
         sys.path.insert(0, str(BUNDLE_ROOT))
+    from scripts.errors import explain
+
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s: %(message)s")
     if not debug:
         _hide_engine_exceptions()
@@ -233,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         _end_progress_bars()
-        sys.exit(f"error: {_explain(error)}")
+        sys.exit(f"error: {explain(error)}")
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -283,19 +285,6 @@ def _end_progress_bars() -> None:
     if "tqdm" in sys.modules:
         for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
             bar.close()
-
-
-def _explain(error: BaseException) -> str:
-    from scripts.errors import first_input_error, one_line, root_cause
-
-    known = first_input_error(error)
-    if known is not None:
-        return one_line(known)
-    root = root_cause(error)
-    if isinstance(root, OSError) and root.filename:
-        return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
-    where = "" if root is error else f" in: {one_line(error):.90}"
-    return f"{type(root).__name__}: {one_line(root)} (unexpected{where}; run again with --debug to see where)"
 
 
 def _run(run_id: str, config: str, overrides: dict[str, Any]) -> None:

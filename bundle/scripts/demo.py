@@ -54,7 +54,10 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
     for coords, name in ((cohort.train_coords, "training.csv"), (cohort.valid_coords, "validation.csv")):
         print(generate_loclabels(coords, annotations, root / name))
 
-    announce("2 training: a few hundred regions, for a few minutes")
+    announce("2 foreground masks of the test slides")
+    write_foregrounds(cohort.testing, root / "foreground", STRIDE)
+
+    announce("3 training: a few hundred regions, for a few minutes")
     settings = {
         "dataset_dir": str(slides_dir),
         "training_file": str(root / "training.csv"),
@@ -64,9 +67,6 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
         **_TRAINING,
     }
     run_bundle("training", "train.json", settings)
-
-    announce("3 foreground masks of the test slides")
-    write_foregrounds(cohort.testing, root / "foreground", STRIDE)
 
     announce("4 inference: probability maps of the test slides")
     settings = {

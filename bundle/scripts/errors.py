@@ -24,7 +24,7 @@ def first_input_error(error: BaseException | None) -> InputError | None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The start of a chain of causes: MONAI's ``Failed to instantiate component`` hides what failed."""
+    """The exception at the start of a chain of causes: MONAI's ``Failed to instantiate component`` hides what failed."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -39,3 +39,16 @@ def one_line(error: BaseException) -> str:
     if "Caught " in text and "Original Traceback" in text:
         text = text.rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1]
     return " ".join(text.split())
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong, as one line: the `InputError` behind an exception, else the file, else what failed first.
+    """
+    known = first_input_error(error)
+    if known is not None:
+        return one_line(known)
+    root = root_cause(error)
+    if isinstance(root, OSError) and root.filename:
+        return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
+    where = "" if root is error else f" in: {one_line(error):.90}"
+    return f"{type(root).__name__}: {one_line(root)} (unexpected{where}; run again with --debug to see where)"

@@ -18,6 +18,10 @@ SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".v
 """What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
 
 
+NO_SLIDES = ("_mask", "_tissue")
+"""Endings of names, without suffix, of CAMELYON16's files that show no slide but its tumor or its tissue."""
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it to ``path``, on failure remove it.
@@ -114,7 +118,7 @@ def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _slides_below(folder: Path) -> list[Path]:
-    return [path for path in _files_below(folder, SLIDE_SUFFIXES) if not path.stem.endswith("_mask")]
+    return [path for path in _files_below(folder, SLIDE_SUFFIXES) if not path.stem.endswith(NO_SLIDES)]
 
 
 def _files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:

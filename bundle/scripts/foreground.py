@@ -157,8 +157,8 @@ def write_foregrounds(
         The masks written.
 
     Raises:
-        InputError: if the stride is no positive integer, a setting is out of range, the output cannot be written, or, after all others are
-            done, if slides could not be read.
+        InputError: if the stride is no positive integer, a setting is out of range, the output cannot be written, or,
+            after all others are done, if slides could not be read.
     """
     if not isinstance(stride, int) or stride < 1:
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")

@@ -8,7 +8,6 @@ import torch
 from monai.inferers import Inferer
 
 from .errors import InputError
-from .errors import InputError
 from .geometry import PATCH_SIZE
 from .network import AutocastInferer
 from .tiles import Tile, position_offsets
@@ -27,8 +26,6 @@ class SlidingTileInferer(Inferer):
     """
 
     def __init__(self, patch_size: int = PATCH_SIZE, batch_size: int = 64, precision: str = "auto") -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
         self.patch_size = patch_size

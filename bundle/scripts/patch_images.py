@@ -19,7 +19,10 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".tif")
 
 
 def patch_datalist(
-    folders: Sequence[str | Path] = (), tables: Sequence[str | Path] = (), limit: int | None = None, seed: int = 0
+    folders: str | Path | Sequence[str | Path] = (),
+    tables: str | Path | Sequence[str | Path] = (),
+    limit: int | None = None,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Patch pictures and their labels.
 
@@ -35,6 +38,7 @@ def patch_datalist(
     Raises:
         InputError: if a folder or table is missing or holds no labelled pictures.
     """
+    folders, tables = ([paths] if isinstance(paths, (str, Path)) else paths for paths in (folders, tables))
     found: list[dict[str, Any]] = []
     for folder in map(Path, folders):
         pictures = [(path, name) for name in "01" for path in sorted((folder / name).glob("*"))]

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from integration.conftest import SHAPE, Loclabels, Outcome
 from PIL import Image
 
+from integration.conftest import SHAPE, Loclabels, Outcome
 from scripts.pyramid import write_pyramid
 from scripts.synthetic import Cohort
 
@@ -48,15 +48,16 @@ def write_flat(path: Path, mpp: float | None = 0.243, shape: tuple[int, int] = (
     return path
 
 
-def damage_tile(path: Path, row: int, col: int, level: int = 0) -> None:
-    """Overwrite the tile that holds a pixel of a level."""
+def damage_tile(path: Path, row: int, col: int, level: int = 0, start: float = 0.0) -> None:
+    """Overwrite the tile that holds a pixel of a level, from a fraction of its bytes on."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[level]
         index = row // page.tilelength * -(-page.imagewidth // page.tilewidth) + col // page.tilewidth
         offset, size = page.dataoffsets[index], page.databytecounts[index]
     with open(path, "r+b") as file:
-        file.seek(offset)
-        file.write(b"\xff" * size)
+        skipped = int(start * size)
+        file.seek(offset + skipped)
+        file.write(b"\xff" * (size - skipped))
 
 
 def truncate(path: Path) -> None:
@@ -148,9 +149,12 @@ def test_groundtruth_does_the_other_slides(
 
 
 @pytest.mark.parametrize("backend", [pytest.param("cucim", marks=pytest.mark.cucim), "openslide"])
-def test_inference_sets_damaged_slides_aside(infer: Command, slides: Path, tmp_path: Path, backend: str) -> None:
+@pytest.mark.parametrize("start", [0.0, 0.6], ids=["whole tile", "rest of a tile"])
+def test_inference_sets_damaged_slides_aside(
+    infer: Command, slides: Path, tmp_path: Path, backend: str, start: float
+) -> None:
     truncate(slides / "test_001.tif")
-    damage_tile(slides / "test_003.tif", SHAPE[0] // 2, SHAPE[1] // 2)
+    damage_tile(slides / "test_003.tif", SHAPE[0] // 2, SHAPE[1] // 2, start=start)
     outcome = infer(slides=slides, backend=backend)
     assert_fails(outcome, "2 of 3 slides failed, the others are done (see maps/run.json); first: ", "test_001.tif: ")
     assert names(tmp_path / "maps") == ["run.json", "test_002.json", "test_002.npy"]
@@ -160,7 +164,7 @@ def test_inference_sets_damaged_slides_aside(infer: Command, slides: Path, tmp_p
     assert Path(truncated["slide"]).name == "test_001.tif"
     assert "cannot be opened as a slide" in truncated["reason"]
     assert Path(damaged["slide"]).name == "test_003.tif"
-    assert f"test_003.tif: the tiles at level 0 (row, col) " in damaged["reason"]
+    assert "test_003.tif: the tiles at level 0 (row, col) " in damaged["reason"]
     assert f"cannot be decoded by {backend}" in damaged["reason"]
     assert "copy the slide again from its source" in damaged["reason"]
     prob_map = np.load(tmp_path / "maps" / "test_002.npy")
@@ -392,10 +396,18 @@ def test_defective_polygons_are_read_by_rule_with_a_warning(
 @pytest.mark.parametrize(
     ("file", "content", "parts"),
     [
-        ("a.json", '{"positive": [{"name": "odd", "vertices": [[1, 2', ["a.json: not a readable JSON file", "write it"]),
+        (
+            "a.json",
+            '{"positive": [{"name": "odd", "vertices": [[1, 2',
+            ["a.json: not a readable JSON file", "write it"],
+        ),
         ("a.xml", "<ASAP_Annotations><Annot", ["a.xml: not a readable XML file", "save it again with ASAP"]),
         ("a.json", '{"positive": [{"name": "odd", "vertices": [[1, NaN], [3, 4], [5, 6]]}]}', ["a.json: ", "'odd'"]),
-        ("a.json", '{"positive": [{"name": "odd", "vertices": [[9001, 9002], [9003, 9004], [9001, 9005]]}]}', ["'odd'"]),
+        (
+            "a.json",
+            '{"positive": [{"name": "odd", "vertices": [[9001, 9002], [9003, 9004], [9001, 9005]]}]}',
+            ["'odd'"],
+        ),
         ("a.json", "[]", None),
         ("b.json", '{"positive": []}', ["slides/a.tif: no annotation named 'a' in annotations", "add its annotation"]),
         ("b.txt", "", ["annotations: no annotations found; expected files ending in .json .xml .geojson"]),

@@ -42,7 +42,10 @@ def parse(arguments: str | list[str], command: Any = sample) -> dict[str, Any]:
     """What the command would be called with."""
     words = arguments.split() if isinstance(arguments, str) else arguments
     flags = join_values(words, command)
-    return {flag: parser("True" if flags[flag] is None else str(flags[flag])) for flag, parser in parsers(command, flags).items()}
+    return {
+        flag: parser("True" if flags[flag] is None else str(flags[flag]))
+        for flag, parser in parsers(command, flags).items()
+    }
 
 
 # --- from arguments to flags --------------------------------------------------------------------------------------
@@ -57,7 +60,10 @@ def parse(arguments: str | list[str], command: Any = sample) -> dict[str, Any]:
         ("--output=o=p", {"output": ["o=p"]}),
         ("--output=", {"output": [""]}),
         ("--stride -64", {"stride": ["-64"]}),
-        ("--assume-mpp 0.25 --train::trainer#max-epochs=2", {"assume_mpp": ["0.25"], "train#trainer#max_epochs": ["2"]}),
+        (
+            "--assume-mpp 0.25 --train::trainer#max-epochs=2",
+            {"assume_mpp": ["0.25"], "train#trainer#max_epochs": ["2"]},
+        ),
         ("--ignore", {"ignore": []}),
         ("-o out -m=0.5 -n 001", {"output": ["out"], "mpp": ["0.5"], "normal": ["001"]}),
         ("", {}),
@@ -150,7 +156,10 @@ def test_flags_are_accepted(arguments: str) -> None:
     ("arguments", "message"),
     [
         ("--strid 64", r"no flag or id --strid; did you mean 'stride'\?"),
-        ("--evaluator#ampp true", r"no flag or id --evaluator#ampp; did you mean 'evaluator#amp'\?.*--config_file FILE$"),
+        (
+            "--evaluator#ampp true",
+            r"no flag or id --evaluator#ampp; did you mean 'evaluator#amp'\?.*--config_file FILE$",
+        ),
         ("--preprocessing#transforms#1#a_min 0", r"did you mean 'preprocessing#transforms#0#a_min'\?"),
         ("--stride#x 0", r"no flag or id --stride#x"),
         ("--overrides 1", r"no flag or id --overrides"),

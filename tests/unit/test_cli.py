@@ -51,6 +51,10 @@ def failing(error: BaseException) -> Callable[..., None]:
     return command_that(fail)
 
 
+def run(line: str) -> None:
+    main(line.split())
+
+
 def stop(*arguments: str) -> Any:
     """What the process would exit with: a status, or a message for standard error and status 1."""
     with pytest.raises(SystemExit) as caught:
@@ -240,7 +244,9 @@ def test_overlays_are_handed_on_one_or_several(calls: list[Any], tmp_path: Path)
 
 
 def test_a_missing_overlay_is_refused(calls: list[Any]) -> None:
-    assert str(stop("infer", "--config_file", "nope")).startswith("error: --config_file nope: no such file, here or in ")
+    assert str(stop("infer", "--config_file", "nope")).startswith(
+        "error: --config_file nope: no such file, here or in "
+    )
     assert not calls
 
 
@@ -257,8 +263,8 @@ def test_names_of_normal_slides_stay_text(monkeypatch: pytest.MonkeyPatch) -> No
     found: list[Any] = []
     monkeypatch.setattr(evaluation, "score_folder", lambda *arguments: found.append(arguments))
     monkeypatch.setattr(evaluation, "summary", str)
-    main("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2".split())
-    main("froc --maps 1 --truth 02 --output 3e1 --normal 007".split())
+    run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2")
+    run("froc --maps 1 --truth 02 --output 3e1 --normal 007")
     assert found == [
         ("m", "t", "o", "001,002", 186.624, 0.5, 2),
         ("1", "02", "3e1", "007", 186.624, 0.5, None),
@@ -277,10 +283,10 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(loclabel, "generate_loclabels", recorded("loclabel"))
     monkeypatch.setattr(foreground, "write_foregrounds", recorded("foreground"))
     monkeypatch.setattr(groundtruth, "write_groundtruth", recorded("groundtruth"))
-    main("demo --output o --seed 3".split())
-    main("loclabel --coords c --annotations a --output o --ignore_exclusions --slides s".split())
-    main("foreground --slides a b --output o --saturation 0.1 --backend openslide".split())
-    main("groundtruth --annotations a --slides s --output o --stride 32".split())
+    run("demo --output o --seed 3")
+    run("loclabel --coords c --annotations a --output o --ignore_exclusions --slides s")
+    run("foreground --slides a b --output o --saturation 0.1 --backend openslide")
+    run("groundtruth --annotations a --slides s --output o --stride 32")
     settings = foreground.ForegroundSettings(saturation=0.1)
     assert found == [
         ("demo", "o", 3),
@@ -296,7 +302,7 @@ def test_doctor_fails_for_slides_that_cannot_be_read(
     from scripts import doctor
 
     monkeypatch.setattr(doctor, "doctor", lambda slides, backend, assume_mpp: (f"{slides} {backend} {assume_mpp}", 2))
-    assert str(stop(*"doctor --slides a b --assume_mpp 0.5".split())).startswith("error: 2 slides cannot be read")
+    assert str(stop("doctor", "--slides", "a", "b", "--assume_mpp", "0.5")).startswith("error: 2 slides cannot be read")
     assert capsys.readouterr().out == "['a', 'b'] auto 0.5\n"
 
 

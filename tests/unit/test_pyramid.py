@@ -96,6 +96,18 @@ def test_write_pyramid_reads_alike_in_three_libraries(
         np.testing.assert_array_equal(part, tiff.pages[0].asarray()[500:521, 700:733])
 
 
+@pytest.mark.parametrize("mpp", [MPP, 0.2273, 0.5051231231, 1 / 3, 1.234567891234])
+def test_write_pyramid_resolution_is_exact(tmp_path: Path, mpp: float) -> None:
+    path = tmp_path / "slide.tif"
+    write_pyramid(path, np.zeros((64, 80, 3), np.uint8), mpp, downsamples=(1, 4, 16))
+    with tifffile.TiffFile(path) as tiff:
+        for page, downsample in zip(tiff.pages, (1, 4, 16), strict=True):
+            assert 1e4 / page.resolution[0] == pytest.approx(mpp * downsample, rel=1e-13)
+            assert page.resolution[0] == page.resolution[1]
+        if mpp == MPP:
+            assert tiff.pages[0].tags[282].value == (10_000_000, 243)
+
+
 @pytest.mark.parametrize("bigtiff", [False, True], ids=["classic", "big"])
 def test_write_pyramid_without_mpp_has_no_resolution(
     tmp_path: Path, image: npt.NDArray[np.uint8], bigtiff: bool, monkeypatch: pytest.MonkeyPatch
