@@ -19,6 +19,23 @@ from .network import load_checkpoint
 logger = logging.getLogger(__name__)
 
 
+def prepare_run_dir(output_dir: str | Path) -> str:
+    """Make the folder of a training run, before anything else is written into it.
+
+    Args:
+        output_dir: the folder; the bundle's own ``models`` folder is refused.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: if the folder cannot be written or is the bundle's ``models`` folder.
+    """
+    if Path(output_dir).resolve() == (Path(bundle_root()) / "models").resolve():
+        raise InputError(f"output_dir {output_dir} holds the shipped weights; choose another folder")
+    return str(make_output_dir(output_dir))
+
+
 class TrainingCheckpoints:
     """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
 
@@ -27,7 +44,7 @@ class TrainingCheckpoints:
     of epochs, a cosine schedule is stretched to it. Attach it after the validation and learning-rate handlers.
 
     Args:
-        output_dir: the run's folder; the bundle's own ``models`` folder is refused.
+        output_dir: see `prepare_run_dir`.
         network: the network.
         optimizer: the optimizer.
         lr_scheduler: the scheduler.
@@ -35,7 +52,7 @@ class TrainingCheckpoints:
         resume: continue from ``last.pt`` if it is there.
 
     Raises:
-        InputError: if the folder cannot be written or is the bundle's ``models`` folder.
+        InputError: see `prepare_run_dir`.
     """
 
     def __init__(
@@ -47,9 +64,7 @@ class TrainingCheckpoints:
         evaluator: Engine,
         resume: bool = True,
     ) -> None:
-        self.output_dir = Path(output_dir)
-        if self.output_dir.resolve() == (Path(bundle_root()) / "models").resolve():
-            raise InputError(f"output_dir {output_dir} holds the shipped weights; choose another folder")
+        self.output_dir = Path(prepare_run_dir(output_dir))
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
@@ -64,7 +79,6 @@ class TrainingCheckpoints:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        make_output_dir(self.output_dir)
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 

@@ -24,7 +24,7 @@ def first_input_error(error: BaseException | None) -> InputError | None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The exception at the start of a chain of causes: MONAI's ``Failed to instantiate component`` hides what failed."""
+    """The exception at the start of a chain of causes: MONAI's ``Failed to instantiate`` hides what failed."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -42,8 +42,7 @@ def one_line(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """What went wrong, as one line: the `InputError` behind an exception, else the file, else what failed first.
-    """
+    """What went wrong, as one line: the `InputError` behind an exception, else the file, else what failed first."""
     known = first_input_error(error)
     if known is not None:
         return one_line(known)

@@ -194,9 +194,9 @@ def test_nested_ids_of_training_are_accepted() -> None:
 
 def test_ids_of_an_overlay_count_and_others_stay_refused(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.json"
-    overlay.write_text(json.dumps({"extra": {"a": [1]}, "+handlers": [], "evaluator#new": {"b": 1}}))
+    overlay.write_text(json.dumps({"extra": {"a": [1]}, "+added": [], "evaluator#new": {"b": 1}}))
     configs = [INFERENCE, overlay]
-    for flag in ("extra", "extra#a#0", "handlers", "evaluator#new#b", "evaluator#amp"):
+    for flag in ("extra", "extra#a#0", "added", "evaluator#new#b", "evaluator#amp"):
         check(f"--{flag} 1", from_config, configs)
     with pytest.raises(InputError, match=r"--extr; did you mean 'extra'\?"):
         check("--extr 1", from_config, configs)

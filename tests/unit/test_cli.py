@@ -120,10 +120,11 @@ def test_help_wins_over_missing_flags(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_help_is_quick_for_it_imports_neither_torch_nor_monai() -> None:
     code = (
-        "import sys; from pathology_tumor_detection.scripts.cli import main; main(['infer', '--help']);"
+        "import sys; from scripts.cli import main; main(['infer', '--help']);"
         "print({'torch', 'monai', 'matplotlib', 'scipy', 'openslide'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=cli.BUNDLE_ROOT, capture_output=True, text=True, check=True)
     assert "Example: tumor-detection infer" in done.stdout
     assert done.stdout.endswith("\nset()\n")
 

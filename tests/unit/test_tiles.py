@@ -31,7 +31,7 @@ from scripts.tiles import (
 )
 
 SHAPE = (1501, 2203)
-EVERYTHING = ForegroundSettings(saturation=-1.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
+EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_foreground_is_computed_where_none_is_given(tmp_path: Path) -> None:
 
 
 def test_foreground_settings_count(tmp_path: Path, slide: Path) -> None:
-    (tile,) = dataset_of(slide, foreground=ForegroundSettings(saturation=2.0)).tiles(str(slide))
+    (tile,) = dataset_of(slide, foreground=ForegroundSettings(saturation=1.0)).tiles(str(slide))
     assert tile.plan is not None
     assert tile.plan.num_positions == 0
     assert tile.plan.mask == "saturation threshold"
