@@ -69,9 +69,13 @@ def missing_warnings(maps: Path, infos: Sequence[MapInfo], without_map: Sequence
     content = read_json(record) if record.is_file() else {}
     failures = content.get("slides_failed", []) if isinstance(content, dict) else []
     names = {Path(str(failure.get("slide"))).name for failure in failures if isinstance(failure, dict)}
-    failed = sorted(names - {info.slide for info in infos})
-    if failed:
+    with_map = {info.slide for info in infos}
+    if failed := sorted(names - with_map):
         warnings.append(f"{len(failed)} slides failed in inference and are not scored: {_few(failed)}")
+    if stale := sorted(names & with_map):
+        warnings.append(
+            f"{len(stale)} slides failed in the latest inference, their maps are of an earlier run: {_few(stale)}"
+        )
     return warnings
 
 

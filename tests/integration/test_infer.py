@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def color_of(prob_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return color
 
 
-# --- position --------------------------------------------------------------------------------------------------------
+# --- position --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channel", [0, 1], ids=["rows", "columns"])
@@ -124,7 +125,7 @@ def test_positions_of_a_resampled_slide_are_those_of_level_0(
         assert np.abs(found - level0[mask]).max() <= step + 0.5 + 0.5 * sidecar["model_downsample"]
 
 
-# --- what a run leaves -------------------------------------------------------------------------------------------------
+# --- what a run leaves -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,10 @@ def cohort_maps(cohort: Cohort, weights: Path, tmp_path_factory: pytest.TempPath
     from scripts.cli import main
 
     folder = tmp_path_factory.mktemp("maps")
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
     main([*infer_flags(cohort, weights), "--output_dir", str(folder)])
+    root.handlers[:], root.level = before  # pytest's
     return folder
 
 
@@ -253,7 +257,7 @@ def test_bad_settings_are_refused_in_one_line(
     assert not list(tmp_path.glob("maps/*.npy"))
 
 
-# --- real files --------------------------------------------------------------------------------------------------------
+# --- real files ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def parser_of(overrides: dict[str, Any]) -> ConfigParser:
     return parser
 
 
-# --- what a run leaves ---------------------------------------------------------------------------------------------
+# --- what a run leaves -----------------------------------------------------------------------------------------
 
 
 def test_training_with_the_bundles_network(
@@ -144,7 +144,7 @@ def test_training_is_shuffled_and_validation_is_not(
     assert orders["validate"][0] == orders["validate"][1] == orders["validate"][2]
 
 
-# --- interruptions ---------------------------------------------------------------------------------------------------
+# --- interruptions ---------------------------------------------------------------------------------------------
 
 
 def assert_same_progress(found: Any, expected: Any) -> None:
@@ -207,7 +207,7 @@ def test_without_resume_training_starts_anew(tumor_detection: Command, arguments
     assert load(tmp_path / "run" / "last.pt")["epoch"] == 1
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- what is refused -------------------------------------------------------------------------------------------
 
 
 def test_resume_with_another_batch_size_is_refused(
@@ -242,7 +242,7 @@ def test_damaged_checkpoint_is_refused(tumor_detection: Command, arguments: list
     assert "last.pt: not a file of weights" in outcome.error
 
 
-# --- variants -------------------------------------------------------------------------------------------------------
+# --- variants --------------------------------------------------------------------------------------------------
 
 
 def test_training_goes_on_from_weights(tumor_detection: Command, arguments: list[object], tmp_path: Path) -> None:
