@@ -123,7 +123,7 @@ def masks_dir(folder: Path, name: str, mask: npt.NDArray[np.bool_]) -> Path:
 
 
 @pytest.mark.parametrize(("stride", "count"), [(64, 4), (37, 3)])
-@pytest.mark.parametrize(("tile_size", "batch_size"), [(2048, 64), (300, 7), (224, 1)])
+@pytest.mark.parametrize(("tile_size", "batch_size"), [(2048, 64), (500, 7), (224, 1)])
 def test_tiles_give_what_patches_read_one_by_one_give(
     tmp_path: Path,
     noisy_slide: Path,

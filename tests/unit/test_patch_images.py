@@ -71,6 +71,7 @@ def test_datalist_limit_is_a_reproducible_choice(folder: Path) -> None:
     chosen = patch_datalist([folder], limit=4, seed=1)
     assert chosen == patch_datalist([folder], limit=4, seed=1)
     assert len({item["image"] for item in chosen}) == 4
+    assert len({item["image"] for item in patch_datalist([folder], limit=7)}) == 7, "none twice"
     assert all(item in everything for item in chosen)
     others = [patch_datalist([folder], limit=4, seed=seed) for seed in range(2, 6)]
     assert any(other != chosen for other in others)
@@ -86,7 +87,14 @@ def test_datalist_of_nothing_is_refused(arguments: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [None, "path,label\na.png,1\n", "file,label\na.png,tumor\n", "file,label\na.png\n", "file,label\na.png,2\n", "\xff"],
+    [
+        None,
+        "path,label\na.png,1\n",
+        "file,label\na.png,tumor\n",
+        "file,label\na.png\n",
+        "file,label\na.png,2\n",
+        "\xff",
+    ],
     ids=["missing", "other columns", "a word", "no label", "another number", "not UTF-8"],
 )
 def test_datalist_of_a_bad_table_is_refused(tmp_path: Path, content: str | None) -> None:

@@ -508,9 +508,7 @@ def test_a_damaged_tile_is_an_error(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_half_written_jpeg_tile_is_an_error(
-    tmp_path: Path, pyramids: Callable[..., Pyramid], backend: str
-) -> None:
+def test_a_half_written_jpeg_tile_is_an_error(tmp_path: Path, pyramids: Callable[..., Pyramid], backend: str) -> None:
     path = tmp_path / "damaged.tif"
     path.write_bytes(pyramids(EVEN, "jpeg").path.read_bytes())
     with tifffile.TiffFile(path) as tiff:

@@ -274,7 +274,7 @@ def test_stride_must_be_a_positive_integer(slide: Path, stride: Any) -> None:
 
 
 def test_folder_of_masks_must_exist(tmp_path: Path, slide: Path) -> None:
-    with pytest.raises(InputError, match="foreground_dir .*gone: no such folder of masks"):
+    with pytest.raises(InputError, match=r"foreground_dir .*gone: no such folder of masks"):
         dataset_of(slide, foreground_dir=tmp_path / "gone")
 
 

@@ -1,0 +1,342 @@
+"""What MONAI's bundle commands and the model zoo ask of this bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, load, onnx_export, verify_net_in_out
+from monai.networks.nets import TorchVisionFCModel
+
+from integration.conftest import NETWORK_DEF, Loclabels
+from scripts import bundle_root
+from scripts.network import load_weights
+from scripts.synthetic import Cohort
+
+pytestmark = pytest.mark.integration
+
+NAME = "pathology_tumor_detection"
+ROOT = Path(__file__).parents[2]
+BUNDLE = Path(bundle_root())
+CONFIGS = BUNDLE / "configs"
+METADATA = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))
+MAX_BYTES = 25_000_000
+"""Larger files must be listed in the zoo's large_files.yml instead."""
+
+NOISE = re.compile(r"nvjpeg2k|nvtiff|cufile|GPUDirect|libcufile|Failed to load", re.IGNORECASE)
+
+
+@pytest.fixture(autouse=True)
+def quiet_logging() -> Iterator[None]:
+    """MONAI's commands replace the root logger's handlers, which are pytest's."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture(scope="module")
+def zoo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle as the zoo holds it: its own folders, and the license and the card beside them."""
+    folder = tmp_path_factory.mktemp("zoo") / NAME
+    for name in ("configs", "scripts", "models"):
+        shutil.copytree(BUNDLE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    (folder / "docs").mkdir()
+    for name in ("README.md", "data_license.txt"):
+        shutil.copy(ROOT / "docs" / name, folder / "docs" / name)
+    shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
+    return folder
+
+
+# --- properties ------------------------------------------------------------------------------------------------
+
+
+def instantiate(workflow: ConfigWorkflow) -> dict[str, Any]:
+    """Every property of a workflow; none may be missing or fail."""
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.properties
+    return {name: getattr(workflow, name) for name in workflow.properties}
+
+
+def test_train_has_every_property_from_anywhere(
+    cohort: Cohort, loclabels: Loclabels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = ConfigWorkflow(
+        str(CONFIGS / "train.json"),
+        workflow_type="train",
+        logging_file=False,
+        dataset_dir=str(cohort.training[0].parent),
+        training_file=str(loclabels.training),
+        validation_file=str(loclabels.validation),
+        output_dir=str(tmp_path / "run"),
+    )
+    found = instantiate(workflow)
+    missing = sorted(name for name, value in found.items() if value is None)
+    assert not missing
+    assert found["bundle_root"] == str(BUNDLE)
+    assert found["max_epochs"] == 10
+    assert len(found["train_dataset"]) == len(found["train_dataset_data"]) == 8
+    assert len(found["val_dataset"]) == 4
+    assert isinstance(found["network_def"], TorchVisionFCModel)
+    assert found["trainer"].state.max_epochs == 10
+    assert found["val_interval"] == 1
+    assert found["version"] == METADATA["version"]
+
+
+def test_inference_has_every_property_from_anywhere(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = ConfigWorkflow(
+        str(CONFIGS / "inference.json"),
+        workflow_type="inference",
+        logging_file=False,
+        dataset_dir=str(cohort.testing[0].parent),
+        output_dir=str(tmp_path / "maps"),
+    )
+    found = instantiate(workflow)
+    assert [Path(item["image"]).stem for item in found["dataset_data"]] == ["test_001", "test_002"]
+    assert isinstance(found["network_def"], TorchVisionFCModel)
+    assert found["evaluator"].network is found["network_def"]
+    assert found["handlers"]
+    assert found["monai_version"] == METADATA["monai_version"]
+
+
+def test_optional_properties_are_plain_references() -> None:
+    # MONAI follows them by their text, and finds the validation handler by its short name
+    train = json.loads((CONFIGS / "train.json").read_text(encoding="utf-8"))
+    trainer, evaluator = train["train"]["trainer"], train["validate"]["evaluator"]
+    assert trainer["train_handlers"] == "@train#handlers"
+    assert trainer["postprocessing"] == "@train#postprocessing"
+    assert trainer["key_train_metric"] == "@train#key_metric"
+    assert evaluator["val_handlers"] == "@validate#handlers"
+    assert evaluator["key_val_metric"] == "@validate#key_metric"
+    (handler,) = [item for item in train["train"]["handlers"] if "validator" in item]
+    assert (handler["_target_"], handler["validator"]) == ("ValidationHandler", "@validate#evaluator")
+    assert handler["interval"] == "@val_interval"
+
+
+# --- python -m monai.bundle run --------------------------------------------------------------------------------
+
+
+def monai_bundle(cwd: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run MONAI's command as a user does: in another folder, without this project's settings."""
+    dropped = ("PYTHONPATH", "CUFILE_LOGFILE_PATH", "CUFILE_ENV_PATH_JSON")
+    process = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", *map(str, arguments)],
+        cwd=cwd,
+        env={key: value for key, value in os.environ.items() if key not in dropped},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert not NOISE.search(process.stderr + process.stdout), process.stderr
+    return process
+
+
+@pytest.mark.parametrize("run_id", ["training", "run"])
+def test_training_runs_from_anywhere(cohort: Cohort, loclabels: Loclabels, tmp_path: Path, run_id: str) -> None:
+    for path in loclabels:  # two regions of each, to be quick
+        lines = path.read_text().splitlines()
+        (tmp_path / path.name).write_text(f"{lines[0]}\n{lines[-1]}\n")
+    flags = ["--config_file", CONFIGS / "train.json", "--dataset_dir", cohort.training[0].parent, "--epochs", 1]
+    flags += ["--training_file", "training.csv", "--validation_file", "validation.csv", "--num_workers", 1]
+    process = monai_bundle(tmp_path, "run", run_id, *flags, "--batch_size", 2, "--output_dir", "here")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"training.csv", "validation.csv", "here"}, "nothing else is left behind, such as cufile.log"
+    assert {"model.pt", "last.pt"} <= {path.name for path in (tmp_path / "here").iterdir()}
+    assert "val_auc" in process.stderr
+    load_weights(TorchVisionFCModel(**NETWORK_DEF), tmp_path / "here" / "model.pt")
+
+
+@pytest.mark.parametrize("run_id", ["inference", "run"])
+def test_inference_runs_from_anywhere(cohort: Cohort, tmp_path: Path, run_id: str) -> None:
+    flags = ["--config_file", CONFIGS / "inference.json", "--dataset_dir", cohort.testing[0].parent]
+    monai_bundle(tmp_path, "run", run_id, *flags, "--stride", 512, "--output_dir", "maps")
+    assert [path.name for path in tmp_path.iterdir()] == ["maps"], "no cufile.log, no other leftovers"
+    assert {path.stem for path in (tmp_path / "maps").glob("*.npy")} == {"test_001", "test_002"}
+    sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())
+    assert sidecar["weights_sha256"] == hashlib.sha256((BUNDLE / "models" / "model.pt").read_bytes()).hexdigest()
+
+
+def test_copied_bundle_uses_its_own_weights(zoo_bundle: Path, cohort: Cohort, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / NAME
+    shutil.copytree(zoo_bundle, other)
+    state = {name: value.float() for name, value in torch.load(zoo_bundle / "models" / "model.pt").items()}
+    torch.save(state, other / "models" / "model.pt")  # the same in float32, so another file
+    flags = ["--config_file", other / "configs" / "inference.json", "--slides", cohort.testing[0], "--stride", 512]
+    monai_bundle(tmp_path, "run", *flags, "--output_dir", "maps")
+    sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())
+    assert sidecar["weights_sha256"] == hashlib.sha256((other / "models" / "model.pt").read_bytes()).hexdigest()
+    assert np.load(tmp_path / "maps" / "test_001.npy").shape == (3, 5)
+
+
+# --- the other commands ----------------------------------------------------------------------------------------
+
+
+def outputs_of(network: Any) -> torch.Tensor:
+    torch.manual_seed(5)
+    with torch.no_grad():
+        logits: torch.Tensor = network.eval()(torch.rand(3, 3, 224, 224) * 2 - 1)
+    return logits
+
+
+@pytest.fixture(scope="module")
+def expected() -> torch.Tensor:
+    """What the shipped weights give."""
+    found = outputs_of(load_weights(TorchVisionFCModel(**NETWORK_DEF), BUNDLE / "models" / "model.pt"))
+    assert found.std() > 0
+    return found
+
+
+@pytest.mark.parametrize("config", ["train", "inference"])
+def test_verify_net_in_out(config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {"meta_file": str(CONFIGS / "metadata.json"), "config_file": str(CONFIGS / f"{config}.json")}
+    verify_net_in_out("network_def", device="cpu", **files)
+    with pytest.raises(ValueError, match="output channel number"):
+        verify_net_in_out(
+            "network_def", device="cpu", **{**files, "_meta_#network_data_format#outputs#pred#num_channels": 2}
+        )
+
+
+def test_ckpt_export(expected: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is on its way out
+        ckpt_export(
+            "network_def",
+            filepath=str(tmp_path / "model.ts"),
+            ckpt_file=str(BUNDLE / "models" / "model.pt"),
+            meta_file=str(CONFIGS / "metadata.json"),
+            config_file=str(CONFIGS / "inference.json"),
+        )
+        extra = {"metadata.json": "", "inference.json": ""}
+        network = torch.jit.load(str(tmp_path / "model.ts"), _extra_files=extra)
+    torch.testing.assert_close(outputs_of(network), expected, rtol=1e-4, atol=1e-4)
+    assert json.loads(extra["metadata.json"])["version"] == METADATA["version"]
+    assert "evaluator" in json.loads(extra["inference.json"])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="onnx is not installed")
+def test_onnx_export(tmp_path: Path) -> None:
+    onnx_export(
+        "network_def",
+        filepath=str(tmp_path / "model.onnx"),
+        ckpt_file=str(BUNDLE / "models" / "model.pt"),
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.json"),
+    )
+    assert (tmp_path / "model.onnx").stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("workflow_type", ["train", "inference"])
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_load(
+    zoo_bundle: Path, expected: torch.Tensor, workflow_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = load(NAME, bundle_dir=str(zoo_bundle.parent), workflow_type=workflow_type, device="cpu")
+    assert isinstance(network, TorchVisionFCModel)
+    assert next(network.parameters()).dtype == torch.float32
+    torch.testing.assert_close(outputs_of(network), expected, rtol=1e-5, atol=1e-5)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the zoo's rules -------------------------------------------------------------------------------------------
+
+
+def test_zoo_bundle_has_the_required_files(zoo_bundle: Path) -> None:
+    required = ("LICENSE", "configs/metadata.json", "configs/inference.json", "configs/train.json")
+    for name in (*required, "models/model.pt", "docs/README.md", "docs/data_license.txt"):
+        assert (zoo_bundle / name).stat().st_size > 0, name
+
+
+def test_zoo_bundle_has_no_large_file(zoo_bundle: Path) -> None:
+    large = {path.name: path.stat().st_size for path in zoo_bundle.rglob("*") if path.stat().st_size > MAX_BYTES}
+    assert not large, "list it in large_files.yml, with hash_type"
+
+
+def test_weights_are_a_plain_state_dict_of_the_network() -> None:
+    state = torch.load(BUNDLE / "models" / "model.pt", weights_only=True)
+    network = TorchVisionFCModel(**NETWORK_DEF)
+    assert state.keys() == network.state_dict().keys()
+    for name, value in state.items():
+        assert value.shape == network.state_dict()[name].shape
+        assert bool(torch.isfinite(value).all()), name
+
+
+def test_network_fixture_is_the_configs() -> None:
+    for name in ("train", "inference"):
+        config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))["network_def"]
+        found = {**config, "pretrained": False, "pool": tuple(config["pool"])}
+        assert found == {"_target_": "TorchVisionFCModel", **NETWORK_DEF}
+
+
+def test_name_suits_the_zoo() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*", NAME)
+    assert "_v" not in NAME
+    assert METADATA["name"].lower().replace(" ", "_") == NAME
+
+
+def test_no_text_holds_a_personal_path(zoo_bundle: Path) -> None:
+    for path in zoo_bundle.rglob("*"):
+        if path.suffix in (".json", ".py", ".md", ".txt", ".conf", ".sh"):
+            found = re.search(r"(?<![\w.])/(home|root|Users|work|workspace|mnt)/\w+", path.read_text(encoding="utf-8"))
+            assert not found, f"{path}: {found}"
+
+
+def test_license_is_one_that_may_be_pushed(zoo_bundle: Path) -> None:
+    text = (zoo_bundle / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in text
+    assert "Version 2.0" in text
+
+
+def test_version_is_new_and_in_the_changelog() -> None:
+    assert METADATA["version"] in METADATA["changelog"]
+    assert tuple(map(int, METADATA["version"].split("."))) > (0, 6, 2), "the last of the public bundle of this name"
+
+
+def test_metadata_tells_the_truth_about_the_data(cohort: Cohort, tmp_path: Path, expected: torch.Tensor) -> None:
+    image = METADATA["network_data_format"]["inputs"]["image"]
+    pred = METADATA["network_data_format"]["outputs"]["pred"]
+    workflow = ConfigWorkflow(
+        str(CONFIGS / "inference.json"),
+        workflow_type="inference",
+        logging_file=False,
+        dataset_dir=str(cohort.testing[0].parent),
+        output_dir=str(tmp_path / "maps"),
+        stride=512,
+    )
+    workflow.initialize()
+    dataset, preprocessing = workflow.dataset, workflow.preprocessing
+    tile = next(tile for tile in dataset.tiles(str(cohort.testing[0])) if tile.positions.any())
+    pixels = preprocessing({"image": dataset[tile]["image"]})["image"]
+    assert image["value_range"][0] <= pixels.min() < -0.2
+    assert 0.5 < pixels.max() <= image["value_range"][1]
+    assert str(pixels.dtype) == f"torch.{image['dtype']}"
+    assert pixels.shape[1] == image["num_channels"]
+    assert expected.shape[1:] == (pred["num_channels"], *pred["spatial_shape"])
+    assert pred["type"] == "logits"
+    assert pred["value_range"] == []
+    assert bool(((expected < 0) | (expected > 1)).any()), "logits, not probabilities"
+    (activation,) = workflow.postprocessing.transforms
+    assert activation({"pred": torch.zeros(1, 1, 1)})["pred"].item() == 0.5
