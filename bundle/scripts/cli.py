@@ -77,7 +77,7 @@ def foreground(
         slides: slides or folders of slides.
         output: folder for the masks.
         stride: level-0 pixels per mask pixel.
-        saturation: saturation (0 to 1) above which a pixel is tissue; Otsu's threshold if not given.
+        saturation: saturation (0 to 1) from which on a pixel is tissue; Otsu's threshold if not given.
         min_saturation: floor under Otsu's threshold.
         max_saturation: ceiling over it, and the threshold where Otsu's two classes hardly differ.
         min_contrast: least difference of the two classes' mean saturation.

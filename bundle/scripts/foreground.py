@@ -36,7 +36,7 @@ class ForegroundSettings(NamedTuple):
     """How tissue is told from background.
 
     Attributes:
-        saturation: saturation (HSV, 0 to 1) above which a pixel is tissue; None takes Otsu's threshold.
+        saturation: saturation (HSV, 0 to 1) from which on a pixel is tissue; None takes Otsu's threshold.
         min_saturation: floor under Otsu's threshold.
         max_saturation: ceiling over it, and the threshold where Otsu's two classes differ too little to be tissue and
             background: a slide that is all background, tinted or not, then has no tissue, one that is all tissue
@@ -88,8 +88,8 @@ def foreground_mask(
     saturation, value = hsv[..., 1], hsv[..., 2]
     lit = value >= settings.min_value
     threshold = _threshold(saturation[lit], settings) if settings.saturation is None else settings.saturation
-    mask = (saturation > threshold) & lit
-    mask = ~_without_small(~mask, settings.max_hole_um2 / pixel_um**2)
+    mask = (saturation >= threshold) & lit
+    mask = _fill_holes(mask, settings.max_hole_um2 / pixel_um**2)
     return _without_small(mask, settings.min_tissue_um2 / pixel_um**2), threshold
 
 
@@ -102,6 +102,15 @@ def _threshold(saturation: npt.NDArray[np.float64], settings: ForegroundSettings
         if saturation[is_above].mean() - saturation[~is_above].mean() >= settings.min_contrast:
             threshold = min(otsu, threshold)
     return max(threshold, settings.min_saturation)
+
+
+def _fill_holes(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
+    """The mask with its holes of up to `max_pixels` pixels; background that reaches the border is no hole."""
+    labels, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    is_hole = np.bincount(labels.ravel()) <= max_pixels
+    is_hole[[0, labels[0, 0]]] = False
+    filled: npt.NDArray[np.bool_] = mask | is_hole[labels][1:-1, 1:-1]
+    return filled
 
 
 def _without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:

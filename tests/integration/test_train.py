@@ -257,7 +257,7 @@ def test_training_goes_on_from_weights(tumor_detection: Command, arguments: list
 
 
 def test_workers_may_be_spawned(tumor_detection: Command, arguments: list[object], tmp_path: Path) -> None:
-    overlay = {**TINY, "train#dataloader#multiprocessing_context": "spawn", "validate#dataloader#num_workers": 0}
+    overlay = {**TINY, "train#dataloader#multiprocessing_context": "spawn"}
     (tmp_path / "tiny.json").write_text(json.dumps(overlay))
     flags = [*arguments, "--epochs", 1, "--output_dir", tmp_path / "run"]
     flags[flags.index("--num_workers") + 1] = 1

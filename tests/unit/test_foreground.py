@@ -337,3 +337,13 @@ def test_foreground_mask_slide_without_background_is_all_tissue():
     tissue = np.where(rng.random((61, 83, 1)) < 0.4, np.array([90, 60, 130]), np.array([200, 140, 185]))
     mask, _ = foreground_mask(tissue.astype(np.uint8), pixel_um=15.0)
     assert mask.all()
+
+
+def test_foreground_mask_background_at_the_border_is_no_hole() -> None:
+    overview = np.full((11, 14, 3), 240, np.uint8)
+    overview[3:8, 4:11] = (150, 60, 160)
+    overview[5, 7] = 240
+    mask, _ = foreground_mask(overview, 15.0, ForegroundSettings(min_tissue_um2=0))
+    expected = np.zeros((11, 14), bool)
+    expected[3:8, 4:11] = True
+    np.testing.assert_array_equal(mask, expected)

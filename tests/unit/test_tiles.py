@@ -31,7 +31,7 @@ from scripts.tiles import (
 )
 
 SHAPE = (1501, 2203)
-EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=1e15, min_tissue_um2=0)
+EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
 
 
 @pytest.fixture(scope="module")
