@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from .plots import write_figure
@@ -36,15 +37,8 @@ def slide_picture(
     left.imshow(overview, extent=extent)
     left.set_title("slide, truth outlined" if truth is not None else "slide")
     right.imshow(overview, extent=extent)
-    heat = right.imshow(
-        np.ma.masked_less(prob_map, 0.02),
-        extent=extent,
-        cmap="inferno",
-        vmin=0,
-        vmax=1,
-        alpha=0.75,
-        interpolation="nearest",
-    )
+    heat = right.imshow(prob_map, extent=extent, cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
+    heat.set_alpha(np.clip(1.6 * prob_map, 0, 0.8))  # the less likely tumor is, the more of the tissue shows
     right.set_title("probability of tumor")
     for axes in (left, right):
         axes.set_axis_off()
@@ -57,6 +51,6 @@ def slide_picture(
                 colors="#00e0ff",
                 linewidths=1.4,
             )
-    figure.colorbar(heat, ax=[left, right], shrink=0.8, pad=0.01)
+    figure.colorbar(ScalarMappable(heat.norm, heat.cmap), ax=[left, right], shrink=0.8, pad=0.01)
     figure.suptitle(title)
     write_figure(path, figure)
