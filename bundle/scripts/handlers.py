@@ -46,6 +46,8 @@ class ProbabilityMapWriter:
         self, output_dir: str | Path, sampler: TileSampler, weights: str | Path | None = None, mode: str = "sliding"
     ) -> None:
         self.output_dir = make_output_dir(output_dir)
+        if weights is None:
+            logger.warning("weights is null: the network is as network_def makes it, untrained; give --weights FILE")
         self.sampler = sampler
         self.provenance = {
             "mode": mode,

@@ -29,6 +29,24 @@ def find_overlays(names: Sequence[str]) -> list[Path]:
     return found
 
 
+def device_override(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides in which a device given by its name, such as ``cpu`` or ``cuda:1``, is the device that configs use.
+
+    Raises:
+        InputError: if torch knows no such device.
+    """
+    name = overrides.get("device")
+    if not isinstance(name, str) or name.startswith("$"):
+        return dict(overrides)
+    import torch
+
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device must be cpu, cuda or cuda:<number>, but got {name!r}") from error
+    return {**overrides, "device": f"$torch.device({name!r})"}
+
+
 def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> None:
     """Run a config.
 
@@ -39,7 +57,7 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
         overlays: config files laid over it, in this order, see `find_overlays`.
 
     Raises:
-        InputError: if an overlay is missing.
+        InputError: if an overlay is missing or the device unknown.
     """
     found = [str(path) for path in find_overlays(overlays)]
     from monai.bundle import run
@@ -54,5 +72,5 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
         config_file=[str(configs / config), *found],
         meta_file=str(configs / "metadata.json"),
         logging_file=str(configs / "logging.conf"),
-        **overrides,
+        **device_override(overrides),
     )

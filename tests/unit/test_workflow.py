@@ -8,7 +8,7 @@ import pytest
 
 from scripts import bundle_root
 from scripts.errors import InputError
-from scripts.workflow import find_overlays, run_bundle
+from scripts.workflow import device_override, find_overlays, run_bundle
 
 CONFIGS = Path(bundle_root()) / "configs"
 
@@ -66,3 +66,17 @@ def test_a_config_runs_with_overrides_and_overlays_from_anywhere(
 def test_a_missing_overlay_stops_the_run_before_anything(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         run_bundle("run", "inference.json", {}, [str(tmp_path / "nope.json")])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("cpu", "$torch.device('cpu')"), ("cuda:1", "$torch.device('cuda:1')"), ("$torch.device('cpu')",) * 2],
+)
+def test_a_device_may_be_given_by_name(given: str, expected: str) -> None:
+    assert device_override({"device": given, "stride": 64}) == {"device": expected, "stride": 64}
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(InputError, match="cpu, cuda or cuda:<number>, but got 'gpu'"):
+        device_override({"device": "gpu"})
+    assert device_override({"stride": 64}) == {"stride": 64}
