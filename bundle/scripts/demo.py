@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from .pictures import slide_picture
 from .slide import open_slide
 from .synthetic import write_cohort
 from .workflow import run_bundle
-
-logger = logging.getLogger(__name__)
 
 STRIDE = 128
 """Level-0 pixels per map pixel: coarser than the usual 64, to be quick."""

@@ -91,8 +91,7 @@ def make_output_dir(path: str | Path) -> Path:
 def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     """Slides among files and folders (searched recursively), sorted by name.
 
-    Names that end in ``_mask`` are taken for CAMELYON16's ground truth and left out when a folder is searched, and so
-    are hidden files and folders.
+    Names that end as in `NO_SLIDES`, hidden files and hidden folders are left out when a folder is searched.
 
     Raises:
         InputError: if a path is missing, nothing is found, or two slides share a stem (their results would collide).
