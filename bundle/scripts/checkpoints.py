@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from . import bundle_root
+from .averaging import WeightAverage
 from .errors import InputError
 from .files import atomic_path, make_output_dir
 from .network import load_checkpoint
@@ -39,17 +40,20 @@ def prepare_run_dir(output_dir: str | Path) -> str:
 class TrainingCheckpoints:
     """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
 
-    ``last.pt`` holds network, optimizer, scheduler, epoch and the best metric so far; ``model.pt`` is the plain state
-    dict of the epoch with the best key metric, or of the latest as long as there is none. Resumed for another number
-    of epochs, a cosine schedule is stretched to it. Attach it after the validation and learning-rate handlers.
+    ``last.pt`` holds network, average, optimizer, scheduler, epoch and the best metric so far; ``model.pt`` is the
+    plain state dict of the epoch with the best key metric, or of the latest as long as there is none. Resumed for
+    another number of epochs, a cosine schedule is stretched to it. Attach it after the validation and
+    learning-rate handlers.
 
     Args:
         output_dir: see `prepare_run_dir`.
-        network: the network.
+        network: the network that is trained.
+        average: what is validated and becomes ``model.pt``.
         optimizer: the optimizer.
         lr_scheduler: the scheduler.
         evaluator: the validation engine, whose key metric decides.
         resume: continue from ``last.pt`` if it is there.
+        half: write ``model.pt`` in float16, half as large.
 
     Raises:
         InputError: see `prepare_run_dir`.
@@ -59,16 +63,20 @@ class TrainingCheckpoints:
         self,
         output_dir: str | Path,
         network: torch.nn.Module,
+        average: WeightAverage,
         optimizer: torch.optim.Optimizer,
         lr_scheduler: Any,
         evaluator: Engine,
         resume: bool = True,
+        half: bool = False,
     ) -> None:
         self.output_dir = Path(prepare_run_dir(output_dir))
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.average = average
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
         self.resume = resume
+        self.half = half
         self._saved_epoch = -1
         self._has_warned = False
 
@@ -102,6 +110,7 @@ class TrainingCheckpoints:
             cosine_length = 0 if cosine is None else cosine.T_max
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
+            self.average.resume(state["average"])
             if cosine is not None and cosine.T_max != cosine_length:
                 _change_length(cosine, cosine_length)
             trainer.state.epoch = state["epoch"]
@@ -128,6 +137,7 @@ class TrainingCheckpoints:
         has_best = best.best_metric_epoch > 0 and math.isfinite(best.best_metric)
         state = {
             **{name: part.state_dict() for name, part in self.parts.items()},
+            "average": self.average.position(),
             "epoch": trainer.state.epoch,
             "epoch_length": trainer.state.epoch_length,
             "best_metric": float(best.best_metric),
@@ -136,9 +146,15 @@ class TrainingCheckpoints:
         if not has_best:
             self._warn_without_metric()
         if not has_best or best.best_metric_epoch > self._saved_epoch:
-            _save(state["network"], self.output_dir / "model.pt")
+            _save(self._weights(), self.output_dir / "model.pt")
             self._saved_epoch = best.best_metric_epoch
         _save(state, self.last_path)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        weights = self.average.chosen.state_dict()
+        if not self.half:
+            return weights
+        return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
 
     def _warn_without_metric(self) -> None:
         if not self._has_warned:

@@ -121,7 +121,6 @@ def test_training_is_shuffled_and_validation_is_not(
             "output_dir": str(tmp_path / "run"),
             "epochs": 3,
             "batch_size": 1,
-            "train#random_transforms": [],
         }
     )
     orders: dict[str, list[list[float]]] = {"train": [], "validate": []}
@@ -277,6 +276,7 @@ def test_training_on_patch_pictures(tumor_detection: Command, tmp_path: Path) ->
     (tmp_path / "tiny.json").write_text(json.dumps(TINY))
     flags: list[object] = ["--config_file", "train_patches.json", tmp_path / "tiny.json", "--num_workers", 0]
     flags += ["--train_folders", tmp_path / "train", "--validation_folders", tmp_path / "valid"]
+    flags += ["--ema_decay", 0.0, "--learning_rate", 0.02]
     outcome = tumor_detection("train", *flags, "--epochs", 2, "--batch_size", 4, "--output_dir", tmp_path / "run")
     assert outcome.status == 0, outcome.err
     last = load(tmp_path / "run" / "last.pt")

@@ -14,6 +14,7 @@ from monai.handlers import LrScheduleHandler, ValidationHandler
 from monai.optimizers import Novograd
 
 from scripts import bundle_root
+from scripts.averaging import WeightAverage
 from scripts.checkpoints import TrainingCheckpoints
 from scripts.errors import InputError
 
@@ -43,6 +44,10 @@ class _Scripted(Metric):
         return self.values[self.index - 1]
 
 
+def load(path: Path) -> Any:
+    return torch.load(path, weights_only=True)
+
+
 class Run(NamedTuple):
     """The parts of a small training run, wired as configs/train.json does."""
 
@@ -62,6 +67,8 @@ def make_run(
     resume: bool = True,
     width: int = 4,
     val_interval: int = 1,
+    decay: float = 0.0,
+    half: bool = False,
 ) -> Run:
     torch.manual_seed(1)
     network = torch.nn.Sequential(
@@ -76,7 +83,8 @@ def make_run(
         network=network,
         key_val_metric={"val_auc": _Scripted(values or [0.5 + epoch / 100 for epoch in range(99)], first_epoch)},
     )
-    checkpoints = TrainingCheckpoints(output_dir, network, optimizer, scheduler, evaluator, resume)
+    average = WeightAverage(network, decay)
+    checkpoints = TrainingCheckpoints(output_dir, network, average, optimizer, scheduler, evaluator, resume, half)
     trainer = SupervisedTrainer(
         device=CPU,
         max_epochs=epochs,
@@ -130,9 +138,9 @@ def test_last_holds_the_last_epoch_and_model_the_best(tmp_path: Path) -> None:
     run.trainer.run()
     folder = tmp_path / "runs" / "a"
     assert sorted(path.name for path in folder.iterdir()) == ["last.pt", "model.pt"]
-    model = torch.load(folder / "model.pt", weights_only=True)
+    model = load(folder / "model.pt")
     torch.testing.assert_close(model, states[1], rtol=0, atol=0)
-    last = torch.load(folder / "last.pt", weights_only=True)
+    last = load(folder / "last.pt")
     torch.testing.assert_close(last["network"], states[2], rtol=0, atol=0)
     assert last["epoch"] == 3
     assert last["epoch_length"] == 3
@@ -147,7 +155,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     stop_after(first, 2)
     with pytest.raises(KeyboardInterrupt):
         first.trainer.run()
-    assert torch.load(tmp_path / "cut" / "last.pt", weights_only=True)["epoch"] == 2
+    assert load(tmp_path / "cut" / "last.pt")["epoch"] == 2
     second = make_run(tmp_path / "cut", 5, first_epoch=3)
     second.trainer.run()
     assert_same_state(second, straight)
@@ -177,15 +185,15 @@ def test_more_epochs_go_on_along_the_longer_schedule(tmp_path: Path, done: int) 
 
 def test_resume_keeps_the_best_epoch_of_before(tmp_path: Path) -> None:
     make_run(tmp_path, 2, values=[0.9, 0.6]).trainer.run()
-    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    best = load(tmp_path / "model.pt")
     make_run(tmp_path, 4, values=[0.9, 0.6, 0.7, 0.8], first_epoch=3).trainer.run()
-    torch.testing.assert_close(torch.load(tmp_path / "model.pt", weights_only=True), best, rtol=0, atol=0)
-    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.testing.assert_close(load(tmp_path / "model.pt"), best, rtol=0, atol=0)
+    last = load(tmp_path / "last.pt")
     assert (last["epoch"], last["best_metric"], last["best_metric_epoch"]) == (4, 0.9, 1)
 
     make_run(tmp_path, 5, values=[0, 0, 0, 0, 0.95], first_epoch=5).trainer.run()
-    assert torch.load(tmp_path / "last.pt", weights_only=True)["best_metric_epoch"] == 5
-    newer = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert load(tmp_path / "last.pt")["best_metric_epoch"] == 5
+    newer = load(tmp_path / "model.pt")
     assert not torch.equal(newer["1.weight"], best["1.weight"])
 
 
@@ -194,7 +202,7 @@ def test_without_resume_a_run_starts_anew(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1, resume=False)
     run.trainer.run()
     assert run.trainer.state.epoch == 1
-    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 1
+    assert load(tmp_path / "last.pt")["epoch"] == 1
 
 
 def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -221,7 +229,7 @@ def test_without_a_metric_the_latest_weights_are_kept(
     run = make_run(tmp_path, 3, values=[value] * 3 if value is not None else None, val_interval=1 if value else 9)
     with caplog.at_level(logging.WARNING, logger="scripts.checkpoints"):
         run.trainer.run()
-    model = torch.load(tmp_path / "model.pt", weights_only=True)
+    model = load(tmp_path / "model.pt")
     torch.testing.assert_close(model, run.network.state_dict(), rtol=0, atol=0)
     (record,) = [record for record in caplog.records if record.name == "scripts.checkpoints"]
     assert "the latest weights" in record.getMessage()
@@ -230,9 +238,9 @@ def test_without_a_metric_the_latest_weights_are_kept(
 def test_a_metric_that_comes_later_decides_from_then_on(tmp_path: Path) -> None:
     run = make_run(tmp_path, 4, val_interval=2, values=[0.7, 0.6])
     run.trainer.run()
-    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    last = load(tmp_path / "last.pt")
     assert (last["best_metric"], last["best_metric_epoch"]) == (0.7, 2)
-    model = torch.load(tmp_path / "model.pt", weights_only=True)
+    model = load(tmp_path / "model.pt")
     assert not torch.equal(model["1.weight"], run.network.state_dict()["1.weight"])
 
 
@@ -303,3 +311,28 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match="No space left on device"):
         make_run(tmp_path, 2, first_epoch=2).trainer.run()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_averaged_weights_are_kept_and_resumed(tmp_path: Path) -> None:
+    straight = make_run(tmp_path / "straight", 4, decay=0.8)
+    straight.trainer.run()
+    average = load(tmp_path / "straight" / "last.pt")["average"]
+    torch.testing.assert_close(
+        load(tmp_path / "straight" / "model.pt"),
+        {name.removeprefix("module."): value for name, value in average.items() if name.startswith("module.")},
+    )
+    first = make_run(tmp_path / "cut", 4, decay=0.8)
+    first.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=2), lambda engine: engine.terminate())
+    first.trainer.run()
+    make_run(tmp_path / "cut", 4, first_epoch=3, decay=0.8).trainer.run()
+    torch.testing.assert_close(load(tmp_path / "cut" / "last.pt")["average"], average, rtol=0, atol=0)
+
+
+def test_half_of_the_size(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 1, half=True)
+    run.trainer.run()
+    weights = load(tmp_path / "model.pt")
+    assert {value.dtype for value in weights.values()} == {torch.float16, torch.int64}
+    for name, value in run.network.state_dict().items():
+        torch.testing.assert_close(weights[name].to(value.dtype), value, rtol=1e-3, atol=1e-3)
+    assert load(tmp_path / "last.pt")["network"]["1.weight"].dtype == torch.float32

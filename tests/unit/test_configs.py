@@ -23,6 +23,7 @@ CONFIGS = Path(bundle_root()) / "configs"
 COMPOSED = {
     "train": ["train.json"],
     "train_patches": ["train.json", "train_patches.json"],
+    "train_10x": ["train.json", "train_patches.json", "train_10x.json"],
     "inference": ["inference.json"],
 }
 """Every config, with what it is laid over."""
@@ -33,7 +34,6 @@ ALLOWED = {
     "seeding": rf"monai\.utils\.set_determinism\(seed=({ID}|\d+)\)",
     "one method call on one reference": rf"{ID}\.\w+\(({ID})?\)",
     "joining a path": rf"{ID} \+ '/[\w./]+'",
-    "joining lists": rf"{ID}( \+ {ID})+",
     "a device": r"torch\.device\([^@]*\)",
     "a comparison": rf"{ID}(\.\w+)? (==|!=|<|<=|>|>=) ('\w+'|\d+)",
 }
@@ -85,9 +85,8 @@ def test_configs_are_formatted() -> None:
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_targets_exist_and_take_what_they_are_given(name: str, locator: ComponentLocator) -> None:
-    found = components(name)
-    assert found
-    for path, config in found:
+    assert components("train")
+    for path, config in components(name):
         target = ConfigComponent(config=config, id=path, locator=locator).resolve_module_name()
         component = locate(target) if isinstance(target, str) else target
         assert callable(component), f"{path}: {config['_target_']} cannot be imported"
@@ -207,18 +206,23 @@ def test_training_is_what_was_asked_for() -> None:
     assert train["loss"]["_target_"].endswith("BCEWithLogitsLoss")
     assert train["train"]["dataloader"]["shuffle"] is True
     assert "shuffle" not in train["validate"]["dataloader"]
-    targets = [transform["_target_"] for transform in train["train"]["random_transforms"]]
-    assert {"RandFlipd", "RandRotate90d", "RandZoomd"} <= set(targets)
-    assert train["train"]["random_transforms"][targets.index("TorchVisiond")]["name"] == "ColorJitter"
+    augmentation = train["train"]["augmentation"]
+    assert augmentation["color"] == {
+        "_target_": "scripts.augmentation.ColorJitter",
+        "brightness": 0.25,
+        "contrast": 0.75,
+        "saturation": 0.25,
+        "hue": 0.04,
+    }
+    assert (augmentation["zoom"], augmentation["resample_prob"]) == ([0.9, 1.1], 0.5)
 
 
 def test_validation_leaves_out_what_is_random() -> None:
     train = read("train")
-    assert "random" in train["train"]["preprocessing"]["transforms"]
-    assert "random" not in train["validate"]["preprocessing"]["transforms"]
-    for part in ("deterministic_transforms", "intensity_transforms"):
-        for transform in train["train"][part]:
-            assert not transform["_target_"].startswith("Rand")
+    training, validation = train["train"]["prepare_batch"], train["validate"]["prepare_batch"]
+    assert training == {**validation, "augmentation": "@train#augmentation"}
+    for transform in train["train"]["deterministic_transforms"] + train["train"]["intensity_transforms"]["transforms"]:
+        assert not transform["_target_"].startswith("Rand")
 
 
 def test_weights_are_beside_the_config_wherever_it_is() -> None:
@@ -232,7 +236,8 @@ def test_weights_are_beside_the_config_wherever_it_is() -> None:
 
 @pytest.mark.parametrize("name", [name for name, files in COMPOSED.items() if len(files) > 1])
 def test_overlay_keys_exist_in_the_base_or_are_declared_new_at_the_top(name: str) -> None:
-    base = parser_of(COMPOSED[name][0].removesuffix(".json"))
+    base = ConfigParser()
+    base.read_config([CONFIGS / file for file in COMPOSED[name][:-1]])
     content = read(name)
     keys = [key for key in content if key != "_desc_"]
     new = [key for key in keys if key not in base]
@@ -246,5 +251,5 @@ def test_overlay_keys_exist_in_the_base_or_are_declared_new_at_the_top(name: str
 def test_patches_overlay_replaces_both_phases() -> None:
     content = read("train_patches")
     for key in ("datalist", "dataset"):
-        assert content[f"train#{key}"].keys() == content[f"validate#{key}"].keys()
+        assert content[f"train#{key}"].keys() - {"table_repeats"} == content[f"validate#{key}"].keys()
         assert content[f"train#{key}"]["_target_"] == content[f"validate#{key}"]["_target_"]

@@ -61,7 +61,7 @@ def _ids(config: dict[str, Any]) -> dict[str, Any]:
     return ids
 
 
-@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json"])
+@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json", "train_10x.json"])
 def test_configs_page_documents_each_id_and_no_other(name: str) -> None:
     ids = _ids(json.loads((CONFIGS / name).read_text(encoding="utf-8")))
     documented = _table(_section(TEXTS["docs/configs.md"], f"## {name}"), "id")
@@ -69,7 +69,7 @@ def test_configs_page_documents_each_id_and_no_other(name: str) -> None:
     assert ids.keys() - documented.keys() == set(), "in the config, but not documented"
 
 
-@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json"])
+@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json", "train_10x.json"])
 def test_configs_page_states_the_defaults(name: str) -> None:
     section = _section(TEXTS["docs/configs.md"], f"## {name}")
     config = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ def test_configs_page_names_every_file() -> None:
 
 LIST_IDS = {
     key
-    for name in ("train.json", "train_patches.json", "inference.json")
+    for name in ("train.json", "train_patches.json", "train_10x.json", "inference.json")
     for key, value in json.loads((CONFIGS / name).read_text(encoding="utf-8")).items()
     if isinstance(value, list)
 }

@@ -183,10 +183,54 @@ def test_the_overlays_preprocessing_gives_the_networks_patches(folder: Path, tab
     parser.update({"validation_folders": [str(folder)], "validation_tables": [str(table)]})
     dataset = parser.get_parsed_content("validate#dataset")
     assert len(dataset) == 10
+    prepare = parser.get_parsed_content("validate#prepare_batch")
+    (batch,) = list(parser.get_parsed_content("validate#dataloader"))
+    image, label = prepare(batch, torch.device("cpu"))
+    assert image.shape == (10, 3, 224, 224)
+    assert label.shape == (10, 1, 1, 1)
     for index in (0, 9):
-        found = dataset[index]
-        assert found["image"].shape == (3, 224, 224)
-        assert found["image"].dtype == torch.float32
         expected = (100 if index == 0 else 50) / 127.5 - 1
-        torch.testing.assert_close(found["image"], torch.full((3, 224, 224), expected), rtol=0, atol=1e-6)
-        assert found["label"].shape == (1, 1, 1)
+        torch.testing.assert_close(image[index], torch.full((3, 224, 224), expected), rtol=0, atol=1e-6)
+
+
+def test_tables_may_count_several_times(folder: Path, table: Path) -> None:
+    found = patch_datalist([folder], [table], table_repeats=3)
+    assert len(found) == 8 + 3 * 2
+    assert found[8:10] == found[10:12] == found[12:14]
+
+
+@pytest.mark.parametrize("cache", [None, "cpu"])
+def test_batches_hold_the_patches_asked_for(tmp_path: Path, cache: str | None) -> None:
+    paths = [write_picture(tmp_path / f"{value}.png", (96, 96), value) for value in (10, 20, 30)]
+    data = [{"image": str(path), "label": float(index == 1)} for index, path in enumerate(paths)]
+    dataset = PatchImageDataset(data, size=64, coarse_factor=1, cache=cache)
+    batch = dataset.__getitems__([2, 1, 1])
+    assert batch["image"].shape == (3, 3, 64, 64)
+    assert batch["image"].dtype == torch.uint8
+    assert batch["image"][:, 0, 5, 5].tolist() == [30, 20, 20]
+    assert batch["label"].flatten().tolist() == [0, 1, 1]
+    for index in range(3):
+        assert dataset[index]["image"].equal(dataset.__getitems__([index])["image"][0])
+    if cache:
+        for path in paths:
+            path.unlink()
+        assert dataset[0]["image"].max() == 10, "read once"
+
+
+def test_a_cache_names_the_picture_that_cannot_be_read(tmp_path: Path) -> None:
+    data = [{"image": str(tmp_path / "none.png"), "label": 0.0}]
+    with pytest.raises(InputError, match=r"none\.png: not a readable picture"):
+        PatchImageDataset(data, cache="cpu")
+
+
+def test_the_screening_model_sees_patches_at_10x_as_they_are(folder: Path) -> None:
+    configs = Path(bundle_root()) / "configs"
+    parser = ConfigParser()
+    parser.read_config([configs / "train.json", configs / "train_patches.json", configs / "train_10x.json"])
+    parser.update({"train_folders": [str(folder)], "validation_folders": [str(folder)]})
+    parser.update({"device": torch.device("cpu")})
+    write_picture(folder / "0" / "0.png", (96, 96))
+    pixels = parser.get_parsed_content("train#dataset")[0]["image"]
+    np.testing.assert_array_equal(pixels[0, :, 0], np.arange(96))
+    network = parser.get_parsed_content("network")
+    assert network(torch.zeros(2, 3, 96, 96)).shape == (2, 1, 1, 1)

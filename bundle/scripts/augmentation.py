@@ -1,0 +1,314 @@
+"""Random changes of training patches, made on whole batches where the network runs, each patch with its own numbers.
+
+Per-sample transforms cost more than reading and, on a GPU, more than training. Here the color jitter of a patch is one
+affine map of its colors, its stain jitter one affine map of its optical densities, and turning, zooming and cutting one
+resampling at most. `docs/decisions/0002-augmentation.md` says how this differs from the per-sample transforms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.engines.utils import PrepareBatch
+from skimage.color import hed_from_rgb, rgb_from_hed
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from .errors import InputError
+
+_LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision
+_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))  # NTSC, 1953
+_CONTRAST = 1  # its place among brightness, contrast, saturation, hue
+
+
+class ColorJitter:
+    """Brightness, contrast, saturation and hue, in random order: the distribution of torchvision's ``ColorJitter``.
+
+    All four are affine in RGB once hue is turned in YIQ space, and are composed into one map. Values are clipped once
+    at the end and not after each step.
+
+    Args:
+        brightness: factor from [1 - brightness, 1 + brightness], not below 0.
+        contrast: likewise, around the patch's mean gray.
+        saturation: likewise, around each pixel's gray.
+        hue: turn of the hue from [-hue, hue], in whole turns; at most 0.5.
+
+    Raises:
+        InputError: if a setting is negative or hue above 0.5.
+    """
+
+    def __init__(
+        self, brightness: float = 0.25, contrast: float = 0.75, saturation: float = 0.25, hue: float = 0.04
+    ) -> None:
+        for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
+            _check(name, value, math.inf)
+        _check("hue", hue, 0.5)
+        self.ranges = tuple((max(0.0, 1 - width), 1 + width) for width in (brightness, contrast, saturation))
+        self.hue = hue
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        """Change the colors.
+
+        Args:
+            patches: (N, 3, h, w) float32 RGB in [0, 255].
+
+        Returns:
+            (N, 3, h, w) float32 RGB in [0, 255].
+        """
+        count = len(patches)
+        factors = torch.stack([_uniform(count, low, high) for low, high in self.ranges], dim=1)
+        turns = _uniform(count, -self.hue, self.hue)
+        orders = torch.rand(count, 4).argsort(dim=1)
+        drawn = (value.to(patches.device, non_blocking=True) for value in (factors, turns, orders))
+        matrix, shift = color_map(patches.mean(dim=(2, 3)), *drawn)
+        return _apply(patches, matrix, shift).clamp_(0, 255)
+
+
+def color_map(
+    mean: torch.Tensor, factors: torch.Tensor, turns: torch.Tensor, orders: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compose color changes into one affine map for each patch.
+
+    Args:
+        mean: (N, 3) float32, mean color of each patch.
+        factors: (N, 3) float32, of brightness, contrast and saturation.
+        turns: (N,) float32, of the hue, in whole turns.
+        orders: (N, 4) int, a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue: the order of the changes.
+
+    Returns:
+        (N, 3, 3) and (N, 3) float32: a color is mapped to ``matrix @ color + shift``.
+    """
+    count = len(mean)
+    identity = torch.eye(3, device=mean.device).expand(count, 3, 3)
+    luma = torch.tensor(_LUMA, device=mean.device)
+    to_gray = luma.expand(3, 3)
+    saturation = factors[:, 2, None, None]
+    steps = torch.stack(
+        [
+            identity * factors[:, 0, None, None],
+            identity * factors[:, 1, None, None],
+            identity * saturation + to_gray * (1 - saturation),
+            _hue_rotation(turns),
+        ],
+        dim=1,
+    )
+    matrix, shift = identity, torch.zeros_like(mean)
+    for index in orders.unbind(dim=1):
+        step = steps.gather(1, index[:, None, None, None].expand(count, 1, 3, 3))[:, 0]
+        gray = ((matrix @ mean[..., None])[..., 0] + shift) @ luma
+        offset = gray * (1 - factors[:, 1]) * (index == _CONTRAST)
+        matrix, shift = step @ matrix, (step @ shift[..., None])[..., 0] + offset[:, None]
+    return matrix, shift
+
+
+class StainJitter:
+    """Random strength of hematoxylin, eosin and the residual, after Tellez et al. (2019), https://arxiv.org/abs/1902.06543.
+
+    Colors are unmixed by Ruifrok and Johnston's stain vectors (scikit-image's); each stain's density d becomes
+    ``d * a + b``.
+
+    Args:
+        strength: a comes from [1 - strength, 1 + strength] and b from [-strength, strength] / 10, in optical density
+            (natural logarithm).
+
+    Raises:
+        InputError: if strength is negative or above 1.
+    """
+
+    def __init__(self, strength: float = 0.2) -> None:
+        _check("strength", strength, 1.0)
+        self.strength = strength
+        self._unmix = torch.tensor(hed_from_rgb, dtype=torch.float32).T
+        self._mix = torch.tensor(rgb_from_hed, dtype=torch.float32).T
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        """Change the stains.
+
+        Args:
+            patches: (N, 3, h, w) float32 RGB in [0, 255].
+
+        Returns:
+            (N, 3, h, w) float32 RGB in [0, 255].
+        """
+        shape = (len(patches), 3)
+        factors = 1 + self.strength * (2 * torch.rand(shape) - 1)
+        offsets = self.strength / 10 * (2 * torch.rand(shape) - 1)
+        matrix = self._mix @ (factors[..., None] * self._unmix)
+        shift = (self._mix @ offsets[..., None])[..., 0]
+        density = patches.add(1).div_(256).log_().neg_()
+        return _apply(density, matrix, shift).neg_().exp_().mul_(256).sub_(1).clamp_(0, 255)
+
+
+class Augmentation:
+    """All random changes of a batch: eight orientations, zoom, turn and shift, stain, color; then the central patch.
+
+    Args:
+        patch_size: (height, width) of the result in pixels; at most the input's.
+        color: jitter of colors, or None.
+        stain: jitter of stains, or None.
+        zoom: (smallest, largest) enlargement.
+        turn: largest free turn to either side, in degrees.
+        shift: largest shift along each axis, in pixels.
+        resample_prob: share of the patches that are zoomed, turned and shifted.
+        blur_prob: share of the batches that lose detail: made two or four times coarser and enlarged again.
+
+    Raises:
+        InputError: if a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        patch_size: Sequence[int],
+        color: ColorJitter | None = None,
+        stain: StainJitter | None = None,
+        zoom: Sequence[float] = (0.9, 1.1),
+        turn: float = 0.0,
+        shift: float = 0.0,
+        resample_prob: float = 0.5,
+        blur_prob: float = 0.0,
+    ) -> None:
+        if len(zoom) != 2 or not 0 < zoom[0] <= zoom[1]:
+            raise InputError(f"zoom must be two growing positive numbers, but got {list(zoom)}")
+        for name, value in (("resample_prob", resample_prob), ("blur_prob", blur_prob)):
+            _check(name, value, 1)
+        _check("turn", turn, 180)
+        _check("shift", shift, math.inf)
+        self.patch_size = (int(patch_size[0]), int(patch_size[1]))
+        self.color, self.stain = color, stain
+        self.zoom, self.turn, self.shift = zoom, turn, shift
+        self.resample_prob, self.blur_prob = resample_prob, blur_prob
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        """Augment.
+
+        Args:
+            patches: (N, 3, H, W) uint8 RGB, H = W.
+
+        Returns:
+            (N, 3, h, w) float32 RGB in [0, 255].
+        """
+        output = self._resample(_dihedral(patches))
+        if torch.rand(()) < self.blur_prob:
+            output = _blur(output, int(2 ** torch.randint(1, 3, ())))
+        for jitter in (self.stain, self.color):
+            if jitter is not None:
+                output = jitter(output)
+        return output
+
+    def _resample(self, patches: torch.Tensor) -> torch.Tensor:
+        output = center_crop(patches, self.patch_size).float()
+        chosen = torch.nonzero(torch.rand(len(patches)) < self.resample_prob)[:, 0]
+        if not len(chosen):
+            return output
+        count = len(chosen)
+        zoom, angle = _uniform(count, *self.zoom), torch.deg2rad(_uniform(count, -self.turn, self.turn))
+        shifts = torch.stack([_uniform(count, -self.shift, self.shift) for _ in range(2)], dim=1)
+        theta = _sampling_map(zoom, angle, shifts, self.patch_size, (patches.shape[2], patches.shape[3]))
+        chosen = chosen.to(patches.device)
+        grid = affine_grid(theta.to(patches.device), [count, 3, *self.patch_size], align_corners=False)
+        sampled = grid_sample(patches[chosen].float(), grid, padding_mode="reflection", align_corners=False)
+        output[chosen] = sampled
+        return output
+
+
+class PrepareAugmented(PrepareBatch):
+    """Moves a batch of patches to the device as uint8, and augments and scales it there.
+
+    Args:
+        patch_size: (height, width) that the network sees, in pixels.
+        preprocessing: dictionary transform of ``{"image": (N, 3, h, w) float32}``, elementwise.
+        augmentation: random changes; None takes the central patch as it is.
+    """
+
+    def __init__(self, patch_size: Sequence[int], preprocessing: Any, augmentation: Augmentation | None = None) -> None:
+        self.patch_size = (int(patch_size[0]), int(patch_size[1]))
+        self.preprocessing = preprocessing
+        self.augmentation = augmentation
+
+    def __call__(
+        self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N, 3, h, w) float32 patches and their (N, 1, 1, 1) float32 labels, on the device."""
+        patches = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
+        label = torch.as_tensor(batchdata["label"]).to(device=device, non_blocking=non_blocking)
+        if self.augmentation is None:
+            patches = center_crop(patches, self.patch_size).float()
+        else:
+            patches = self.augmentation(patches)
+        return self.preprocessing({"image": patches})["image"], label
+
+
+def center_crop(patches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Cut the central part out.
+
+    Args:
+        patches: (N, 3, H, W).
+        size: (height, width), at most (H, W).
+
+    Returns:
+        (N, 3, *size), a view.
+
+    Raises:
+        InputError: if the patches are smaller.
+    """
+    top, left = ((side - wanted) // 2 for side, wanted in zip(patches.shape[2:], size, strict=True))
+    if top < 0 or left < 0:
+        raise InputError(f"patches must be at least patch_size, {size}, but are {tuple(patches.shape[2:])}")
+    return patches[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _dihedral(patches: torch.Tensor) -> torch.Tensor:
+    """Give each square patch one of its eight orientations."""
+    output = torch.empty_like(patches)
+    kinds = torch.randint(8, (len(patches),))
+    for kind in range(8):
+        chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
+        turned = torch.rot90(patches[chosen], kind % 4, (2, 3))
+        output[chosen] = turned.flip(3) if kind >= 4 else turned
+    return output
+
+
+def _blur(patches: torch.Tensor, factor: int) -> torch.Tensor:
+    """Lose the detail that a patch ``factor`` times coarser does not hold."""
+    size = (patches.shape[2], patches.shape[3])
+    coarse = interpolate(patches, scale_factor=1 / factor, mode="area")
+    return interpolate(coarse, size, mode="bicubic", antialias=True).clamp_(0, 255)
+
+
+def _sampling_map(
+    zoom: torch.Tensor, angle: torch.Tensor, shifts: torch.Tensor, size: tuple[int, int], full: tuple[int, int]
+) -> torch.Tensor:
+    """Maps from the output's to the input's coordinates, both from -1 to 1 in (x, y): (N, 2, 3) for `affine_grid`."""
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    half_xy = [size[1] / 2, size[0] / 2]
+    turned = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
+    scale = torch.tensor(half_xy)[None, None] / torch.tensor([full[1] / 2, full[0] / 2])[None, :, None]
+    return torch.cat([turned * scale, (shifts / torch.tensor([full[1] / 2, full[0] / 2]))[..., None]], dim=2)
+
+
+def _hue_rotation(turns: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 3) turns of the hue in YIQ space."""
+    angle = -2 * math.pi * turns  # YIQ turns the other way
+    cos, sin, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = [[one, zero, zero], [zero, cos, -sin], [zero, sin, cos]]
+    rotation = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    to_yiq = torch.tensor(_YIQ)
+    matrices: torch.Tensor = torch.linalg.inv(to_yiq).to(turns.device) @ rotation @ to_yiq.to(turns.device)
+    return matrices
+
+
+def _apply(patches: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """``matrix @ color + shift`` for every pixel of (N, 3, h, w)."""
+    matrix, shift = matrix.to(patches.device), shift.to(patches.device)
+    return torch.baddbmm(shift[..., None], matrix, patches.flatten(2)).reshape(patches.shape)
+
+
+def _uniform(count: int, low: float, high: float) -> torch.Tensor:
+    return low + (high - low) * torch.rand(count)
+
+
+def _check(name: str, value: float, largest: float) -> None:
+    if not 0 <= value <= largest:
+        raise InputError(f"{name} must be from 0 to {largest}, but got {value}")

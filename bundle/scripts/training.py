@@ -1,0 +1,87 @@
+"""Parts of the training engine: class weight, loss for the logs, clipping of gradients, early stopping."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+
+from .errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def class_weight(tumor: float, device: torch.device) -> torch.Tensor:
+    """The weight of tumor patches in the loss, relative to normal ones, as the loss wants it.
+
+    Raises:
+        InputError: if it is not positive.
+    """
+    if not tumor > 0:
+        raise InputError(f"pos_weight must be positive, but got {tumor}")
+    return torch.tensor(tumor, device=device)
+
+
+def loss_of(output: dict[str, torch.Tensor]) -> float:
+    """The loss of a step, from the trainer's output."""
+    return float(output["loss"].detach())
+
+
+class GradientClipping:
+    """Scales the gradients of a step down to a largest norm.
+
+    Args:
+        network: the network that is trained.
+        max_norm: largest Euclidean norm over all parameters; None leaves them as they are.
+
+    Raises:
+        InputError: if ``max_norm`` is not positive.
+    """
+
+    def __init__(self, network: torch.nn.Module, max_norm: float | None = None) -> None:
+        if max_norm is not None and not max_norm > 0:
+            raise InputError(f"max_grad_norm must be positive or null, but got {max_norm}")
+        self.network = network
+        self.max_norm = max_norm
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        if self.max_norm is not None:
+            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Clip the gradients of this step."""
+        if self.max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
+
+
+class EarlyStopping:
+    """Ends a training whose key metric has not improved for some epochs. Attach it after the validation handler.
+
+    Args:
+        evaluator: the validation engine.
+        patience: epochs without a better metric; None trains to the end.
+
+    Raises:
+        InputError: if ``patience`` is not a positive integer.
+    """
+
+    def __init__(self, evaluator: Engine, patience: int | None = None) -> None:
+        if patience is not None and (not isinstance(patience, int) or patience < 1):
+            raise InputError(f"patience must be a positive number of epochs or null, but got {patience!r}")
+        self.evaluator = evaluator
+        self.patience = patience
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        if self.patience is not None:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, trainer: Engine) -> None:
+        """Stop if the patience is used up."""
+        best = self.evaluator.state.best_metric_epoch
+        if self.patience is not None and best > 0 and trainer.state.epoch - best >= self.patience:
+            logger.info("stopping after epoch %d: the best was epoch %d", trainer.state.epoch, best)
+            trainer.terminate()

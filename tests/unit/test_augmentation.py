@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import ScaleIntensityRanged
+from skimage.color import hed2rgb, rgb2hed
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from scripts.augmentation import (
+    Augmentation,
+    ColorJitter,
+    PrepareAugmented,
+    StainJitter,
+    center_crop,
+    color_map,
+)
+from scripts.errors import InputError
+
+PLAIN: dict[str, Any] = {"resample_prob": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def tissue(count: int, side: int = 32) -> torch.Tensor:
+    """(count, 3, side, side) uint8 synthetic patches of hematoxylin and eosin, each of another strength."""
+    rng = np.random.default_rng(0)
+    densities = np.zeros((count, side, side, 3))
+    densities[..., :2] = rng.random((count, side, side, 2)) * rng.uniform(0.05, 0.12, (count, 1, 1, 2))
+    pixels = np.rint(hed2rgb(densities) * 255).astype(np.uint8)
+    return torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+
+
+def ramp(count: int, shape: tuple[int, int]) -> torch.Tensor:
+    """Red along rows, green along columns."""
+    rows, cols = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+    return torch.stack([rows, cols, torch.zeros_like(rows)])[None].repeat(count, 1, 1, 1).to(torch.uint8)
+
+
+def change(patches: torch.Tensor, factors: list[float], turn: float, order: list[int]) -> torch.Tensor:
+    count = len(patches)
+    matrix, shift = color_map(
+        patches.mean(dim=(2, 3)),
+        torch.tensor([factors] * count),
+        torch.full((count,), turn),
+        torch.tensor([order] * count),
+    )
+    return torch.einsum("nij,njhw->nihw", matrix, patches) + shift[..., None, None]
+
+
+# --- color --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [2, 0, 1, 3]])
+def test_colors_change_as_torchvisions_do(order: list[int]) -> None:
+    # between 60 and 160 nothing is clipped on the way, where the two differ by design
+    patches = 60 + 100 * torch.rand(3, 3, 16, 20)
+    factors = [1.2, 0.7, 1.3]
+    steps = [functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation]
+    expected = patches / 255
+    for index in order:
+        if index < 3:
+            expected = steps[index](expected, factors[index])
+    torch.testing.assert_close(change(patches, factors, 0.0, order), expected * 255, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("turn", [-0.04, 0.02, 0.04])
+def test_hue_turns_the_same_way_as_torchvisions_and_keeps_the_luma(turn: float) -> None:
+    patches = tissue(4).float()
+    theirs = functional.adjust_hue(patches / 255, turn) * 255 - patches
+    ours = change(patches, [1.0, 1.0, 1.0], turn, [0, 1, 2, 3]) - patches
+    assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.5
+    assert 0.8 < ours.norm() / theirs.norm() < 1.4
+    luma = torch.einsum("c,nchw->nhw", torch.tensor([0.299, 0.587, 0.114]), ours)
+    torch.testing.assert_close(luma, torch.zeros_like(luma), rtol=0, atol=0.1)
+
+
+def test_jitter_has_the_distribution_of_the_per_sample_transform() -> None:
+    # the published settings, on patches in the colors of tissue
+    settings = {"brightness": 0.25, "contrast": 0.75, "saturation": 0.25, "hue": 0.04}  # hue keeps another brightness
+    patches = tissue(1).repeat(2000, 1, 1, 1)
+    found = ColorJitter(**settings)(patches.float())
+    per_sample = v2.ColorJitter(**settings)
+    expected = torch.stack([per_sample(patch) for patch in patches]).float()
+    for statistic in (lambda x: x.mean(dim=(2, 3)), lambda x: x.std(dim=(2, 3))):
+        ours, theirs = statistic(found), statistic(expected)
+        spread = theirs.std(dim=0)
+        assert ((ours.mean(dim=0) - theirs.mean(dim=0)).abs() < 0.3 * spread).all()
+        torch.testing.assert_close(ours.std(dim=0), spread, rtol=0.2, atol=0)
+
+
+def test_jitter_of_nothing_changes_nothing() -> None:
+    patches = tissue(3).float()
+    torch.testing.assert_close(ColorJitter(0, 0, 0, 0)(patches), patches, rtol=0, atol=1e-3)
+    torch.testing.assert_close(StainJitter(0)(patches), patches, rtol=0, atol=1e-2)
+
+
+def test_each_patch_gets_its_own_colors() -> None:
+    patches = tissue(1).repeat(8, 1, 1, 1).float()
+    for jitter in (ColorJitter(), StainJitter()):
+        means = jitter(patches).mean(dim=(1, 2, 3))
+        assert len(means.round(decimals=3).unique()) == 8
+        assert patches.equal(tissue(1).repeat(8, 1, 1, 1).float()), "the input stays"
+
+
+# --- stain --------------------------------------------------------------------------------------------------------
+
+
+def test_stains_change_their_strength_as_scikit_image_measures_it() -> None:
+    patches = tissue(200, 16).float()
+    found = StainJitter(0.2)(patches)
+    inside = ((found > 1) & (found < 254)).all(dim=(1, 2, 3))
+    assert inside.sum() > 100
+    before, after = (
+        rgb2hed((value[inside].numpy().transpose(0, 2, 3, 1) + 1) / 256).reshape(int(inside.sum()), -1, 3)
+        for value in (patches, found)
+    )
+    slopes = np.empty((len(before), 2))
+    for index in range(len(before)):
+        for channel in range(2):
+            slopes[index, channel], _ = np.polyfit(before[index, :, channel], after[index, :, channel], 1)
+    assert (np.abs(slopes - 1) < 0.23).all(), "hematoxylin and eosin are scaled by 0.8 to 1.2"
+    assert (slopes.std(axis=0) > 0.08).all()
+    assert abs(np.corrcoef(slopes.T)[0, 1]) < 0.3, "each stain on its own"
+
+
+# --- places -------------------------------------------------------------------------------------------------------
+
+
+def test_all_eight_orientations_occur() -> None:
+    patches = torch.randint(256, (1, 3, 9, 9), dtype=torch.uint8).repeat(200, 1, 1, 1)
+    found = Augmentation((9, 9), **PLAIN)(patches)
+    one = patches[0].float()
+    eight = [torch.rot90(mirrored, turns, (1, 2)) for mirrored in (one, one.flip(2)) for turns in range(4)]
+    counts = [sum(bool(patch.equal(orientation)) for patch in found) for orientation in eight]
+    assert sum(counts) == 200
+    assert min(counts) > 8
+
+
+def test_the_center_is_cut_out() -> None:
+    patches = ramp(1, (33, 33))
+    assert center_crop(patches, (9, 5))[0, :, 0, 0].tolist() == [12, 14, 0]
+    assert center_crop(patches, (9, 5)).shape == (1, 3, 9, 5)
+    found = Augmentation((9, 9), **PLAIN)(patches)
+    assert found.shape == (1, 3, 9, 9)
+    assert found[0, :, 4, 4].tolist() == [16, 16, 0]
+
+
+def test_resampling_in_place_changes_nothing() -> None:
+    patches = torch.randint(256, (6, 3, 24, 24), dtype=torch.uint8)
+    plain, resampled = [], []
+    for found, share in ((plain, 0.0), (resampled, 1.0)):
+        torch.manual_seed(3)
+        found.append(Augmentation((16, 16), zoom=(1.0, 1.0), resample_prob=share)(patches))
+    torch.testing.assert_close(plain[0], resampled[0], rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize("zoom", [0.8, 1.25, 2.0])
+def test_zoom_enlarges_around_the_center(zoom: float) -> None:
+    found = Augmentation((21, 21), zoom=(zoom, zoom), resample_prob=1.0)(ramp(5, (41, 41)))
+    assert found.shape == (5, 3, 21, 21)
+    for patch in found:
+        assert patch[0, 10, 10] == pytest.approx(20, abs=0.01)
+        steps = torch.stack([patch[0].diff(dim=axis).abs().max() for axis in (0, 1)])
+        assert steps.max() == pytest.approx(1 / zoom, abs=0.01), "pixels of the cell per pixel of the patch"
+
+
+def test_turns_and_shifts_stay_within_their_limits() -> None:
+    augmentation = Augmentation((11, 11), zoom=(1, 1), turn=20, shift=3, resample_prob=1.0)
+    found = augmentation(ramp(300, (61, 61)))
+    centers = found[:, :2, 5, 5] - 30
+    assert centers.abs().max() <= 3.01
+    assert centers.abs().max() > 2.5
+    slopes = torch.stack([found[:, 0].diff(dim=axis).mean(dim=(1, 2)) for axis in (1, 2)], dim=1).abs()
+    angles = torch.rad2deg(torch.atan2(slopes.min(dim=1).values, slopes.max(dim=1).values))
+    assert angles.max() <= 20.1
+    assert angles.max() > 17
+
+
+def test_outside_the_cell_it_is_mirrored() -> None:
+    found = Augmentation((32, 32), zoom=(0.5, 0.5), resample_prob=1.0)(tissue(4))
+    assert found.min() > 0
+    torch.testing.assert_close(found.mean(), tissue(4).float().mean(), rtol=0.05, atol=0)
+
+
+def test_only_a_share_is_resampled() -> None:
+    patches = torch.randint(256, (400, 3, 8, 8), dtype=torch.uint8)
+    found = Augmentation((8, 8), zoom=(1.1, 1.1), resample_prob=0.25)(patches)
+    whole = (found == found.round()).all(dim=(1, 2, 3))
+    assert 0.68 < whole.float().mean() < 0.82
+
+
+def test_blur_loses_detail_and_keeps_the_mean() -> None:
+    checker = ((torch.arange(32)[:, None] + torch.arange(32)) % 2 * 200).to(torch.uint8).expand(2, 3, 32, 32)
+    found = Augmentation((32, 32), blur_prob=1.0, **PLAIN)(checker)
+    assert found.std() < 5
+    assert found.mean() == pytest.approx(100, abs=1)
+    torch.testing.assert_close(Augmentation((32, 32), blur_prob=0.0, **PLAIN)(checker).std(), checker.float().std())
+
+
+def test_a_seed_repeats_it() -> None:
+    augmentation = Augmentation((16, 16), ColorJitter(), StainJitter(), turn=180, shift=2, blur_prob=0.5)
+    found = []
+    for number in (5, 5, 6):
+        torch.manual_seed(number)
+        found.append(augmentation(tissue(4)))
+    assert found[0].equal(found[1])
+    assert not found[0].equal(found[2])
+    assert found[0].dtype == torch.float32
+    assert found[0].min() >= 0
+    assert found[0].max() <= 255
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_batches_are_cut_and_scaled() -> None:
+    scale = ScaleIntensityRanged("image", 0.0, 255.0, -1.0, 1.0)
+    batch = {"image": ramp(3, (33, 33)), "label": torch.ones(3, 1, 1, 1)}
+    image, label = PrepareAugmented((9, 5), scale)(batch, torch.device("cpu"))
+    assert image.shape == (3, 3, 9, 5)
+    torch.testing.assert_close(image[2, :, 0, 0], torch.tensor([12, 14, 0]) / 127.5 - 1)
+    assert label.equal(batch["label"])
+    augmented, _ = PrepareAugmented((9, 9), scale, Augmentation((9, 9), **PLAIN))(batch, torch.device("cpu"))
+    torch.testing.assert_close(augmented[:, :2, 4, 4], torch.full((3, 2), 16 / 127.5 - 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"zoom": (1.1, 0.9)}, "zoom must be two growing positive numbers"),
+        ({"zoom": (0, 1)}, "zoom must be two growing positive numbers"),
+        ({"turn": 181}, "turn must be from 0 to 180"),
+        ({"shift": -1}, "shift must be from 0"),
+        ({"resample_prob": 1.5}, "resample_prob must be from 0 to 1"),
+        ({"blur_prob": -0.1}, "blur_prob must be from 0 to 1"),
+    ],
+)
+def test_bad_settings_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Augmentation((8, 8), **arguments)
+
+
+def test_bad_jitter_is_refused() -> None:
+    with pytest.raises(InputError, match=r"hue must be from 0 to 0\.5, but got 0\.6"):
+        ColorJitter(hue=0.6)
+    with pytest.raises(InputError, match="contrast must be from 0"):
+        ColorJitter(contrast=-1)
+    with pytest.raises(InputError, match="strength must be from 0 to 1"):
+        StainJitter(2)
+
+
+def test_small_patches_are_refused() -> None:
+    with pytest.raises(InputError, match=r"patches must be at least patch_size, \(9, 9\), but are \(8, 8\)"):
+        Augmentation((9, 9))(tissue(1, 8))

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
+
+from scripts.errors import InputError
+from scripts.training import EarlyStopping, GradientClipping, class_weight, loss_of
+
+
+def run(max_norm: float | None) -> float:
+    """Norm of the gradients with which one step of a trainer was made."""
+    network = torch.nn.Linear(3, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=[{"image": torch.full((2, 3), 5.0), "label": torch.zeros(2, 1)}],
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=1.0),
+        loss_function=torch.nn.MSELoss(),
+        train_handlers=[GradientClipping(network, max_norm)],
+        decollate=False,
+    )
+    trainer.run()
+    return float((1 - network.weight.detach()).norm())  # with a rate of 1 the step is the gradient
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    assert run(None) > 100
+    assert run(0.5) == pytest.approx(0.5, abs=1e-4)
+    assert run(1e6) == pytest.approx(run(None))
+
+
+@pytest.mark.parametrize("max_norm", [0, -1])
+def test_bad_norm_is_refused(max_norm: float) -> None:
+    with pytest.raises(InputError, match="max_grad_norm must be positive or null"):
+        GradientClipping(torch.nn.Linear(1, 1), max_norm)
+
+
+def epochs_trained(values: list[float], patience: int | None) -> int:
+    """How many epochs a training makes whose validation gives these values."""
+    evaluator, trainer = Engine(lambda engine, batch: None), Engine(lambda engine, batch: None)
+    evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1.0, -1
+
+    def validate(engine: Engine) -> None:
+        value = values[engine.state.epoch - 1]
+        if value > evaluator.state.best_metric:
+            evaluator.state.best_metric, evaluator.state.best_metric_epoch = value, engine.state.epoch
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
+    EarlyStopping(evaluator, patience).attach(trainer)
+    trainer.run([0, 1], max_epochs=len(values))
+    return trainer.state.epoch
+
+
+@pytest.mark.parametrize(
+    ("patience", "expected"), [(None, 7), (1, 3), (2, 4), (3, 7)], ids=["never", "one", "two", "three"]
+)
+def test_training_stops_when_patience_is_used_up(patience: int | None, expected: int) -> None:
+    assert epochs_trained([0.5, 0.7, 0.6, 0.65, 0.8, 0.7, 0.7], patience) == expected
+
+
+def test_without_a_metric_training_goes_on() -> None:
+    assert epochs_trained([float("nan")] * 5, 2) == 5
+
+
+@pytest.mark.parametrize("patience", [0, -1, 1.5])
+def test_bad_patience_is_refused(patience: Any) -> None:
+    with pytest.raises(InputError, match="patience must be a positive number of epochs or null"):
+        EarlyStopping(Engine(lambda engine, batch: None), patience)
+
+
+def test_loss_is_a_number() -> None:
+    found = loss_of({"loss": torch.tensor(0.25, requires_grad=True)})
+    assert found == 0.25
+    assert isinstance(found, float)
+
+
+def test_class_weight_weighs_tumor_patches() -> None:
+    logits, labels = torch.tensor([2.0, 2.0]), torch.tensor([0.0, 1.0])
+    plain = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, labels)
+    weight = class_weight(3, torch.device("cpu"))
+    weighted = torch.nn.BCEWithLogitsLoss(reduction="none", pos_weight=weight)(logits, labels)
+    torch.testing.assert_close(weighted, plain * torch.tensor([1.0, 3.0]))
+    with pytest.raises(InputError, match="pos_weight must be positive, but got 0"):
+        class_weight(0, torch.device("cpu"))
