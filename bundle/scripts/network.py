@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from .errors import InputError
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
+# Parts of torchvision's ResNets, and their places in MONAI's TorchVisionFCModel
+_TORCHVISION = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+
+
 def prepare_network(
-    network: torch.nn.Module, device: torch.device, weights: str | Path | None = None
+    network: torch.nn.Module,
+    device: torch.device,
+    weights: str | Path | None = None,
+    frozen: Sequence[str] = (),
 ) -> torch.nn.Module:
     """Put a network on its device, channels-last, with weights from a file if one is given.
 
@@ -23,20 +31,46 @@ def prepare_network(
         network: the network; changed in place.
         device: where it shall run.
         weights: a plain state dict, or None to keep the network's own.
+        frozen: names of parts that training leaves as they are, see `freeze`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: see `load_weights`.
+        InputError: see `load_weights` and `freeze`.
     """
     if weights is not None:
         load_weights(network, weights)
+    freeze(network, frozen)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def freeze(network: torch.nn.Module, names: Sequence[str]) -> None:
+    """Exclude parts of a network from training: neither their weights nor their running statistics change.
+
+    Args:
+        network: the network; changed in place.
+        names: names of modules, such as ``features.0``.
+
+    Raises:
+        InputError: if the network has no module of a name.
+    """
+    modules = dict(network.named_modules())
+    for name in names:
+        if name not in modules:
+            raise InputError(
+                f"frozen: the network has no part {name!r}; it has {', '.join(filter(None, modules))[:200]}"
+            )
+        modules[name].requires_grad_(False)
+        for module in modules[name].modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.momentum = 0.0
 
 
 def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     """Load a plain state dict, of float16 or float32, into a network.
+
+    A state dict of torchvision's own ResNet, of ImageNet say, fits too: the last layer then stays as it is.
 
     Args:
         network: the network; changed in place.
@@ -52,6 +86,8 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path}: expected a plain state dict of tensors; give a run's model.pt, not its last.pt")
     expected = network.state_dict()
+    if "conv1.weight" in state and "features.0.weight" in expected:
+        state = _from_torchvision(state, expected)
     if state.keys() != expected.keys():
         odd = sorted(state.keys() ^ expected.keys())
         raise InputError(
@@ -66,6 +102,18 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
             )
     network.load_state_dict(state)
     return network
+
+
+def _from_torchvision(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names as in `TorchVisionFCModel`, which has another last layer; that one is taken from ``expected``."""
+    renamed = {name: value for name, value in expected.items() if name.startswith("fc.")}
+    for name, value in state.items():
+        part, _, rest = name.partition(".")
+        if part in _TORCHVISION:
+            renamed[f"features.{_TORCHVISION[part]}.{rest}"] = value
+        elif part != "fc":
+            renamed[name] = value
+    return renamed
 
 
 def load_checkpoint(path: str | Path) -> Any:

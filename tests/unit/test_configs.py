@@ -24,7 +24,9 @@ COMPOSED = {
     "train": ["train.json"],
     "train_patches": ["train.json", "train_patches.json"],
     "train_10x": ["train.json", "train_patches.json", "train_10x.json"],
+    "finetune": ["train.json", "finetune.json"],
     "inference": ["inference.json"],
+    "screen_10x": ["inference.json", "screen_10x.json"],
 }
 """Every config, with what it is laid over."""
 
@@ -246,6 +248,14 @@ def test_overlay_keys_exist_in_the_base_or_are_declared_new_at_the_top(name: str
         assert "#" not in key
         assert not isinstance(content[key], dict), f"{key}: a new id is a setting"
         assert f'"@{key}"' in json.dumps(content), f"{key}: nothing uses it"
+
+
+def test_the_screening_model_is_trained_and_run_alike() -> None:
+    train, inference = parser_of("train_10x"), parser_of("screen_10x")
+    assert {**train["network_def"], "pretrained": False} == inference["network_def"]
+    assert train["mpp"] == inference["mpp"] == 4 * MODEL_MPP
+    assert train["patch_size"] == [inference["patch_size"]] * 2
+    assert train["train"]["dataset"]["size"] == train["validate"]["dataset"]["size"] == inference["patch_size"]
 
 
 def test_patches_overlay_replaces_both_phases() -> None:

@@ -23,6 +23,7 @@ from scripts.tiles import TileDataset, TileSampler
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "bundle" / "configs"
+CONFIG_FILES = sorted(path.name for path in CONFIGS.glob("*.json") if path.name != "metadata.json")
 DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCS}
 
@@ -61,7 +62,7 @@ def _ids(config: dict[str, Any]) -> dict[str, Any]:
     return ids
 
 
-@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json", "train_10x.json"])
+@pytest.mark.parametrize("name", CONFIG_FILES)
 def test_configs_page_documents_each_id_and_no_other(name: str) -> None:
     ids = _ids(json.loads((CONFIGS / name).read_text(encoding="utf-8")))
     documented = _table(_section(TEXTS["docs/configs.md"], f"## {name}"), "id")
@@ -69,7 +70,7 @@ def test_configs_page_documents_each_id_and_no_other(name: str) -> None:
     assert ids.keys() - documented.keys() == set(), "in the config, but not documented"
 
 
-@pytest.mark.parametrize("name", ["train.json", "inference.json", "train_patches.json", "train_10x.json"])
+@pytest.mark.parametrize("name", CONFIG_FILES)
 def test_configs_page_states_the_defaults(name: str) -> None:
     section = _section(TEXTS["docs/configs.md"], f"## {name}")
     config = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
@@ -93,7 +94,14 @@ def test_configs_page_names_every_file() -> None:
 
 LIST_IDS = {
     key
-    for name in ("train.json", "train_patches.json", "train_10x.json", "inference.json")
+    for name in (
+        "train.json",
+        "train_patches.json",
+        "train_10x.json",
+        "finetune.json",
+        "inference.json",
+        "screen_10x.json",
+    )
     for key, value in json.loads((CONFIGS / name).read_text(encoding="utf-8")).items()
     if isinstance(value, list)
 }
