@@ -14,9 +14,10 @@ from helpers.ramp import ramp_image
 from scripts.errors import InputError
 from scripts.foreground import ForegroundSettings
 from scripts.geometry import map_shape
-from scripts.inferers import SlidingTileInferer
+from scripts.inferers import AutoInferer, DenseInferer, RefinedInferer, SlidingInferer, make_inferer
 from scripts.pyramid import write_pyramid
 from scripts.slide import open_slide
+from scripts.tile_inferer import TileInferer
 from scripts.tiles import PrepareTile, SlidePlan, Tile, TileDataset
 
 SHAPE = (1501, 2203)
@@ -71,7 +72,7 @@ def by_hand() -> dict[int, npt.NDArray[Any]]:
     return {}
 
 
-def infer(path: Path, network: torch.nn.Module, inferer: SlidingTileInferer, **arguments: Any) -> npt.NDArray[Any]:
+def infer(path: Path, network: torch.nn.Module, inferer: TileInferer, **arguments: Any) -> npt.NDArray[Any]:
     """The map of a slide, assembled from its tiles; NaN where none came."""
     dataset = TileDataset([{"image": str(path)}], **arguments)
     found = None
@@ -141,7 +142,7 @@ def test_tiles_give_what_patches_read_one_by_one_give(
     found = infer(
         noisy_slide,
         network,
-        SlidingTileInferer(batch_size=batch_size, precision="float32"),
+        SlidingInferer(batch_size=batch_size, precision="float32", runtime="torch"),
         stride=stride,
         tile_size=tile_size,
         foreground_dir=masks_dir(tmp_path / "masks", "noise", mask),
@@ -165,7 +166,7 @@ def test_resampled_tiles_on_whole_offsets_give_what_patches_give(
     found = infer(
         tmp_path / "noise.tif",
         network,
-        SlidingTileInferer(precision="float32"),
+        SlidingInferer(precision="float32", runtime="torch"),
         foreground_dir=masks_dir(tmp_path / "masks", "noise", mask),
     )
     expected = infer_by_hand(tmp_path / "noise.tif", network, 64, mask)
@@ -186,7 +187,7 @@ def test_resampled_tiles_are_off_by_half_a_pixel_at_most(tmp_path: Path, mpp: fl
     found = infer(
         tmp_path / "ramp.tif",
         _Mean(),
-        SlidingTileInferer(precision="float32"),
+        SlidingInferer(precision="float32", runtime="torch"),
         stride=stride,
         foreground_dir=masks_dir(tmp_path / "masks", "ramp", mask),
     )
@@ -200,7 +201,7 @@ def test_resampled_tiles_are_off_by_half_a_pixel_at_most(tmp_path: Path, mpp: fl
 @pytest.mark.parametrize(("batch_size", "sizes"), [(64, [35]), (10, [10, 10, 10, 5]), (35, [35])])
 def test_batches_are_as_large_as_asked(noisy_slide: Path, batch_size: int, sizes: list[int]) -> None:
     counter = _Counter()
-    inferer = SlidingTileInferer(batch_size=batch_size, precision="float32")
+    inferer = SlidingInferer(batch_size=batch_size, precision="float32", runtime="torch")
     positions = np.ones((5, 7), dtype=bool)
     inferer(torch.zeros(1, 3, 224 + 4 * 64, 224 + 6 * 64), counter, tile=make_tile(positions))
     assert counter.sizes == sizes
@@ -217,7 +218,7 @@ def test_only_the_positions_asked_for_are_computed() -> None:
     counter = _Counter()
     positions = np.zeros((3, 4), dtype=bool)
     positions[[0, 2], [3, 1]] = True
-    found = SlidingTileInferer(precision="float32")(
+    found = SlidingInferer(precision="float32", runtime="torch")(
         torch.zeros(1, 3, 224 + 2 * 64, 224 + 3 * 64), counter, tile=make_tile(positions)
     )
     assert counter.sizes == [2]
@@ -233,14 +234,14 @@ def test_empty_tile_needs_no_network(tile: Tile) -> None:
     def fail(*_: Any) -> Any:
         raise AssertionError("nothing to compute")
 
-    found = SlidingTileInferer()(torch.empty(1, 3, 0, 0), fail, tile=tile)
+    found = SlidingInferer()(torch.empty(1, 3, 0, 0), fail, tile=tile)
     assert found.shape == (1, 1, 0, 0)
 
 
 def test_bfloat16_is_close(tmp_path: Path, noisy_slide: Path, network: torch.nn.Module) -> None:
     folder = masks_dir(tmp_path / "masks", "noise", mask_of(64, 3))
     exact, quick = (
-        infer(noisy_slide, network, SlidingTileInferer(precision=precision), foreground_dir=folder)
+        infer(noisy_slide, network, SlidingInferer(precision=precision, runtime="torch"), foreground_dir=folder)
         for precision in ("float32", "bfloat16")
     )
     np.testing.assert_allclose(quick, exact, atol=0.02)
@@ -249,4 +250,4 @@ def test_bfloat16_is_close(tmp_path: Path, noisy_slide: Path, network: torch.nn.
 @pytest.mark.parametrize("batch_size", [0, -3, 2.5])
 def test_batch_size_must_be_a_positive_integer(batch_size: Any) -> None:
     with pytest.raises(InputError, match="batch_size must be a positive integer"):
-        SlidingTileInferer(batch_size=batch_size)
+        SlidingInferer(batch_size=batch_size)
