@@ -22,9 +22,8 @@ class EightfoldRuntime:
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute mean logits; see `runtime.Runtime`."""
-        return torch.stack(
-            [self._turned(pixels, turns, mirror) for mirror in (False, True) for turns in range(4)]
-        ).mean(dim=0)
+        ways = [(turns, mirror) for mirror in (False, True) for turns in range(4)]
+        return torch.stack([self._turned(pixels, *way) for way in ways]).mean(dim=0)
 
     def _turned(self, pixels: torch.Tensor, turns: int, mirror: bool) -> torch.Tensor:
         seen = pixels.flip(3) if mirror else pixels

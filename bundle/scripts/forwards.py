@@ -16,8 +16,8 @@ from .runtime import Runtime
 logger = logging.getLogger(__name__)
 
 CONTEXT = 7
-"""Outputs by which parts of a tile overlap. A logit of ResNet-18 depends on 627 pixels each way, 202 beyond either side of
-its patch; 7 outputs, 224 pixels, of overlap leave the results as they are."""
+"""Outputs by which parts of a tile overlap. A logit of ResNet-18 depends on 627 pixels each way, 202 beyond either side
+of its patch; 7 outputs, 224 pixels, of overlap leave the results as they are."""
 
 _SIGNS_OF_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "bad alloc", "bad_alloc", "failed to allocate")
 
@@ -90,8 +90,8 @@ class PatchForward:
         self._batch = None
         if count == 1:
             raise InputError(
-                f"memory: a single patch of {self.patch_size} pixels does not fit; give --device cpu, --num_workers 0 or "
-                "a smaller --tile_size"
+                f"memory: a single patch of {self.patch_size} pixels does not fit; give --device cpu, --num_workers 0 "
+                "or a smaller --tile_size"
             )
         self.batch_size = count // 2
         logger.warning("%d patches do not fit into memory: from now on, %d per forward pass", count, self.batch_size)

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 
@@ -160,7 +161,7 @@ def make_inferer(
     Raises:
         InputError: if a setting is not as described.
     """
-    shared = {
+    shared: dict[str, Any] = {
         "patch_size": patch_size,
         "batch_size": batch_size,
         "precision": precision,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from types import ModuleType
 from typing import Any, Protocol
 
 import torch
@@ -122,7 +121,7 @@ def make_runtime(network: Any, runtime: str, device: torch.device, precision: st
     return TorchRuntime(network, precision)
 
 
-def _openvino() -> ModuleType:
+def _openvino() -> Any:
     """OpenVINO without its telemetry, which otherwise reports every import to its makers."""
     if "openvino" not in sys.modules:
         # Python refuses to import a module that is None there; OpenVINO then takes a stub of its own.
@@ -147,8 +146,8 @@ def _convert(network: torch.nn.Module) -> Any:
             model = openvino.convert_model(network, example_input=example)
     except Exception as error:  # OpenVINO raises bare Exceptions, too
         raise InputError(
-            f"network_def: OpenVINO cannot convert {type(network).__name__} ({' '.join(str(error).split()):.120}); give "
-            "--runtime torch"
+            f"network_def: OpenVINO cannot convert {type(network).__name__} ({' '.join(str(error).split()):.120}); "
+            "give --runtime torch"
         ) from error
     steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().model().set_layout(openvino.Layout("NCHW"))

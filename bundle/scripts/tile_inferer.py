@@ -115,8 +115,8 @@ class TileInferer(Inferer):
             path: the slide's file, as in its tiles.
 
         Returns:
-            ``mode``: how it was computed; ``agreement``: see `agreement.compare_logits`, or None; ``refined_positions``:
-            how many were computed a second time, or None.
+            ``mode``: how it was computed; ``agreement``: see `agreement.compare_logits`, or None;
+            ``refined_positions``: how many were computed a second time, or None.
         """
         return {"mode": self.mode, "agreement": None, "refined_positions": None}
 
