@@ -158,7 +158,7 @@ class DenseForward:
         shape = self._grid_shape(pixels)
         axis = 0 if shape[0] >= shape[1] else 1
         count, middle = shape[axis], shape[axis] // 2
-        if middle < 2 * CONTEXT:
+        if count < 3 * CONTEXT:  # parts would hardly be smaller
             raise InputError(
                 f"memory: a tile of {pixels.shape[2]} x {pixels.shape[3]} pixels does not fit and is too small to be "
                 "split; give --mode sliding or --device cpu"
