@@ -21,6 +21,7 @@ from .errors import InputError
 from .files import find_slides
 from .foreground import ForegroundSettings, read_mask, slide_foreground
 from .geometry import PATCH_SIZE, map_to_level0
+from .modes import check_mode, resolve_mode
 from .slide import MODEL_MPP, Slide, SlidePool
 
 
@@ -135,6 +136,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         tile_size: longest side of a tile in pixels that the model sees.
         backend: see `slide.open_slide`.
         assume_mpp: see `slide.open_slide`.
+        mode: see `modes.resolve_mode`; a slide for which it is not possible cannot be planned.
 
     Raises:
         InputError: if a setting is not as described, or the folder of masks is missing.
@@ -151,6 +153,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         tile_size: int = 2048,
         backend: str = "auto",
         assume_mpp: float | None = None,
+        mode: str = "auto",
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
@@ -166,6 +169,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.foreground = foreground or ForegroundSettings()
         self.foreground.check()
         self.tile_size = tile_size
+        self.mode = check_mode(mode)
         self.slides = SlidePool(backend, assume_mpp, max_open=2)
 
     def __getitem__(self, tile: Tile) -> dict[str, Any]:
@@ -190,6 +194,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             slide = self.slides.get(path)
             mask, source = self._mask(slide)
             downsample = slide.model_downsample(self.mpp)
+            self._check_stride(path, downsample)
         except InputError as error:
             yield Tile(path, None, (0, 0), _NO_POSITIONS, str(error))
             return
@@ -209,6 +214,12 @@ class TileDataset(Dataset[dict[str, Any]]):
         )
         for map_location, positions in blocks:
             yield Tile(path, plan, map_location, positions)
+
+    def _check_stride(self, path: str, downsample: float) -> None:
+        try:
+            resolve_mode(self.mode, self.stride, downsample)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
     def _mask(self, slide: Slide) -> tuple[npt.NDArray[np.bool_], str]:
         if self.foreground_dir is None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,19 @@ import torch
 from monai.transforms import ScaleIntensityRanged
 from PIL import Image
 
+from helpers.dense_networks import padded_network, unpadded_network
+from helpers.networks import CentralColor
 from helpers.ramp import ramp_image
 from scripts.errors import InputError
-from scripts.foreground import ForegroundSettings
 from scripts.geometry import map_shape
-from scripts.inferers import SlidingTileInferer
+from scripts.inferers import DenseInferer, RefinedInferer, SlidingInferer, make_inferer
 from scripts.pyramid import write_pyramid
 from scripts.slide import open_slide
+from scripts.tile_inferer import TileInferer
 from scripts.tiles import PrepareTile, SlidePlan, Tile, TileDataset
 
 SHAPE = (1501, 2203)
 PREPARE = PrepareTile(ScaleIntensityRanged("image", 0, 255, -1, 1))
-EVERYTHING = ForegroundSettings(saturation=-1.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
 
 
 class _Mean(torch.nn.Module):
@@ -47,14 +50,7 @@ class _Counter(torch.nn.Module):
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     """A small network with random weights whose output depends on where in the patch things are."""
-    torch.manual_seed(11)
-    return torch.nn.Sequential(
-        torch.nn.Conv2d(3, 6, 7, stride=8, padding=3),
-        torch.nn.ReLU(),
-        torch.nn.Conv2d(6, 4, 5, stride=4, padding=2),
-        torch.nn.ReLU(),
-        torch.nn.Conv2d(4, 1, 7),
-    ).eval()
+    return padded_network()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +67,7 @@ def by_hand() -> dict[int, npt.NDArray[Any]]:
     return {}
 
 
-def infer(path: Path, network: torch.nn.Module, inferer: SlidingTileInferer, **arguments: Any) -> npt.NDArray[Any]:
+def infer(path: Path, network: torch.nn.Module, inferer: TileInferer, **arguments: Any) -> npt.NDArray[Any]:
     """The map of a slide, assembled from its tiles; NaN where none came."""
     dataset = TileDataset([{"image": str(path)}], **arguments)
     found = None
@@ -141,7 +137,7 @@ def test_tiles_give_what_patches_read_one_by_one_give(
     found = infer(
         noisy_slide,
         network,
-        SlidingTileInferer(batch_size=batch_size, precision="float32"),
+        SlidingInferer(batch_size=batch_size, precision="float32", runtime="torch"),
         stride=stride,
         tile_size=tile_size,
         foreground_dir=masks_dir(tmp_path / "masks", "noise", mask),
@@ -165,7 +161,7 @@ def test_resampled_tiles_on_whole_offsets_give_what_patches_give(
     found = infer(
         tmp_path / "noise.tif",
         network,
-        SlidingTileInferer(precision="float32"),
+        SlidingInferer(precision="float32", runtime="torch"),
         foreground_dir=masks_dir(tmp_path / "masks", "noise", mask),
     )
     expected = infer_by_hand(tmp_path / "noise.tif", network, 64, mask)
@@ -186,7 +182,7 @@ def test_resampled_tiles_are_off_by_half_a_pixel_at_most(tmp_path: Path, mpp: fl
     found = infer(
         tmp_path / "ramp.tif",
         _Mean(),
-        SlidingTileInferer(precision="float32"),
+        SlidingInferer(precision="float32", runtime="torch"),
         stride=stride,
         foreground_dir=masks_dir(tmp_path / "masks", "ramp", mask),
     )
@@ -200,15 +196,24 @@ def test_resampled_tiles_are_off_by_half_a_pixel_at_most(tmp_path: Path, mpp: fl
 @pytest.mark.parametrize(("batch_size", "sizes"), [(64, [35]), (10, [10, 10, 10, 5]), (35, [35])])
 def test_batches_are_as_large_as_asked(noisy_slide: Path, batch_size: int, sizes: list[int]) -> None:
     counter = _Counter()
-    inferer = SlidingTileInferer(batch_size=batch_size, precision="float32")
+    inferer = SlidingInferer(batch_size=batch_size, precision="float32", runtime="torch")
     positions = np.ones((5, 7), dtype=bool)
     inferer(torch.zeros(1, 3, 224 + 4 * 64, 224 + 6 * 64), counter, tile=make_tile(positions))
     assert counter.sizes == sizes
 
 
-def make_tile(positions: npt.NDArray[np.bool_], stride: int = 64) -> Tile:
+def make_tile(positions: npt.NDArray[np.bool_], stride: int = 64, downsample: float = 1.0) -> Tile:
     plan = SlidePlan(
-        "a.tif", SHAPE, 0.243, stride, 1.0, map_shape(SHAPE, stride), "mask", "openslide", int(positions.sum()), 1
+        "a.tif",
+        SHAPE,
+        0.243,
+        stride,
+        downsample,
+        map_shape(SHAPE, stride),
+        "mask",
+        "openslide",
+        int(positions.sum()),
+        1,
     )
     return Tile("a.tif", plan, (3, 4), positions)
 
@@ -217,7 +222,7 @@ def test_only_the_positions_asked_for_are_computed() -> None:
     counter = _Counter()
     positions = np.zeros((3, 4), dtype=bool)
     positions[[0, 2], [3, 1]] = True
-    found = SlidingTileInferer(precision="float32")(
+    found = SlidingInferer(precision="float32", runtime="torch")(
         torch.zeros(1, 3, 224 + 2 * 64, 224 + 3 * 64), counter, tile=make_tile(positions)
     )
     assert counter.sizes == [2]
@@ -233,20 +238,218 @@ def test_empty_tile_needs_no_network(tile: Tile) -> None:
     def fail(*_: Any) -> Any:
         raise AssertionError("nothing to compute")
 
-    found = SlidingTileInferer()(torch.empty(1, 3, 0, 0), fail, tile=tile)
+    found = SlidingInferer()(torch.empty(1, 3, 0, 0), fail, tile=tile)
     assert found.shape == (1, 1, 0, 0)
 
 
 def test_bfloat16_is_close(tmp_path: Path, noisy_slide: Path, network: torch.nn.Module) -> None:
     folder = masks_dir(tmp_path / "masks", "noise", mask_of(64, 3))
     exact, quick = (
-        infer(noisy_slide, network, SlidingTileInferer(precision=precision), foreground_dir=folder)
+        infer(noisy_slide, network, SlidingInferer(precision=precision, runtime="torch"), foreground_dir=folder)
         for precision in ("float32", "bfloat16")
     )
     np.testing.assert_allclose(quick, exact, atol=0.02)
 
 
-@pytest.mark.parametrize("batch_size", [0, -3, 2.5])
+# --- modes ------------------------------------------------------------------------------------------------------
+
+NOISE = torch.rand(1, 3, 224 + 7 * 96, 224 + 10 * 96, generator=torch.Generator().manual_seed(9)) * 2 - 1
+CHECKED = np.array([[True, True, False, True], [False, True, True, True], [True, False, True, True]])
+EXACT: dict[str, Any] = {"precision": "float32", "runtime": "torch"}
+
+
+def patch_logits(network: torch.nn.Module, tile: Tile, pixels: torch.Tensor) -> npt.NDArray[np.float32]:
+    """One patch after the other; -inf where nothing is asked for."""
+    assert tile.plan is not None
+    found = np.full(tile.positions.shape, -np.inf, dtype=np.float32)
+    for row, col in np.argwhere(tile.positions).tolist():
+        top, left = (int(value * tile.plan.stride / tile.plan.downsample) for value in (row, col))
+        with torch.no_grad():
+            found[row, col] = network(pixels[..., top : top + 224, left : left + 224]).item()
+    return found
+
+
+def run(inferer: TileInferer, network: torch.nn.Module, tile: Tile) -> npt.NDArray[np.float32]:
+    """Logits of a tile of noise, cut to its size."""
+    assert tile.plan is not None
+    height, width = (int((count - 1) * tile.plan.stride / tile.plan.downsample) + 224 for count in tile.positions.shape)
+    logits: npt.NDArray[np.float32] = inferer(NOISE[..., :height, :width], network, tile=tile)[0, 0].numpy()
+    return logits
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+@pytest.mark.parametrize("mode", ["dense", "refined", "auto", "sliding"])
+@pytest.mark.parametrize(("stride", "downsample"), [(32, 1.0), (64, 1.0), (96, 1.0), (64, 2.0), (16, 0.5)])
+def test_modes_agree_for_a_network_that_sees_only_the_patch(
+    runtime: str, mode: str, stride: int, downsample: float
+) -> None:
+    network = unpadded_network()
+    tile = make_tile(CHECKED, stride, downsample)
+    inferer = make_inferer(mode, precision="float32", runtime=runtime, batch_size=5)
+    expected = patch_logits(network, tile, NOISE)
+    assert expected[CHECKED].std() > 1e-2
+    np.testing.assert_allclose(run(inferer, network, tile), expected, rtol=0, atol=1e-5)
+    report = inferer.report("a.tif")
+    assert report["mode"] == ("refined" if mode == "auto" else mode)
+    if mode == "sliding":
+        assert report["agreement"] is None
+    else:
+        assert report["agreement"]["num_checks"] == CHECKED.sum()
+        assert report["agreement"]["largest_difference"] < 1e-4
+        assert report["agreement"]["crossings"] == 0
+
+
+def test_refined_computes_again_what_exceeds_the_limit_and_nothing_else() -> None:
+    network = padded_network(scale=20)
+    tile = make_tile(np.ones((6, 9), dtype=bool))
+    dense, sliding = (run(kind(**EXACT), network, tile) for kind in (DenseInferer, SlidingInferer))
+    np.testing.assert_allclose(sliding, patch_logits(network, tile, NOISE), rtol=0, atol=1e-4)
+    limit = float(np.median(1 / (1 + np.exp(-dense))))
+    inferer = RefinedInferer(refine_above=limit, **EXACT)
+    found = run(inferer, network, tile)
+    chosen = 1 / (1 + np.exp(-dense)) > limit
+    assert 20 < chosen.sum() < 34
+    assert (np.abs(sliding - dense)[1:-1, 1:-1] > 1e-3).all(), "the modes differ inside the tile"
+    np.testing.assert_allclose(found[chosen], sliding[chosen], rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(found[~chosen], dense[~chosen])
+    assert inferer.report("a.tif")["refined_positions"] == chosen.sum()
+
+
+@pytest.mark.parametrize(("refine_above", "count"), [(0.0, 54), (1.0, 0)])
+def test_limits_of_refinement(refine_above: float, count: int) -> None:
+    inferer = RefinedInferer(refine_above=refine_above, num_checks=0, **EXACT)
+    run(inferer, padded_network(), make_tile(np.ones((6, 9), dtype=bool)))
+    assert inferer.report("a.tif") == {"mode": "refined", "agreement": None, "refined_positions": count}
+
+
+def test_checks_compare_the_map_with_sliding() -> None:
+    network = padded_network(scale=20)
+    tile = make_tile(np.ones((6, 9), dtype=bool))
+    inferer = DenseInferer(num_checks=1000, **EXACT)
+    dense = run(inferer, network, tile).astype(np.float64).ravel()
+    sliding = patch_logits(network, tile, NOISE).astype(np.float64).ravel()
+    found = inferer.report("a.tif")["agreement"]
+    assert found["num_checks"] == 54
+    assert found["logit_correlation"] == pytest.approx(np.corrcoef(dense, sliding)[0, 1], abs=1e-3)
+    difference = np.abs(1 / (1 + np.exp(-dense)) - 1 / (1 + np.exp(-sliding)))
+    assert found["largest_difference"] == pytest.approx(difference.max(), abs=1e-4)
+    assert found["largest_difference"] > 1e-3
+    assert found["crossings"] == pytest.approx(((dense > 0) != (sliding > 0)).mean(), abs=1e-6)
+
+
+def test_reports_are_of_one_slide_and_handed_out_once() -> None:
+    inferer, network = RefinedInferer(refine_above=0.0, num_checks=7, **EXACT), padded_network()
+    first = make_tile(CHECKED)
+    second = first._replace(path="b.tif", positions=np.ones((2, 3), dtype=bool))
+    for tile in (first, second, first):
+        run(inferer, network, tile)
+    assert inferer.report("b.tif")["refined_positions"] == 6
+    report = inferer.report("a.tif")
+    assert report["refined_positions"] == 2 * CHECKED.sum()
+    json.dumps([report, inferer.settings])
+    assert inferer.report("a.tif") == {"mode": "refined", "agreement": None, "refined_positions": 0}
+
+
+class _BrightRim(torch.nn.Module):
+    """Takes fright at the zeros around what it is given: over a tile it finds nothing inside."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        dark = torch.nn.functional.pad(torch.ones_like(pixels[:, :1]), (1, 1, 1, 1)) < 0.5
+        rim = torch.nn.functional.max_pool2d(dark.float(), 226, stride=32)
+        return 8 * rim - 4
+
+
+@pytest.mark.parametrize("mode", ["dense", "refined"])
+def test_a_mode_that_misses_what_sliding_finds_is_warned_of_once(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    inferer = make_inferer(mode, num_checks=20, **EXACT)
+    run(inferer, _BrightRim(), make_tile(np.ones((6, 9), dtype=bool)))
+    assert not caplog.records
+    report = inferer.report("a.tif")
+    assert report["agreement"]["crossings"] > 0.2
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert f"a.tif: mode {mode} does not agree with sliding on 20 positions" in record.message
+    assert "--mode sliding" in record.message
+
+
+@pytest.mark.parametrize("kind", [DenseInferer, RefinedInferer])
+def test_a_stride_between_outputs_is_refused(kind: type[TileInferer]) -> None:
+    with pytest.raises(InputError, match=r"stride 37 .* give --mode sliding"):
+        run(kind(**EXACT), padded_network(), make_tile(CHECKED, stride=37))
+
+
+@pytest.mark.parametrize("mode", ["auto", "sliding", "dense", "refined"])
+def test_a_slide_whose_stride_a_mode_cannot_do_is_set_aside_before_it_is_read(noisy_slide: Path, mode: str) -> None:
+    dataset = TileDataset([{"image": str(noisy_slide)}], stride=37, mode=mode)
+    tile = next(dataset.tiles(str(noisy_slide)))
+    if mode in ("auto", "sliding"):
+        assert tile.error is None
+    else:
+        assert tile.plan is None
+        assert tile.error is not None
+        assert tile.error.startswith(f"{noisy_slide}: --mode {mode} needs a stride of whole multiples of 32")
+
+
+@pytest.mark.parametrize(
+    ("network", "stride"), [(padded_network(), 37), (CentralColor(), 64)], ids=["stride", "network"]
+)
+def test_auto_slides_where_it_must(network: torch.nn.Module, stride: int) -> None:
+    inferer = make_inferer("auto", **EXACT)
+    tile = make_tile(CHECKED[:, :3], stride=stride)
+    np.testing.assert_allclose(run(inferer, network, tile), patch_logits(network, tile, NOISE), rtol=0, atol=1e-5)
+    assert inferer.report("a.tif") == {"mode": "sliding", "agreement": None, "refined_positions": None}
+
+
+def test_augmentation_goes_with_every_mode() -> None:
+    network, tile = unpadded_network(), make_tile(CHECKED)
+    plain = patch_logits(network, tile, NOISE)
+    maps = [run(make_inferer(mode, tta=True, **EXACT), network, tile) for mode in ("sliding", "dense", "refined")]
+    for found in maps:
+        np.testing.assert_allclose(found, maps[0], rtol=0, atol=1e-5)
+    assert np.abs(maps[0][CHECKED] - plain[CHECKED]).min() > 1e-4
+    patch = NOISE[0, :, :224, :224]
+    views = [torch.rot90(view, turns, (1, 2)) for view in (patch, patch.flip(2)) for turns in range(4)]
+    with torch.no_grad():
+        expected = network(torch.stack(views)).mean().item()
+    assert maps[0][0, 0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_settings_say_what_computes() -> None:
+    assert make_inferer("refined", refine_above=0.3, tta=True, precision="float32").settings == {
+        "mode": "refined",
+        "runtime": "openvino",
+        "precision": "float32",
+        "refine_above": 0.3,
+        "tta": True,
+    }
+    settings = make_inferer("sliding", runtime="torch", precision="bfloat16").settings
+    assert settings == {
+        "mode": "sliding",
+        "runtime": "torch",
+        "precision": "bfloat16",
+        "refine_above": None,
+        "tta": False,
+    }
+
+
+@pytest.mark.parametrize("batch_size", [0, -3, 2.5, True])
 def test_batch_size_must_be_a_positive_integer(batch_size: Any) -> None:
     with pytest.raises(InputError, match="batch_size must be a positive integer"):
-        SlidingTileInferer(batch_size=batch_size)
+        SlidingInferer(batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "quick"}, "mode must be one of auto, refined, dense, sliding, but got 'quick'"),
+        ({"refine_above": 1.5}, "refine_above must be a probability from 0 to 1, but got 1.5"),
+        ({"refine_above": True}, "refine_above must be a probability"),
+        ({"num_checks": -1}, "num_checks must be an integer of at least 0"),
+        ({"tta": 1}, "tta must be true or false, but got 1"),
+        ({"runtime": "openvino", "device": "cuda"}, "runtime openvino computes on a CPU"),
+        ({"precision": "float16"}, "precision must be one of"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_inferer(**settings)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import pickle
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,18 @@ def coded_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coded(tmp_path_factory.mktemp("coded") / "coded_001.tif", SHAPE)
 
 
-@pytest.fixture(scope="module")
-def preprocessing() -> Any:
-    """The validation preprocessing of configs/train.json."""
+@functools.cache
+def validation(part: str) -> Any:
+    """A part of validation in configs/train.json."""
     parser = ConfigParser()
     parser.read_config(Path(bundle_root()) / "configs" / "train.json")
-    return parser.get_parsed_content("validate#preprocessing")
+    return parser.get_parsed_content(f"validate#{part}")
+
+
+@pytest.fixture(scope="module")
+def preprocessing() -> Any:
+    """What the workers make of a region."""
+    return validation("preprocessing")
 
 
 def sample(slide: Path, location: tuple[float, float] = CENTER, label: Any = None) -> dict[str, Any]:
@@ -49,8 +56,10 @@ def pixels_of(region: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 
 def patches_of(found: list[dict[str, Any]]) -> list[npt.NDArray[np.floating]]:
-    """Pixels as they were before the network's intensity range."""
-    return [(np.asarray(torch.as_tensor(item["image"])).transpose(1, 2, 0) + 1) * 127.5 for item in found]
+    """What the network sees, in pixels as they were before its intensity range."""
+    batch = {key: torch.stack([torch.as_tensor(item[key]) for item in found]) for key in ("image", "label")}
+    pixels, _ = validation("prepare_batch")(batch, torch.device("cpu"))
+    return [(patch.numpy().transpose(1, 2, 0) + 1) * 127.5 for patch in pixels]
 
 
 # --- the region -------------------------------------------------------------------------------------------------
@@ -183,7 +192,7 @@ def test_labels_belong_to_their_patches(tmp_path: Path, preprocessing: Any, row:
 
 def test_patches_are_in_the_range_of_the_metadata(coded_slide: Path, preprocessing: Any) -> None:
     found = PatchWSIDataset([sample(coded_slide)], transform=preprocessing)[0]
-    values = torch.stack([torch.as_tensor(item["image"]) for item in found])
+    values = torch.from_numpy(np.stack(patches_of(found))) / 127.5 - 1
     assert values.dtype == torch.float32
     assert (values.min(), values.max()) == (-1, 1)
 
