@@ -92,10 +92,10 @@ def sample_regions(
     """Draw region centers in tumor and in normal tissue, and write them with their labels as a loclabel file.
 
     Each class is shared among the slides equally, as far as each has room: tumor among the slides that have some,
-    normal tissue among all. In a slide every piece of tumor gets one point before any gets a second, as far as its share goes,
-    and of each class `SampleSettings.boundary_share` lies within `BOUNDARY_UM` of the boundary. Which points are drawn
-    depends on the seed, the names and the slides, not on the order in which slides are given. A picture of every slide
-    with its points is written beside the CSV, as ``<output stem>.jpg``.
+    normal tissue among all. In a slide every piece of tumor gets one point before any gets a second, as far as its
+    share goes, and of each class `SampleSettings.boundary_share` lies within `BOUNDARY_UM` of the boundary. Which
+    points are drawn depends on the seed, the names and the slides, not on the order in which slides are given. A
+    picture of every slide with its points is written beside the CSV, as ``<output stem>.jpg``.
 
     Args:
         slides: slides or folders of slides.

@@ -97,10 +97,13 @@ def survey_slide(
     else:
         foreground = read_mask(Path(foreground_dir) / f"{path.stem}.png", shape, stride)
     tumor = tumor_pixels(truth, shape, stride)
+    tiny = missed_lesions(rng, truth, tumor, shape, stride)
+    tiny_pixels = tuple(level0_to_map(tiny, stride).T)
+    tumor[tiny_pixels] = True  # they have a boundary as well
     strata = draw_strata(tumor, foreground, stride * mpp, boundary_um)
+    strata[tiny_pixels] = 0  # but the points that these pixels stand for are no tumor
     strata[_beyond(shape[0], stride)] = 0  # a last row or column that stands for points beyond the slide
     strata[:, _beyond(shape[1], stride)] = 0
-    tiny = missed_lesions(rng, truth, tumor, shape, stride)
     num_tumor = int(np.count_nonzero((strata > 0) & (strata <= TUMOR_CORE)))
     num_normal = int(np.count_nonzero(strata > TUMOR_CORE))
     if not num_tumor + num_normal + len(tiny):
