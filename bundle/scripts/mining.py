@@ -78,7 +78,7 @@ def mine_hard_negatives(
         append: a loclabel file whose lines come first, as they are; locations in it are not written again.
         normal: names of slides without tumor and without truth, see `pairing.pair_truth`.
         nms_radius_um: radius of non-maximum suppression in µm; the default is the side of a region, so that the
-            mined regions of a slide do not overlap.
+            mined regions of a slide hardly overlap.
         threshold: in [0, 1); only higher probabilities are false positives.
         limit_per_slide: at most so many rows of a slide, the strongest; None takes all.
         tumor_value: see `truth.read_truth`.

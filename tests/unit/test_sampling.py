@@ -106,6 +106,23 @@ def test_a_tiny_lesion_is_not_forgotten(cohort, tmp_path):
         assert len(centers) == count
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_small_lesion_gets_a_center_before_a_large_one_gets_two(cohort, tmp_path, seed):
+    small = [(1600, 400), (1600, 560), (1760, 560), (1760, 400)]
+    write_ncrf(tmp_path / "truth", "tumor_1", xy(LARGE, small))
+    sample(cohort, tmp_path / "a.csv", truth=tmp_path / "truth", normal="b", num_tumor=2, seed=seed)
+    centers = [item["center"] for item in read_loclabels(tmp_path / "a.csv") if item["label"][0, 1, 1]]
+    assert sorted(slow_inside([small], *center) for center in centers) == [False, True]
+
+
+def test_slides_alike_get_centers_of_their_own(cohort, tmp_path):
+    sample(cohort, tmp_path / "a.csv")
+    centers = {name: set() for name in ("b", "normal_1", "tumor_1")}
+    for item in read_loclabels(tmp_path / "a.csv"):
+        centers[item["name"]].add(item["center"])
+    assert not centers["b"] & centers["normal_1"]
+
+
 def test_the_seed_decides_not_the_order_of_slides(cohort, tmp_path):
     slides = sorted((cohort / "slides").iterdir())
     sample(cohort, tmp_path / "a.csv", slides=slides)
@@ -182,6 +199,9 @@ def test_slides_without_truth_must_be_known_to_be_normal(cohort, tmp_path):
     assert f"{truth}: no truth for 1 of 3 slides: b; add their masks" in message
     assert not output.exists()
     assert sample(cohort, output, truth=truth, normal="B.tif")[2] == 3
+    write_flat_slide(tmp_path / "slides" / "UPPER.tif")
+    slides = [cohort / "slides", tmp_path / "slides"]
+    assert sample(cohort, output, slides=slides, truth=truth, normal="b,upper")[2] == 3
     assert "names are of no slide: nobody" in refused(cohort, output, truth=truth, normal="b,nobody")
     assert f"found truth in {truth} for tumor_1" in refused(cohort, output, truth=truth, normal="b,tumor_1")
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.even_odd import slow_inside
+from helpers.flat_slide import FLAT_SHAPE, write_flat_slide
 from scripts.annotations import Annotation
 from scripts.groundtruth import tumor_mask
 from scripts.polygons import Polygon
 from scripts.regions import SlideTruth
-from scripts.survey import missed_lesions, tumor_pixels
+from scripts.survey import missed_lesions, survey_slide, tumor_pixels
 
 SHAPE = (150, 231)
 LARGE = [(20, 30), (21, 140), (133, 90), (75, 60)]
@@ -80,3 +82,15 @@ def test_a_small_component_of_a_mask_gets_a_point():
     assert len(points) == 2
     assert points[0].tolist() in [[102, 202], [106, 206]]
     assert points[1].tolist() == [149, 230]  # inside the slide, whose last mask pixel is incomplete
+
+
+def test_pixels_that_stand_for_points_beyond_the_slide_yield_nothing(tmp_path):
+    slide = write_flat_slide(tmp_path / "normal_1.tif")
+    assert FLAT_SHAPE == (1500, 2300)
+    Image.fromarray(np.full((24, 36), 255, np.uint8)).save(tmp_path / "normal_1.png")
+    survey = survey_slide(np.random.default_rng(0), slide, None, 64, 250.0, tmp_path)
+    strata = survey.strata(64)
+    assert (strata[:23] > 0).all()
+    assert not strata[23].any()  # stands for row 1504; the last column for 2272
+    assert (survey.num_tumor, survey.num_normal) == (0, 23 * 36)
+    assert survey.thumbnail.shape == (187, 280, 3)
