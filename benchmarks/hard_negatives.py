@@ -3,7 +3,7 @@
     python benchmarks/hard_negatives.py --output /tmp/hard_negatives
     python benchmarks/hard_negatives.py --output /tmp/tiny --tiny        (shows only that it runs)
 
-Synthetic: every slide is drawn, and so are the nests of large normal nuclei with a few tumor-like ones, which the tumor
+Synthetic: every slide is drawn, and so are the nests of large normal nuclei mixed with tumor-like ones, which the tumor
 of these slides is easily confused with. They take up little of the tissue, so that chance draws few of them.
 
 A first training starts from given weights, on sampled regions. From what it yields, two more trainings go on for the
@@ -42,8 +42,8 @@ from scripts.tissue import STEP, make_layout, place_nests, polygon_mask, tissue_
 from scripts.truth import TruthFolder  # noqa: E402
 from scripts.workflow import run_bundle  # noqa: E402
 
-MIMIC = (0.14, 0.25, 0.04, 0.15, 0.05, 0.60, 0.0, 0.30)
-"""`tissue.PROPERTIES` of the confusable nests: large normal nuclei among which a third is tumor-like."""
+MIMIC = (0.12, 0.25, 0.04, 0.12, 0.03, 0.45, 0.0, 0.50)
+"""`tissue.PROPERTIES` of the confusable nests: the ground of tumor, with as many large normal nuclei as tumor-like ones."""
 
 LEAST_CONFIDENCE = 0.02
 
@@ -54,8 +54,8 @@ def write_slide(folder: Path, name: str, shape: tuple[int, int], num_lesions: in
     side_um = min(shape) * MPP
     for _ in range(50):
         tissue = tissue_outline(rng, shape)
-        tumor = place_nests(rng, tissue, num_lesions, (0.14 * side_um / MPP, 0.16 * side_um / MPP))
-        mimics = place_nests(rng, tissue, num_lesions + num_mimics, (0.055 * side_um / MPP, 0.075 * side_um / MPP))
+        tumor = place_nests(rng, tissue, num_lesions, (0.12 * side_um / MPP, 0.14 * side_um / MPP))
+        mimics = place_nests(rng, tissue, num_lesions + num_mimics, (0.075 * side_um / MPP, 0.095 * side_um / MPP))
         taken = ndimage.binary_dilation(polygon_mask(tumor, tissue.shape, 16), iterations=6)
         free = [nest for nest in mimics if not (polygon_mask([nest], tissue.shape, 16) & taken).any()]
         if len(tumor) == num_lesions and len(free) >= num_mimics:
