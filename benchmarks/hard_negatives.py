@@ -1,7 +1,7 @@
 """False positives on held-out synthetic slides, after training with and without mined hard negatives.
 
-    python benchmarks/hard_negatives.py --output /tmp/hard_negatives
-    python benchmarks/hard_negatives.py --output /tmp/tiny --tiny        (shows only that it runs)
+    python benchmarks/hard_negatives.py --output hard_negatives
+    python benchmarks/hard_negatives.py --output tiny --tiny (shows only that it runs)
 
 Synthetic: every slide is drawn, and so are the nests of large normal nuclei mixed with tumor-like ones, which the tumor
 of these slides is easily confused with. They take up little of the tissue, so that chance draws few of them.
@@ -43,7 +43,10 @@ from scripts.truth import TruthFolder  # noqa: E402
 from scripts.workflow import run_bundle  # noqa: E402
 
 MIMIC = (0.12, 0.25, 0.04, 0.12, 0.03, 0.45, 0.0, 0.50)
-"""`tissue.PROPERTIES` of the confusable nests: the ground of tumor, with as many large normal nuclei as tumor-like ones."""
+"""`tissue.PROPERTIES` of the confusable nests: the ground of tumor, and as many large normal nuclei as tumor-like."""
+
+LESION_UM, NEST_UM = (105.0, 122.0), (60.0, 80.0)
+"""Least and greatest radius of lesions, larger than isolated tumor cells, and of confusable nests."""
 
 LEAST_CONFIDENCE = 0.02
 
@@ -51,11 +54,10 @@ LEAST_CONFIDENCE = 0.02
 def write_slide(folder: Path, name: str, shape: tuple[int, int], num_lesions: int, num_mimics: int, seed: int) -> None:
     """Write a synthetic slide with lesions and confusable nests, and the annotation of the lesions."""
     rng = np.random.default_rng(seed)
-    side_um = min(shape) * MPP
     for _ in range(50):
         tissue = tissue_outline(rng, shape)
-        tumor = place_nests(rng, tissue, num_lesions, (0.12 * side_um / MPP, 0.14 * side_um / MPP))
-        mimics = place_nests(rng, tissue, num_lesions + num_mimics, (0.075 * side_um / MPP, 0.095 * side_um / MPP))
+        tumor = place_nests(rng, tissue, num_lesions, (LESION_UM[0] / MPP, LESION_UM[1] / MPP))
+        mimics = place_nests(rng, tissue, num_lesions + num_mimics, (NEST_UM[0] / MPP, NEST_UM[1] / MPP))
         taken = ndimage.binary_dilation(polygon_mask(tumor, tissue.shape, 16), iterations=6)
         free = [nest for nest in mimics if not (polygon_mask([nest], tissue.shape, 16) & taken).any()]
         if len(tumor) == num_lesions and len(free) >= num_mimics:
@@ -150,7 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.tiny:
         options.num_train, options.num_test, options.num_regions = 2, 2, 8
-        options.shape, options.stride = (2401, 3203), 400
+        options.shape, options.stride = (3001, 4003), 400
 
     started, root, seed = time.monotonic(), make_output_dir(options.output), options.seed
 
