@@ -176,6 +176,85 @@ def froc(
     print(summary(score_folder(maps, truth, output, normal, nms_radius_um, threshold, tumor_value)))
 
 
+def sample(
+    *,
+    slides: list[str],
+    truth: str,
+    output: str,
+    num_tumor: int = 10_000,
+    num_normal: int | None = None,
+    boundary_share: float = 0.5,
+    stride: int = 64,
+    seed: int = 0,
+    normal: str = "",
+    foreground_dir: str | None = None,
+    tumor_value: int | None = None,
+    backend: str = "auto",
+    assume_mpp: float | None = None,
+) -> None:
+    """Draw training regions from slides and their truth, where there is no file of locations.
+
+    Writes a CSV as loclabel does, and a picture of the slides with the points beside it: same name, .jpg.
+
+    Example: tumor-detection sample --slides slides/ --truth annotations --output training.csv --num_tumor 5000
+
+    Args:
+        slides: slides or folders of slides.
+        truth: folder of annotation files or of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255).
+        output: the CSV to write.
+        num_tumor: regions with a tumor center, shared equally among the slides as far as each has room.
+        num_normal: regions with a normal center, shared likewise; as many as with a tumor center if not given.
+        boundary_share: share (0 to 1) of both kinds that lies within 250 µm of the boundary, in slides with tumor.
+        stride: level-0 pixels per pixel of the map that is drawn from, one region per pixel at most.
+        seed: makes the draw reproducible, whatever the order of the slides.
+        normal: names of slides without tumor and without truth, separated by commas.
+        foreground_dir: folder of foreground masks made with the same stride; computed if not given.
+        tumor_value: the value that is tumor in masks of three values.
+        backend: auto, cucim or openslide.
+        assume_mpp: µm per level-0 pixel, over what the slides say.
+    """
+    from scripts.sampling import SampleSettings, sample_regions
+
+    settings = SampleSettings(num_tumor, num_normal, boundary_share, stride, seed)
+    print(sample_regions(slides, truth, output, settings, normal, foreground_dir, tumor_value, backend, assume_mpp))
+
+
+def mine(
+    *,
+    maps: str,
+    truth: str,
+    output: str,
+    append: str | None = None,
+    normal: str = "",
+    nms_radius_um: float = 186.624,
+    threshold: float = 0.5,
+    limit_per_slide: int | None = None,
+    tumor_value: int | None = None,
+) -> None:
+    """Collect the false positives of probability maps as training regions (hard negatives).
+
+    Writes a CSV as loclabel does; its first rows are the strongest false positive of each slide.
+
+    Example: tumor-detection mine --maps maps --truth annotations --append training.csv --output training_2.csv
+
+    Args:
+        maps: folder of maps made by infer, of slides to train on, never of those to be scored.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
+        output: the CSV to write.
+        append: a CSV whose rows are kept and come first; locations that it has are not written again.
+        normal: names of slides without tumor and without truth, separated by commas.
+        nms_radius_um: non-maximum suppression radius in µm; the default is the side of a region.
+        threshold: probability above which a map's maxima outside of tumor are false positives.
+        limit_per_slide: at most so many rows of a slide, the strongest; all if not given.
+        tumor_value: the value that is tumor in masks of three values.
+    """
+    from scripts.mining import mine_hard_negatives
+
+    print(
+        mine_hard_negatives(maps, truth, output, append, normal, nms_radius_um, threshold, limit_per_slide, tumor_value)
+    )
+
+
 def demo(*, output: str, seed: int = 0) -> None:
     """Run every step on a small synthetic cohort, in a few minutes and without any data.
 
@@ -210,7 +289,8 @@ def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (demo, doctor, loclabel, foreground, train, infer, groundtruth, froc)
+    command.__name__: command
+    for command in (demo, doctor, loclabel, sample, foreground, train, infer, groundtruth, froc, mine)
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json"}
 

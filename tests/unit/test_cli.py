@@ -70,9 +70,10 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     main(arguments)
     out, err = capsys.readouterr()
     assert not err
-    for name in ("loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor"):
+    names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
+    for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
-    assert set(COMMANDS) == {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor"}
+    assert set(COMMANDS) == names
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -97,6 +98,8 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         ("infer", "µm per level-0 pixel"),
         ("groundtruth", "level-0 pixels per mask pixel"),
         ("froc", "radius in µm"),
+        ("sample", "level-0 pixels per pixel"),
+        ("mine", "radius in µm"),
         ("doctor", "µm per level-0 pixel"),
     ],
 )
