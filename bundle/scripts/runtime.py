@@ -133,7 +133,7 @@ def _openvino() -> Any:
 
 @functools.cache
 def _core() -> Any:
-    """One for the process: freed in the order they were made, two crash it at the next signal that Python handles."""
+    """One for the process: each sets up a signal stack, and two leave Python with a stack that is freed."""
     return _openvino().Core()
 
 

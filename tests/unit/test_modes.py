@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from scripts.errors import InputError
@@ -36,3 +39,9 @@ def test_sliding_goes_everywhere(stride: int) -> None:
 def test_other_modes_are_refused(mode: str) -> None:
     with pytest.raises(InputError, match=f"mode must be one of {', '.join(MODES)}, but got {mode!r}"):
         resolve_mode(mode, 64, 1.0)
+
+
+def test_docs_explain_each_mode() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configs.md").read_text(encoding="utf-8")
+    table = text.split("| mode | computes |\n")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(MODES)

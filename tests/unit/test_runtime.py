@@ -126,7 +126,7 @@ def test_make_runtime_makes_what_is_named(name: str) -> None:
 # --- in a process of its own ------------------------------------------------------------------------------------
 
 PROGRAM = """
-import gc, os, signal, sys, threading
+import ctypes, gc, os, signal, sys, threading
 seen = []
 watched = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.system", "urllib.")
 sys.addaudithook(lambda event, arguments: seen.append(event) if event.startswith(watched) else None)
@@ -135,7 +135,16 @@ from helpers.dense_networks import padded_network
 from scripts.runtime import OpenVINORuntime
 start = len(seen)
 threads = set(threading.enumerate())
-runtimes = [OpenVINORuntime(padded_network(seed), "float32") for seed in (1, 2)]
+def signal_stack():
+    fields = [("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+    found = type("stack_t", (ctypes.Structure,), {"_fields_": fields})()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found)) == 0
+    return found.start
+runtimes, stacks = [], set()
+for seed in (1, 2):
+    runtimes.append(OpenVINORuntime(padded_network(seed), "float32"))
+    stacks.add(signal_stack())
+print("stacks", len(stacks))
 for runtime in runtimes:
     runtime(torch.zeros(1, 3, 224, 256))
 print("events", seen[start:])
@@ -159,5 +168,5 @@ def test_openvino_phones_nobody_and_survives_signals(tmp_path: Path) -> None:
         [sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
-    assert process.stdout.splitlines() == ["events []", "threads 0", "telemetry []", "signal", "signal"]
+    assert process.stdout.splitlines() == ["stacks 1", "events []", "threads 0", "telemetry []", "signal", "signal"]
     assert not (tmp_path / "intel").exists(), "where the telemetry keeps its files"
