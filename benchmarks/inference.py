@@ -26,20 +26,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from monai.bundle import ConfigParser
+from scipy.ndimage import uniform_filter
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
+from comparison import COMPARED, STRIDE, compare  # noqa: E402
 from reference import Reference  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
-from slides import BACKGROUND, DOWNSAMPLES, MPP, Patches, make_layout, read_patches, write_mosaic  # noqa: E402
+from slides import BACKGROUND, CELL, DOWNSAMPLES, MPP, Patches, make_layout, read_patches, write_mosaic  # noqa: E402
 
-from scripts.detections import non_maximum_suppression  # noqa: E402
 from scripts.masks import write_mask  # noqa: E402
 from scripts.network import load_weights  # noqa: E402
 
-STRIDE = 64
-NMS_RADIUS = round(186.6 / (STRIDE * MPP))
 TISSUE, TUMOR = 0.7, 0.05
 REFERENCE = "reference: MONAI, float32"
 
@@ -164,22 +163,6 @@ def timed() -> Iterator[dict[str, Any]]:
             result["utilization"] = float(np.mean(found)) if found else None
 
 
-def compare(first: npt.NDArray[Any], second: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> list[str]:
-    """Cells of a row: largest difference of probability, share that crosses 0.5, detections of both and in common."""
-    first, second = np.where(mask, first, 0), np.where(mask, second, 0)
-    points = []
-    for prob_map in (first, second):
-        found = non_maximum_suppression(prob_map, NMS_RADIUS)
-        points.append(set(zip(found.row.tolist(), found.col.tolist(), strict=True)))
-    crossings = ((first > 0.5) != (second > 0.5))[mask].mean()
-    return [
-        f"{np.abs(first - second).max():.1e}",
-        f"{100 * crossings:.2f} %",
-        f"{len(points[0])} and {len(points[1])}",
-        f"{len(points[0] & points[1])}",
-    ]
-
-
 class Measured:
     """The rounds of all variants.
 
@@ -192,7 +175,7 @@ class Measured:
     def __init__(self, options: argparse.Namespace, patches: Patches, folder: Path) -> None:
         shape = tuple(options.shape)
         self.slide, self.half = folder / "mosaic.tif", folder / "half.tif"
-        for path, share in ((self.slide, 1.0), (self.half, 0.5)):
+        for path, share in ((self.half, 0.5), (self.slide, 1.0)):
             layout = make_layout(shape, patches.is_tumor, share * TISSUE, TUMOR, num_blobs=3, seed=0)
             write_mosaic(path, patches.images, layout, shape)
             print(f"{path.name}: {shape[0]} x {shape[1]} px, {(layout != BACKGROUND).sum()} patches of tissue")
@@ -205,7 +188,13 @@ class Measured:
         self.parts = folder / "parts"
         self.parts.mkdir()
         network = load_weights(Pipeline({}).network, weights).to(options.device, memory_format=torch.contiguous_format)
-        self.reference = Reference(self.slide, DOWNSAMPLES.index(STRIDE), network, folder / "maps", options.positions)
+        # The part has tumor in its middle; the layout that was made last is the whole slide's.
+        is_tumor = np.append(patches.is_tumor, False)[layout]
+        middle = np.unravel_index(uniform_filter(is_tumor.astype(np.float64), 5).argmax(), layout.shape)
+        center = tuple((index + 0.5) * CELL / STRIDE for index in middle)
+        self.reference = Reference(
+            self.slide, DOWNSAMPLES.index(STRIDE), network, folder / "maps", options.positions, center
+        )
         write_mask(self.parts / "mosaic.png", self.reference.mask)
         self.runs: dict[str, list[Run]] = {name: [] for name in (REFERENCE, *VARIANTS, "half")}
         self.network_seconds: list[float] = []
@@ -262,15 +251,18 @@ class Measured:
         for name, other in pairs:
             first, second = self.runs[name][-1].prob_map, self.runs[other][-1].prob_map
             rows.append([name, other, *compare(first, second, self.reference.mask)])
-        header = ["mode", "against", "largest difference", "cross 0.5", "detections", "the same point"]
-        return markdown_table(header, rows)
+        return markdown_table(["mode", "against", *COMPARED], rows)
 
     def other_table(self) -> str:
         """End to end over network only, doubling, and the share that is refined."""
         whole, half, refined = self.best("dense"), self.best("half"), self.best("refined")
         area = whole.num_positions / half.num_positions
         rows = [
-            ["dense: end to end over the network alone", f"{whole.seconds / min(self.network_seconds):.3f}", "at most 1.2"],
+            [
+                "dense: end to end over the network alone",
+                f"{whole.seconds / min(self.network_seconds):.3f}",
+                "at most 1.2",
+            ],
             [
                 f"dense: time over time for {area:.3f} times the tissue",
                 f"{whole.seconds / half.seconds:.3f}, {100 * (whole.seconds / half.seconds / area - 1):+.1f} % of that",

@@ -3,11 +3,11 @@
 MaskedPatchWSIDataset with cuCIM reads one patch after the other, 400 make a batch, SupervisedEvaluator runs the
 network, ProbMapProducer writes the map. Mended only as far as it takes to run, and no further:
 
-1. Of the foreground only a part is run, in a rectangle, since all of it would take too long; `COUNT` tells
-   ProbMapProducer so, and its map is written when that many are in.
+1. Of the foreground only a square is run, since all of it would take too long. `COUNT` tells ProbMapProducer so, which
+   writes its map when that many are in.
 2. ProbMapProducer assigns an array of one element to an element of its map. numpy refuses since 2.4 where the array
    has axes; the postprocessing drops them.
-3. `amp` is off on a CPU, where MONAI's autocast, which is CUDA's, does not work; on CUDA it is off too: float32.
+3. `amp` is off, for float32. On a CPU it has no effect: MONAI's autocast is that of CUDA.
 4. 8 workers of the loader become as many as there are cores, if fewer.
 5. Weights are loaded into the network, in place of a CheckpointLoader that wants a file of another form.
 6. cuCIM is imported as `scripts.cucim_backend` does: after torch it hangs on some kernels.
@@ -55,13 +55,22 @@ class Reference:
         mask_level: the level that the foreground is found on.
         network: gives logits; on its device already, and not channels-last, as published.
         output_dir: where ProbMapProducer writes the map.
-        count: about how many positions; all if there are fewer.
+        count: how many positions; all if there are fewer.
+        center: (row, col) on the mask, around which they lie.
 
     Attributes:
         mask: (rows, cols) bool, the positions that are run.
     """
 
-    def __init__(self, slide: Path, mask_level: int, network: torch.nn.Module, output_dir: Path, count: int) -> None:
+    def __init__(
+        self,
+        slide: Path,
+        mask_level: int,
+        network: torch.nn.Module,
+        output_dir: Path,
+        count: int,
+        center: tuple[float, float],
+    ) -> None:
         import_cucim()
         preprocessing = Compose(
             [
@@ -77,7 +86,7 @@ class Reference:
             transform=preprocessing,
             reader="cuCIM",
         )
-        self.mask = self._keep_part(count)
+        self.mask = self._keep_part(count, center)
         self.loader = DataLoader(
             self.dataset,
             batch_size=BATCH_SIZE,
@@ -116,16 +125,14 @@ class Reference:
         found: npt.NDArray[np.float64] = np.load(written)
         return found
 
-    def _keep_part(self, count: int) -> npt.NDArray[np.bool_]:
-        """Keep about so many of the dataset's positions, in a rectangle of the slide's proportions."""
+    def _keep_part(self, count: int, center: tuple[float, float]) -> npt.NDArray[np.bool_]:
+        """Keep so many of the dataset's positions, those in a square around a center."""
         (sample,) = self.dataset.image_data
-        rows, cols = sample[ProbMapKeys.SIZE]
         locations = np.array([item[ProbMapKeys.LOCATION] for item in self.dataset.data])
-        distance = np.abs((locations + 0.5) / (rows, cols) - 0.5).max(axis=1)
+        distance = np.abs(locations - center).max(axis=1)
         chosen = np.sort(np.argsort(distance, kind="stable")[:count])
         self.dataset.data = [self.dataset.data[index] for index in chosen]
         sample[ProbMapKeys.COUNT] = len(chosen)
-        mask = np.zeros((rows, cols), dtype=bool)
+        mask = np.zeros(sample[ProbMapKeys.SIZE], dtype=bool)
         mask[tuple(locations[chosen].T)] = True
         return mask
-

@@ -66,13 +66,15 @@ def read_patches(folder: str | Path, table: str = "labels.csv") -> Patches:
     return Patches(images, np.array([row["label"] == "1" for row in rows]))
 
 
-def blobs(allowed: npt.NDArray[np.bool_], count: int, num_blobs: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def blobs(
+    allowed: npt.NDArray[np.bool_], count: int, num_blobs: int, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     """Choose exactly so many cells, gathered around a few centers.
 
     Args:
         allowed: (rows, cols) bool, cells to choose from.
         count: how many.
-        num_blobs: centers, drawn from the allowed cells; an axis through none of them is one of symmetry.
+        num_blobs: centers, drawn from the allowed cells.
         rng: random generator.
 
     Returns:
