@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.bundle import ConfigParser
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
@@ -30,11 +29,10 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 from comparison import COMPARED, NMS_RADIUS, STRIDE, compare  # noqa: E402
 from patch_metrics import roc_auc  # noqa: E402
+from reference import shipped_network  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import CELL, Patches, read_patches  # noqa: E402
 from split_table import split_rows  # noqa: E402
-
-from scripts.network import load_weights  # noqa: E402
 
 PATCH, BATCH, TILE = 224, 64, 2016
 NUM_CALIBRATION, NUM_TILES = 300, 8
@@ -51,11 +49,9 @@ def convert_network() -> Any:
     """The shipped network as an OpenVINO model of any number and size of images."""
     import openvino
 
-    config = ConfigParser(ConfigParser.load_config_file(ROOT / "bundle" / "configs" / "inference.json"))
-    network = load_weights(config.get_parsed_content("network_def"), ROOT / "bundle" / "models" / "model.pt").eval()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does
-        return openvino.convert_model(network, example_input=torch.zeros((2, 3, PATCH, PATCH)))
+        return openvino.convert_model(shipped_network(), example_input=torch.zeros((2, 3, PATCH, PATCH)))
 
 
 def make_models(calibration: Pixels) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from monai.bundle import ConfigParser
 from monai.data import DataLoader, MaskedPatchWSIDataset
 from monai.engines import SupervisedEvaluator
 from monai.handlers import ProbMapProducer
@@ -42,9 +43,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
 from scripts.cucim_backend import import_cucim  # noqa: E402
+from scripts.network import load_weights  # noqa: E402
 
 BATCH_SIZE = 400
 NUM_WORKERS = 8
+
+
+def shipped_network() -> torch.nn.Module:
+    """The network of inference.json with the shipped weights, on the CPU, in evaluation mode."""
+    config = ConfigParser(ConfigParser.load_config_file(ROOT / "bundle" / "configs" / "inference.json"))
+    return load_weights(config.get_parsed_content("network_def"), ROOT / "bundle" / "models" / "model.pt").eval()
 
 
 class Reference:
@@ -56,7 +64,7 @@ class Reference:
         network: gives logits; on its device already, and not channels-last, as published.
         output_dir: where ProbMapProducer writes the map.
         count: how many positions; all if there are fewer.
-        center: (row, col) on the mask, around which they lie.
+        center: (row, col) on the mask, around which they lie; by default the middle of the foreground.
 
     Attributes:
         mask: (rows, cols) bool, the positions that are run.
@@ -69,7 +77,7 @@ class Reference:
         network: torch.nn.Module,
         output_dir: Path,
         count: int,
-        center: tuple[float, float],
+        center: tuple[float, float] | None = None,
     ) -> None:
         import_cucim()
         preprocessing = Compose(
@@ -125,11 +133,11 @@ class Reference:
         found: npt.NDArray[np.float64] = np.load(written)
         return found
 
-    def _keep_part(self, count: int, center: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    def _keep_part(self, count: int, center: tuple[float, float] | None) -> npt.NDArray[np.bool_]:
         """Keep so many of the dataset's positions, those in a square around a center."""
         (sample,) = self.dataset.image_data
         locations = np.array([item[ProbMapKeys.LOCATION] for item in self.dataset.data])
-        distance = np.abs(locations - center).max(axis=1)
+        distance = np.abs(locations - (np.median(locations, axis=0) if center is None else center)).max(axis=1)
         chosen = np.sort(np.argsort(distance, kind="stable")[:count])
         self.dataset.data = [self.dataset.data[index] for index in chosen]
         sample[ProbMapKeys.COUNT] = len(chosen)
