@@ -13,6 +13,19 @@ import random
 from pathlib import Path
 
 
+def split_rows(rows: list[dict[str, str]], seed: int = 0) -> dict[str, list[dict[str, str]]]:
+    """Rows of ``train.csv`` and ``valid.csv``, tumor first."""
+    rows = rows.copy()
+    random.Random(seed).shuffle(rows)
+    splits: dict[str, list[dict[str, str]]] = {"train.csv": [], "valid.csv": []}
+    for label in "10":
+        same = [row for row in rows if row["label"] == label]
+        cut = len(same) * 3 // 4
+        splits["train.csv"] += same[:cut]
+        splits["valid.csv"] += same[cut:]
+    return splits
+
+
 def main() -> None:
     """Split and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,14 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     with open(options.table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    random.Random(options.seed).shuffle(rows)
-    splits: dict[str, list[dict[str, str]]] = {"train.csv": [], "valid.csv": []}
-    for label in "10":
-        same = [row for row in rows if row["label"] == label]
-        cut = len(same) * 3 // 4
-        splits["train.csv"] += same[:cut]
-        splits["valid.csv"] += same[cut:]
-    for name, chosen in splits.items():
+    for name, chosen in split_rows(rows, options.seed).items():
         with open(options.table.with_name(name), "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["file", "label"])
             writer.writeheader()

@@ -1,0 +1,318 @@
+"""Speed and agreement of inference against the reference, on one mosaic of real patches and the shipped weights.
+
+    python benchmarks/inference.py ../shared/data/camelyon16_40x --markdown docs/benchmarks.md
+    python benchmarks/inference.py --slide slide.tif
+
+Everything is measured in one run, in rounds of one run each; the least of the rounds counts. The first round has, of
+our modes, the time to compile the network in it, and is told apart. The reference and mode sliding run on a part of the
+slide (the same positions), the quick modes on all of it; rates are positions per second of wall time, from the start
+of the loader's processes to the map on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.bundle import ConfigParser
+from scipy.ndimage import uniform_filter
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "bundle"))
+
+from comparison import COMPARED, STRIDE, compare  # noqa: E402
+from reference import Reference, shipped_network  # noqa: E402
+from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+from slides import BACKGROUND, CELL, MPP, Patches, make_layout, read_patches, write_mosaic  # noqa: E402
+
+from scripts.masks import write_mask  # noqa: E402
+from scripts.slide import open_slide  # noqa: E402
+
+TISSUE, TUMOR = 0.7, 0.05
+REFERENCE = "reference: MONAI, float32"
+HALF = "dense, half the tissue"
+
+
+class Variant(NamedTuple):
+    """A way to run inference.json.
+
+    Attributes:
+        overrides: of its ids.
+        on_part: whether it runs on the positions of the reference only.
+        least: how many times the reference's rate it shall reach.
+    """
+
+    overrides: dict[str, Any]
+    on_part: bool
+    least: float
+
+
+VARIANTS = {
+    "sliding, float32": Variant({"mode": "sliding", "precision": "float32"}, True, 2.2),
+    "sliding, bfloat16": Variant({"mode": "sliding", "precision": "bfloat16"}, True, 4.2),
+    "dense": Variant({"mode": "dense"}, False, 40),
+    "refined": Variant({"mode": "refined"}, False, 20),
+}
+
+
+class Run(NamedTuple):
+    """What came of one run.
+
+    Attributes:
+        seconds: wall time.
+        num_positions: map pixels computed.
+        prob_map: (rows, cols) floating.
+        sidecar: what stands beside the map; empty for the reference.
+        utilization: mean per cent of the GPU, or None.
+    """
+
+    seconds: float
+    num_positions: int
+    prob_map: npt.NDArray[np.floating[Any]]
+    sidecar: dict[str, Any]
+    utilization: float | None
+
+
+class Pipeline:
+    """inference.json with overrides; the network stays compiled from one run to the next.
+
+    Args:
+        overrides: ids and their values.
+    """
+
+    def __init__(self, overrides: dict[str, Any]) -> None:
+        self.overrides = overrides
+        config = self._config({})
+        self.network = config.get_parsed_content("network").eval()
+        self.inferer = config.get_parsed_content("inferer")
+
+    def run(self, slide: Path, foreground_dir: Path | None) -> Run:
+        """Run on one slide, as ``tumor-detection infer`` does."""
+        with tempfile.TemporaryDirectory() as folder:
+            config = self._config(_slide_ids(slide, foreground_dir) | {"output_dir": folder})
+            evaluator = config.get_parsed_content("evaluator")
+            evaluator.network, evaluator.inferer = self.network, self.inferer
+            with timed() as result:
+                evaluator.run()
+                _synchronize()
+            config.get_parsed_content("probability_maps").finish()
+            sidecar = json.loads((Path(folder) / f"{slide.stem}.json").read_text(encoding="utf-8"))
+            prob_map = np.load(Path(folder) / f"{slide.stem}.npy")
+        return Run(result["seconds"], sidecar["num_positions"], prob_map, sidecar, result["utilization"])
+
+    def network_seconds(self, slide: Path, foreground_dir: Path | None) -> float:
+        """Time the inferer alone, on the tiles of a slide, which lie in memory normalized."""
+        config = self._config(_slide_ids(slide, foreground_dir))
+        dataset, prepare = config.get_parsed_content("dataset"), config.get_parsed_content("evaluator").prepare_batch
+        samples = [dataset[tile] for tile in config.get_parsed_content("sampler")]
+        device = next(self.network.parameters()).device
+        seconds = 0.0
+        with torch.no_grad():
+            for sample in samples:
+                image, _, _, keywords = prepare(sample, device)
+                _synchronize()
+                started = time.monotonic()
+                self.inferer(image, self.network, **keywords)
+                _synchronize()
+                seconds += time.monotonic() - started
+        self.inferer.report(str(slide))  # what it noted of the slide; the next run starts anew
+        return seconds
+
+    def _config(self, overrides: dict[str, Any]) -> ConfigParser:
+        config = ConfigParser()
+        config.read_config(ROOT / "bundle" / "configs" / "inference.json")
+        config.update(self.overrides | overrides)
+        return config
+
+
+def _slide_ids(slide: Path, foreground_dir: Path | None) -> dict[str, Any]:
+    return {"slides": str(slide), "foreground_dir": None if foreground_dir is None else str(foreground_dir)}
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def timed() -> Iterator[dict[str, Any]]:
+    """Measure the wall time of a block, and the GPU's utilization, sampled five times a second, where there is one."""
+    result: dict[str, Any] = {"seconds": 0.0, "utilization": None}
+    sampler = None
+    if torch.cuda.is_available():
+        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "200"]
+        sampler = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
+    started = time.monotonic()
+    try:
+        yield result
+    finally:
+        result["seconds"] = time.monotonic() - started
+        if sampler is not None:
+            sampler.terminate()
+            found = [int(line) for line in sampler.communicate()[0].split() if line.isdigit()]
+            result["utilization"] = float(np.mean(found)) if found else None
+
+
+def make_slides(patches: Patches, shape: tuple[int, int], folder: Path) -> tuple[Path, Path, tuple[float, float]]:
+    """Write ``mosaic.tif`` and ``half.tif``, of which half as much is tissue.
+
+    Returns:
+        Both, and where most tumor is on the mosaic, (row, col) on the map.
+    """
+    for name, share in (("half.tif", 0.5), ("mosaic.tif", 1.0)):
+        layout = make_layout(shape, patches.is_tumor, share * TISSUE, TUMOR, num_blobs=3, seed=0)
+        write_mosaic(folder / name, patches.images, layout, shape)
+        print(f"{name}: {shape[0]} x {shape[1]} px, {(layout != BACKGROUND).sum()} patches of tissue")
+    is_tumor = np.append(patches.is_tumor, False)[layout]  # BACKGROUND, -1, is none
+    row, col = np.unravel_index(uniform_filter(is_tumor.astype(np.float64), 5).argmax(), layout.shape)
+    center = ((float(row) + 0.5) * CELL / STRIDE, (float(col) + 0.5) * CELL / STRIDE)
+    return folder / "mosaic.tif", folder / "half.tif", center
+
+
+class Measured:
+    """The rounds of all variants.
+
+    Args:
+        options: see `main`.
+        folder: for slides and masks.
+    """
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.half: Path | None = None
+        center = None
+        if options.slide is None:
+            self.slide, self.half, center = make_slides(read_patches(options.patches), tuple(options.shape), folder)
+        else:
+            self.slide = options.slide
+        shared = {"device": f"$torch.device({options.device!r})", "stride": STRIDE, **options.set}
+        if options.device == "cpu" and importlib.util.find_spec("openvino") is None:
+            print("OpenVINO is not installed: runtime torch")
+            shared["runtime"] = "torch"
+        self.pipelines = {name: Pipeline(variant.overrides | shared) for name, variant in VARIANTS.items()}
+        with open_slide(self.slide) as slide:
+            mask_level = slide.downsamples.index(STRIDE)
+        network = shipped_network().to(options.device)
+        self.reference = Reference(self.slide, mask_level, network, folder / "maps", options.positions, center)
+        self.parts = folder / "parts"
+        self.parts.mkdir()
+        write_mask(self.parts / f"{self.slide.stem}.png", self.reference.mask)
+        self.runs: dict[str, list[Run]] = {name: [] for name in (REFERENCE, *VARIANTS, HALF)}
+        self.network_seconds: list[float] = []
+
+    def measure_round(self) -> None:
+        """Run everything once."""
+        with timed() as result:
+            prob_map = self.reference.run()
+        count = int(self.reference.mask.sum())
+        self._add(REFERENCE, Run(result["seconds"], count, prob_map, {}, result["utilization"]))
+        for name, variant in VARIANTS.items():
+            self._add(name, self.pipelines[name].run(self.slide, self.parts if variant.on_part else None))
+        self.network_seconds.append(self.pipelines["dense"].network_seconds(self.slide, None))
+        if self.half is not None:
+            self._add(HALF, self.pipelines["dense"].run(self.half, None))
+
+    def _add(self, name: str, run: Run) -> None:
+        self.runs[name].append(run)
+        print(f"{name}: {run.num_positions} positions in {run.seconds:.2f} s", flush=True)
+
+    def best(self, name: str) -> Run:
+        """The quickest run."""
+        return min(self.runs[name], key=lambda run: run.seconds)
+
+    def speed_table(self) -> str:
+        """Rates and their ratios."""
+        header = ["what", "positions", "first, s", "least, s", "positions/s", "mm²/s", "ratio", "wanted", "GPU"]
+        rows = []
+        reference = self.best(REFERENCE)
+        for name in (REFERENCE, *VARIANTS):
+            run = self.best(name)
+            rate = run.num_positions / run.seconds
+            ratio = rate * reference.seconds / reference.num_positions
+            rows.append(
+                [
+                    name,
+                    str(run.num_positions),
+                    f"{self.runs[name][0].seconds:.2f}",
+                    f"{run.seconds:.2f}",
+                    f"{rate:.1f}",
+                    f"{rate * (STRIDE * MPP / 1000) ** 2:.3f}",
+                    f"{ratio:.2f}",
+                    f"at least {VARIANTS[name].least:g}" if name in VARIANTS else "",
+                    "" if run.utilization is None else f"{run.utilization:.0f} %",
+                ]
+            )
+        return markdown_table(header, rows)
+
+    def agreement_table(self) -> str:
+        """Agreement on the reference's positions."""
+        pairs = [("sliding, float32", REFERENCE)]
+        pairs += [(name, "sliding, float32") for name in ("sliding, bfloat16", "dense", "refined")]
+        pairs += [("refined", "sliding, bfloat16")]
+        rows = []
+        for name, other in pairs:
+            first, second = self.runs[name][-1].prob_map, self.runs[other][-1].prob_map
+            rows.append([name, other, *compare(first, second, self.reference.mask)])
+        return markdown_table(["mode", "against", *COMPARED], rows)
+
+    def other_table(self) -> str:
+        """End to end over network only, doubling, and the share that is refined."""
+        whole, refined = self.best("dense"), self.best("refined")
+        overhead = whole.seconds / min(self.network_seconds)
+        rows = [["dense: end to end over the network alone", f"{overhead:.3f}", "at most 1.2"]]
+        if self.half is not None:
+            half = self.best(HALF)
+            area, ratio = whole.num_positions / half.num_positions, whole.seconds / half.seconds
+            rows.append(
+                [
+                    f"dense: time over time, for {area:.3f} times the tissue",
+                    f"{ratio:.3f}, {100 * (ratio / area - 1):+.1f} % of that",
+                    "within 15 %",
+                ]
+            )
+        if "refined_positions" in refined.sidecar:
+            share = refined.sidecar["refined_positions"] / refined.num_positions
+            rows.append(["refined: share of positions that were refined", f"{100 * share:.1f} %", ""])
+        return markdown_table(["what", "found", "wanted"], rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("patches", type=Path, nargs="?", help="folder with patches.zip and labels.csv")
+    parser.add_argument("--slide", type=Path, help="a slide of 0.243 µm with a level 64 times as coarse, not a mosaic")
+    parser.add_argument("--shape", type=int, nargs=2, default=(9728, 11776), help="of the slide, in pixels")
+    parser.add_argument("--positions", type=int, default=1200, help="of the part that the reference runs on")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--set", type=json.loads, default={}, help="ids of inference.json as JSON, for all modes")
+    parser.add_argument("--markdown", type=Path, help="a page with a block 'inference cpu' or 'inference cuda'")
+    options = parser.parse_args()
+    if (options.patches is None) == (options.slide is None):
+        parser.error("give either the folder of patches or --slide")
+    machine = machine_line()
+    print(machine)
+    with tempfile.TemporaryDirectory() as folder:
+        measured = Measured(options, Path(folder))
+        for _ in range(options.rounds):
+            measured.measure_round()
+    tables = [measured.speed_table(), measured.agreement_table(), measured.other_table()]
+    print("\n" + "\n\n".join(tables))
+    if options.markdown is not None:
+        content = "\n\n".join([f"```\n{command_line()}\n```", machine, *tables])
+        replace_block(options.markdown, f"inference {torch.device(options.device).type}", content)
+
+
+if __name__ == "__main__":
+    main()

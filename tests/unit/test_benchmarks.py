@@ -1,0 +1,158 @@
+"""The benchmarks' slides, pages and samples of memory. Patches here are synthetic."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from scripts.errors import InputError
+from scripts.pyramid import downsample_image
+from scripts.slide import open_slide
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (1728, 2368)  # 6.75 x 9.25 cells
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
+def _patches() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Smooth patches, which JPEG keeps well; each has a color of its own and its upper left darker."""
+    colors = np.array([(200, 120, 180), (150, 90, 160), (120, 60, 140), (90, 40, 110), (170, 60, 60)], dtype=np.float64)
+    shade = 1 - 0.3 * np.add.outer(np.arange(256)[::-1], np.arange(256)[::-1]) / 510
+    return (colors[:, None, None] * shade[..., None]).astype(np.uint8), np.array([False, False, False, True, True])
+
+
+def _layout(tissue: float = 0.4, tumor: float = 0.25, shape: tuple[int, int] = SHAPE) -> npt.NDArray[np.int64]:
+    from slides import make_layout
+
+    found: npt.NDArray[np.int64] = make_layout(shape, _patches()[1], tissue, tumor, num_blobs=2, seed=1)
+    return found
+
+
+def _painted(images: npt.NDArray[np.uint8], layout: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """The slide, painted patch by patch, with the cells that reach beyond its edge."""
+    image = np.full((layout.shape[0] * 256, layout.shape[1] * 256, 3), 243, dtype=np.uint8)
+    for row, col in np.ndindex(layout.shape):
+        if layout[row, col] >= 0:
+            image[256 * row : 256 * row + 256, 256 * col : 256 * col + 256] = images[layout[row, col]]
+    return image
+
+
+@pytest.mark.parametrize("backend", ["openslide", pytest.param("cucim", marks=pytest.mark.cucim)])
+def test_mosaic_shows_the_layout_at_every_level(tmp_path: Path, backend: str) -> None:
+    from slides import write_mosaic
+
+    images, _ = _patches()
+    layout = _layout()
+    write_mosaic(tmp_path / "mosaic.tif", images, layout, SHAPE, quality=95)
+    expected = _painted(images, layout)
+    with open_slide(tmp_path / "mosaic.tif", backend) as slide:
+        assert slide.backend == backend
+        assert slide.shape == SHAPE
+        assert slide.downsamples == (1, 4, 16, 64)
+        assert slide.mpp == pytest.approx(0.243, rel=1e-5)
+        for downsample in (1.0, 4.0, 16.0):
+            side = tuple(int(length // downsample) for length in SHAPE)
+            found = slide.read_region((0.0, 0.0), (side[0], side[1]), downsample).astype(int)
+            wanted = downsample_image(expected, int(downsample))[: side[0], : side[1]]
+            assert np.abs(found - wanted).mean() < 2
+            assert (np.abs(found - wanted).max(axis=-1) > 24).mean() < 0.02  # JPEG, at the seams
+
+
+def test_layout_has_the_shares_asked_for_and_a_margin() -> None:
+    _, is_tumor = _patches()
+    layout = _layout()
+    assert layout.shape == (7, 10)
+    is_tissue = layout >= 0
+    assert is_tissue.sum() == round(0.4 * 6 * 9)
+    assert is_tumor[layout[is_tissue]].sum() == round(0.25 * is_tissue.sum())
+    assert not is_tissue[[0, 5, 6]].any()
+    assert not is_tissue[:, [0, 8, 9]].any()
+
+
+def test_less_tissue_is_a_part_of_more() -> None:
+    shape = (6400, 8192)
+    half, whole = _layout(0.3, 0.0, shape), _layout(0.6, 0.0, shape)
+    assert (whole >= 0).sum() == 2 * (half >= 0).sum()
+    assert np.array_equal(whole[half >= 0], half[half >= 0])
+
+
+def test_layout_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most the 28 allowed cells"):
+        _layout(0.9)
+
+
+def test_huge_slide_has_its_levels(tmp_path: Path) -> None:
+    from slides import write_mosaic
+
+    shape, images = (30_011, 20_001), _patches()[0]
+    layout = _layout(0.02, 0.1, shape)
+    write_mosaic(tmp_path / "huge.tif", images, layout, shape)
+    with open_slide(tmp_path / "huge.tif") as slide:
+        assert slide.level_shapes == ((30_011, 20_001), (7503, 5001), (1876, 1251), (469, 313))
+        overview = slide.read_overview(64)
+    is_tissue = np.kron(layout >= 0, np.ones((4, 4), dtype=bool))[: overview.shape[0], : overview.shape[1]]
+    assert ((overview.min(axis=-1) < 225) == is_tissue).mean() > 0.995
+
+
+def test_block_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    from report import replace_block
+
+    page = tmp_path / "page.md"
+    page.write_text("# A\n<!-- begin b -->\nold\n<!-- end b -->\ntail\n", encoding="utf-8")
+    for content in ("new\n", "| µ |\n"):
+        replace_block(page, "b", content)
+    assert page.read_text(encoding="utf-8") == "# A\n<!-- begin b -->\n| µ |\n<!-- end b -->\ntail\n"
+    with pytest.raises(InputError, match="expected the lines '<!-- begin c -->'"):
+        replace_block(page, "c", "new")
+
+
+def test_compare_counts_crossings_and_common_detections_inside_the_mask() -> None:
+    from comparison import compare
+
+    first = np.zeros((40, 60))
+    first[5, 9], first[30, 50], first[39, 0] = 0.9, 0.8, 0.99
+    second = first.copy()
+    second[30, 50], second[30, 20], second[39, 0] = 0.4, 0.7, 0.0
+    mask = np.ones_like(first, dtype=bool)
+    mask[39] = False
+    assert compare(first, second, mask) == ["7.0e-01", f"{100 * 2 / (39 * 60):.2f} %", "2 and 2", "1"]
+
+
+def test_memory_counts_children_and_shared_pages_once() -> None:
+    from memory import tree_memory
+
+    code = """
+import os, sys
+block = bytearray(os.urandom(1 << 20) * 64)
+if os.fork() == 0:
+    sys.stdin.read(); os._exit(0)
+print("ready", flush=True); sys.stdin.read(); os.wait()
+"""
+    process: subprocess.Popen[Any]
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = tree_memory(process.pid)
+        process.communicate(b"")
+    assert found.num_processes == 2
+    assert found.rss > 2 * (64 << 20)
+    assert 64 << 20 < found.pss < 100 << 20
+
+
+def test_split_keeps_back_a_quarter_of_each_class() -> None:
+    from split_table import split_rows
+
+    rows = [{"file": str(index), "label": "1" if index % 9 == 0 else "0"} for index in range(90)]
+    splits = split_rows(rows)
+    assert [sum(row["label"] == "1" for row in splits[name]) for name in ("train.csv", "valid.csv")] == [7, 3]
+    assert sorted(row["file"] for part in splits.values() for row in part) == sorted(row["file"] for row in rows)
