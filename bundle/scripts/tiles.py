@@ -251,6 +251,8 @@ class TileSampler(Sampler[Tile]):
     def __iter__(self) -> Iterator[Tile]:
         """Iterate over tiles."""
         for sample in self.dataset.data:
+            if sample["image"] in self.skip:
+                continue
             for tile in self.dataset.tiles(sample["image"]):
                 if tile.path in self.skip:
                     break

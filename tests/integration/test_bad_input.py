@@ -88,7 +88,7 @@ def infer(tumor_detection: Command, weights: Path) -> Command:
 
 
 def names(folder: Path, pattern: str = "*") -> list[str]:
-    return sorted(path.name for path in folder.glob(pattern))
+    return sorted(path.name for path in folder.glob(pattern) if path.name != ".lock")
 
 
 # --- slides -------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from scripts import cli
 from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
 from scripts.pyramid import write_pyramid
+from scripts.tile_inferer import SlidingInferer
 from scripts.tiles import TileDataset, TileSampler
 
 ROOT = Path(__file__).parents[2]
@@ -280,7 +281,7 @@ def _write_map(folder: Path) -> None:
     """What ``infer`` writes, by its handler, with a network's output made up."""
     data = [{"image": str(folder / "slides" / name)} for name in ("a.tif", "missing.tif")]
     sampler = TileSampler(TileDataset(data, stride=STRIDE, foreground_dir=folder / "foreground"))
-    writer = ProbabilityMapWriter(folder / "maps", sampler)
+    writer = ProbabilityMapWriter(folder / "maps", sampler, SlidingInferer(precision="float32"))
     engine: Any = SimpleNamespace(state=SimpleNamespace())
     writer.start(engine)
     for tile in sampler:

@@ -13,13 +13,18 @@ import torch
 from ignite.engine import Engine
 
 from scripts.errors import InputError
+from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
+from scripts.tile_inferer import SlidingInferer
 from scripts.tiles import SlidePlan, Tile, TileDataset, TileSampler
 
 SIDECAR_KEYS = {
     *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles"),
-    *("max_probability", "seconds", "mode", "weights", "weights_sha256", "versions"),
+    *("max_probability", "seconds", "mode", "agreement", "refined_positions", "weights", "weights_sha256", "versions"),
+    *("slide_bytes", "slide_modified", "mode_asked", "runtime", "precision", "refine_above", "tta", "model_mpp"),
+    *("patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
 }
+INFERER = SlidingInferer(precision="float32")
 
 
 def make_plan(path: str, num_tiles: int, num_positions: int = 6) -> SlidePlan:
@@ -44,7 +49,7 @@ def writer(tmp_path: Path, sampler: TileSampler) -> ProbabilityMapWriter:
     weights = tmp_path / "weights" / "model.pt"
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
-    return ProbabilityMapWriter(tmp_path / "maps", sampler, weights)
+    return ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER, weights)
 
 
 def run(writer: ProbabilityMapWriter, items: list[tuple[Tile, torch.Tensor | None]]) -> None:
@@ -56,7 +61,11 @@ def run(writer: ProbabilityMapWriter, items: list[tuple[Tile, torch.Tensor | Non
 
     engine = Engine(step)
     writer.attach(engine)
-    engine.run(items)
+    engine.run(item for item in items)  # of unknown length, as a loader of tiles
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def read_map(folder: Path, name: str) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
@@ -141,6 +150,13 @@ def test_run_summary(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
     assert summary["seconds"] >= 0
     assert summary["weights"] == "model.pt"
     assert "versions" in summary
+    assert summary["slides_skipped"] == []
+    assert summary["tiles"] == 1
+    assert summary["tissue_mm2"] == pytest.approx(5 * (64 * 0.25 / 1000) ** 2, abs=1e-3), "five positions"
+    assert set(summary["seconds_in"]) == {"decode", "compute", "write"}
+    assert sum(summary["seconds_in"].values()) <= summary["seconds"] + 0.01
+    assert summary["bound_by"] in summary["seconds_in"]
+    assert (summary["mode"], summary["runtime"], summary["precision"]) == ("sliding", "openvino", "float32")
 
 
 # --- failures ------------------------------------------------------------------------------------------------------
@@ -152,7 +168,7 @@ def test_failed_slide_is_set_aside_and_the_rest_is_done(
     failed = Tile("data/b.svs", None, (0, 0), np.zeros((0, 0), dtype=bool), "data/b.svs: no such slide")
     with caplog.at_level(logging.ERROR):
         run(writer, [(failed, None), ONE_TILE])
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.json", "a.npy", "run.json"]
+    assert files_of(tmp_path / "maps") == ["a.json", "a.npy", "run.json"]
     assert [record.getMessage() for record in caplog.records] == ["data/b.svs: no such slide"]
     assert sampler.skip == {"data/b.svs"}
     with pytest.raises(InputError, match=r"1 of 2 slides failed, the others are done .*; first: data/b\.svs: no such"):
@@ -185,7 +201,7 @@ def test_slide_that_fails_halfway_leaves_nothing(tmp_path: Path, writer: Probabi
     first = make_tile("data/a.tif", (0, 0), [[1]], 3)
     damaged = first._replace(positions=np.zeros((0, 0), dtype=bool), error="data/a.tif: cannot be decoded")
     run(writer, [(first, pred([[0.5]])), (damaged, None), (first, pred([[0.5]]))])
-    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["run.json"]
+    assert files_of(tmp_path / "maps") == ["run.json"]
     assert not writer._maps
     summary = json.loads((tmp_path / "maps" / "run.json").read_text())
     assert summary["slides_done"] == []
@@ -202,27 +218,115 @@ def test_full_disk_leaves_nothing_half_written(
     monkeypatch.setattr(np, "save", fail)
     with pytest.raises(InputError, match=r"a\.npy: cannot be written \(No space left on device\)"):
         run(writer, [ONE_TILE])
-    assert list((tmp_path / "maps").iterdir()) == []
+    assert files_of(tmp_path / "maps") == ["run.json"]
+    assert json.loads((tmp_path / "maps" / "run.json").read_text())["slides_done"] == []
 
 
 def test_output_that_is_a_file_is_refused_at_once(tmp_path: Path, sampler: TileSampler) -> None:
     (tmp_path / "maps").write_text("in the way")
     with pytest.raises(InputError, match="maps: cannot be written"):
-        ProbabilityMapWriter(tmp_path / "maps", sampler)
+        ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER)
 
 
 def test_missing_weights_are_refused_at_once(tmp_path: Path, sampler: TileSampler) -> None:
     with pytest.raises(InputError, match=r"gone\.pt: no such file of weights"):
-        ProbabilityMapWriter(tmp_path / "maps", sampler, tmp_path / "gone.pt")
+        ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER, tmp_path / "gone.pt")
 
 
 def test_weights_that_are_a_folder_are_refused(tmp_path: Path, sampler: TileSampler) -> None:
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
-        ProbabilityMapWriter(tmp_path / "maps", sampler, tmp_path)
+        ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER, tmp_path)
 
 
 def test_without_weights_there_is_no_hash(tmp_path: Path, sampler: TileSampler) -> None:
-    run(ProbabilityMapWriter(tmp_path / "maps", sampler), [ONE_TILE])
+    run(ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER), [ONE_TILE])
     _, sidecar = read_map(tmp_path / "maps", "a")
     assert sidecar["weights"] is None
     assert sidecar["weights_sha256"] is None
+
+
+# --- runs after runs -------------------------------------------------------------------------------------------------
+
+
+def make_writer(folder: Path, slide: Path, **settings: Any) -> ProbabilityMapWriter:
+    dataset = TileDataset([{"image": str(slide)}], **settings)
+    return ProbabilityMapWriter(folder, TileSampler(dataset), INFERER)
+
+
+def test_a_map_that_is_up_to_date_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    slide = tmp_path / "a.tif"
+    slide.write_bytes(b"slide")
+    run(make_writer(tmp_path / "maps", slide), [(make_tile(str(slide), (0, 0), [[1]]), pred([[0.5]]))])
+    before = (tmp_path / "maps" / "a.npy").stat().st_mtime_ns
+
+    second = make_writer(tmp_path / "maps", slide)
+    with caplog.at_level(logging.WARNING):
+        run(second, [])
+    assert "1 of 1 slides are done already" in caplog.text
+    assert list(second.sampler) == [], "not even opened: it is no slide"
+    assert (tmp_path / "maps" / "a.npy").stat().st_mtime_ns == before
+    summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+    assert summary["slides_skipped"] == [str(slide)]
+    assert summary["bound_by"] is None
+    second.finish()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"stride": 128}, "stride was 64, is 128"),
+        ({"tile_size": 1024}, "tile_size was 2048, is 1024"),
+        ({"assume_mpp": 0.5}, "assume_mpp was null, is 0.5"),
+        ({"foreground": ForegroundSettings(min_contrast=0.1)}, "foreground was"),
+    ],
+    ids=["stride", "tile_size", "assume_mpp", "foreground"],
+)
+def test_other_settings_compute_again_and_say_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], reason: str
+) -> None:
+    slide = tmp_path / "a.tif"
+    slide.write_bytes(b"slide")
+    run(make_writer(tmp_path / "maps", slide), [(make_tile(str(slide), (0, 0), [[1]]), pred([[0.5]]))])
+    second = make_writer(tmp_path / "maps", slide, **settings)
+    with caplog.at_level(logging.WARNING):
+        run(second, [])
+    assert f"a.tif: computed again: {reason}" in caplog.text
+    assert second.skipped == []
+
+
+def test_failed_slides_leave_no_older_map(tmp_path: Path) -> None:
+    slide = tmp_path / "a.tif"
+    slide.write_bytes(b"slide")
+    run(make_writer(tmp_path / "maps", slide), [(make_tile(str(slide), (0, 0), [[1]]), pred([[0.5]]))])
+    slide.write_bytes(b"another slide")
+    broken = Tile(str(slide), None, (0, 0), np.zeros((0, 0), dtype=bool), "a.tif: broken")
+    run(make_writer(tmp_path / "maps", slide), [(broken, None)])
+    assert files_of(tmp_path / "maps") == ["run.json"]
+
+
+def test_without_resume_all_is_computed(tmp_path: Path) -> None:
+    slide = tmp_path / "a.tif"
+    slide.write_bytes(b"slide")
+    run(make_writer(tmp_path / "maps", slide), [(make_tile(str(slide), (0, 0), [[1]]), pred([[0.5]]))])
+    dataset = TileDataset([{"image": str(slide)}])
+    writer = ProbabilityMapWriter(tmp_path / "maps", TileSampler(dataset), INFERER, resume=False)
+    run(writer, [])
+    assert writer.skipped == []
+
+
+def test_an_error_in_the_run_is_passed_on_and_what_is_done_is_noted(tmp_path: Path, sampler: TileSampler) -> None:
+    writer = ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER)
+
+    def step(engine: Engine, item: Any) -> dict[str, Any]:
+        if item is None:
+            raise ZeroDivisionError("in the network")
+        engine.state.batch = {"tile": item[0]}
+        return {"pred": item[1]}
+
+    engine = Engine(step)
+    writer.attach(engine)
+    with pytest.raises(ZeroDivisionError, match="in the network"):
+        engine.run([ONE_TILE, None])
+    summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+    assert [done["slide"] for done in summary["slides_done"]] == ["data/a.tif"]
+    ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER).results.lock(seconds=0)

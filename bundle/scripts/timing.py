@@ -1,0 +1,63 @@
+"""Where a run's time goes: waiting for pixels, computing, writing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+
+class Timing:
+    """Adds up the time that an engine waits for its loader, computes, and writes.
+
+    Attributes:
+        seconds_in: ``decode``: waited for tiles; ``compute``: network and bookkeeping; ``write``: maps.
+        num_tiles: tiles done.
+        mm2: tissue done, in mm².
+    """
+
+    def __init__(self) -> None:
+        self.seconds_in = {"decode": 0.0, "compute": 0.0, "write": 0.0}
+        self.num_tiles = 0
+        self.mm2 = 0.0
+        self._started = self._marked = time.monotonic()
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator, before what it shall time."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self.add, "compute")
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self.add, "decode")
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._started = self._marked = time.monotonic()
+
+    def add(self, what: str) -> None:
+        """Count the time since the last call for ``what``."""
+        now = time.monotonic()
+        self.seconds_in[what] += now - self._marked
+        self._marked = now
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
+    def rates(self) -> str:
+        """For the progress bar."""
+        seconds = max(self.seconds, 1e-9)
+        return f"{self.num_tiles / seconds:.1f} tiles/s, {self.mm2 / seconds:.2f} mm²/s"
+
+    def summary(self) -> dict[str, Any]:
+        """Timings for ``run.json``; ``bound_by`` names what took most."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "seconds": round(self.seconds, 3),
+            "seconds_in": {what: round(value, 3) for what, value in self.seconds_in.items()},
+            "bound_by": max(self.seconds_in, key=lambda what: self.seconds_in[what]) if self.num_tiles else None,
+            "tiles": self.num_tiles,
+            "tiles_per_second": round(self.num_tiles / seconds, 3),
+            "tissue_mm2": round(self.mm2, 3),
+            "mm2_per_second": round(self.mm2 / seconds, 4),
+        }

@@ -1,0 +1,236 @@
+"""Inference that is interrupted, repeated, or goes wrong: nothing computed is lost, nothing is left half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from integration.conftest import Outcome
+from scripts import bundle_root
+from scripts.synthetic import Cohort
+
+pytestmark = pytest.mark.integration
+
+Command = Callable[..., Outcome]
+Flags = Callable[..., list[str]]
+NAMES = [f"slide_{index}" for index in range(4)]
+RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli import main; main()"
+
+
+@pytest.fixture
+def slides(cohort: Cohort, tmp_path: Path) -> Path:
+    """Four slides, two of each kind."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for index, name in enumerate(NAMES):
+        shutil.copy(cohort.testing[index % 2], folder / f"{name}.tif")
+    return folder
+
+
+@pytest.fixture
+def flags(slides: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """The command line of a quick run with a small network, with changes."""
+    overlay = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "weights": None}
+    (tmp_path / "tiny.json").write_text(json.dumps(overlay))
+    usual = {"slides": slides, "config_file": tmp_path / "tiny.json", "output_dir": tmp_path / "maps", "stride": 128}
+    usual |= {"num_workers": 0, "mode": "sliding", "runtime": "torch", "precision": "float32", "tile_size": 512}
+
+    def make(**changes: object) -> list[str]:
+        return ["infer", *(part for key, value in (usual | changes).items() for part in (f"--{key}", str(value)))]
+
+    return make
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    return tmp_path / "maps"
+
+
+def start(flags: Flags, **arguments: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    tests = str(Path(__file__).parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
+    command = [sys.executable, "-c", RUN, bundle_root(), *flags]
+    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, **arguments)
+
+
+def summary(maps: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((maps / "run.json").read_text())
+    return content
+
+
+def stems(paths: list[str]) -> list[str]:
+    return sorted(Path(path).stem for path in paths)
+
+
+def done(maps: Path) -> list[str]:
+    return stems([slide["slide"] for slide in summary(maps)["slides_done"]])
+
+
+def states(maps: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in maps.glob("slide_*")}
+
+
+def assert_whole(maps: Path, names: list[str]) -> None:
+    """Each has a readable map and sidecar, and there is nothing else."""
+    expected = {f"{name}{suffix}" for name in names for suffix in (".npy", ".json")} | {"run.json", ".lock"}
+    assert {path.name for path in maps.iterdir()} == expected
+    for name in names:
+        prob_map = np.load(maps / f"{name}.npy")
+        sidecar = json.loads((maps / f"{name}.json").read_text())
+        assert list(prob_map.shape) == [-(-side // sidecar["stride"]) for side in sidecar["shape"]]
+
+
+# --- a second run ----------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_computes_nothing(tumor_detection: Command, flags: Flags, maps: Path) -> None:
+    assert tumor_detection(*flags()).status == 0
+    assert done(maps) == NAMES
+    before = states(maps)
+    outcome = tumor_detection(*flags())
+    assert outcome.status == 0, outcome.err
+    assert "4 of 4 slides are done already" in outcome.err
+    assert (done(maps), stems(summary(maps)["slides_skipped"])) == ([], NAMES)
+    assert states(maps) == before
+    assert_whole(maps, NAMES)
+
+
+def test_only_what_changed_is_computed_again(tumor_detection: Command, flags: Flags, slides: Path, maps: Path) -> None:
+    assert tumor_detection(*flags()).status == 0
+    shutil.copy(slides / "slide_0.tif", slides / "slide_1.tif")  # another slide of the same name
+    (maps / "slide_2.npy").unlink()
+    (maps / "slide_3.json").write_text("{")
+    outcome = tumor_detection(*flags())
+    assert outcome.status == 0, outcome.err
+    assert done(maps) == ["slide_1", "slide_2", "slide_3"]
+    for line in (
+        "slide_1.tif: computed again: slide_",
+        "slide_2.tif: computed again: its map is missing",
+        "slide_3.tif",
+    ):
+        assert line in outcome.err
+    assert_whole(maps, NAMES)
+    np.testing.assert_array_equal(np.load(maps / "slide_1.npy"), np.load(maps / "slide_0.npy"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [("stride", "64", "stride was 128, is 64"), ("tta", "true", "tta was false, is true")],
+)
+def test_other_settings_compute_all_again(
+    tumor_detection: Command, flags: Flags, maps: Path, flag: str, value: str, reason: str
+) -> None:
+    assert tumor_detection(*flags()).status == 0
+    outcome = tumor_detection(*flags(**{flag: value}))
+    assert outcome.status == 0, outcome.err
+    assert outcome.err.count(reason) == 4
+    assert done(maps) == NAMES
+
+
+def test_failed_slides_are_tried_again_and_no_others(
+    tumor_detection: Command, flags: Flags, slides: Path, maps: Path
+) -> None:
+    content = (slides / "slide_2.tif").read_bytes()
+    (slides / "slide_2.tif").write_bytes(content[:5000])
+    outcome = tumor_detection(*flags())
+    assert outcome.status == 1
+    assert "1 of 4 slides failed, the others are done" in outcome.error
+    assert_whole(maps, [name for name in NAMES if name != "slide_2"])
+    (slides / "slide_2.tif").write_bytes(content)
+    assert tumor_detection(*flags()).status == 0
+    assert done(maps) == ["slide_2"]
+    assert_whole(maps, NAMES)
+
+
+# --- interruptions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 3])
+def test_a_killed_run_loses_the_slide_in_progress_only(flags: Flags, maps: Path, num_done: int) -> None:
+    command = flags(num_workers=1, stride=16)
+    with start(command) as process:
+        while len(list(maps.glob("slide_*.json"))) < num_done or not maps.is_dir():
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    whole = [path.stem for path in maps.glob("slide_*.json")]
+    assert num_done <= len(whole) < 4
+    for name in whole:
+        np.load(maps / f"{name}.npy")
+    with start(command) as process:
+        assert process.wait() == 0, process.stderr.read() if process.stderr else ""
+    assert stems(summary(maps)["slides_skipped"]) == sorted(whole)
+    assert done(maps) == [name for name in NAMES if name not in whole]
+    left = [path.name for path in maps.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+    assert len(left) <= 1, "at most the temporary file of the moment"
+
+
+def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Command) -> None:
+    with start(flags(stride=16)) as process:
+        while not (maps / ".lock").exists() or not list(maps.glob("slide_*.npy")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        outcome = tumor_detection(*flags())
+        process.send_signal(signal.SIGCONT)
+        assert process.wait() == 0
+    assert outcome.status == 1
+    assert "another run is writing there; wait for it, or choose another folder" in outcome.error
+    assert done(maps) == NAMES
+
+
+def test_a_full_disk_keeps_what_is_done(flags: Flags, maps: Path, tumor_detection: Command) -> None:
+    def limit() -> None:  # no file may grow above 20 kB, which is less than a map at this stride
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    assert tumor_detection(*flags(slides=maps.parent / "slides" / "slide_0.tif")).status == 0
+    with start(flags(stride=16), preexec_fn=limit) as process:
+        assert process.wait() == 1
+        error = process.stderr.read().splitlines()[-1] if process.stderr else ""
+    assert re.search(r"slide_0\.npy: cannot be written \(.*written\); check the folder's space and rights", error)
+    assert [path.name for path in maps.iterdir() if path.name.startswith(".")] == [".lock"]
+    assert summary(maps)["slides_done"] == []
+
+
+def test_a_folder_that_cannot_be_written(flags: Flags, tumor_detection: Command, tmp_path: Path) -> None:
+    outcome = tumor_detection(*flags(output_dir="/proc/maps"))
+    assert outcome.status == 1
+    assert outcome.error.startswith("error: /proc/maps: cannot be written")
+    (tmp_path / "a_file").write_text("in the way")
+    outcome = tumor_detection(*flags(output_dir=tmp_path / "a_file"))
+    assert outcome.status == 1
+    assert "a_file: cannot be written" in outcome.error
+
+
+@pytest.mark.parametrize("loss", ["deleted", "truncated"])
+def test_a_slide_that_vanishes_during_the_run(flags: Flags, slides: Path, maps: Path, loss: str) -> None:
+    with start(flags(stride=16)) as process:
+        while not list(maps.glob("slide_0.npy")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        if loss == "deleted":
+            (slides / "slide_3.tif").unlink()
+        else:
+            os.truncate(slides / "slide_3.tif", 20_000)
+        assert process.wait() == 1
+        error = process.stderr.read() if process.stderr else ""
+    assert "1 of 4 slides failed, the others are done" in error.splitlines()[-1]
+    (failed,) = summary(maps)["slides_failed"]
+    assert "slide_3.tif: " in failed["reason"]
+    assert_whole(maps, NAMES[:3])
