@@ -151,7 +151,8 @@ class TrainingCheckpoints:
         _save(state, self.last_path)
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        weights = self.average.chosen.state_dict()
+        # on the CPU: a file of CUDA tensors cannot be read where there is no GPU
+        weights = {name: value.cpu() for name, value in self.average.chosen.state_dict().items()}
         if not self.half:
             return weights
         return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
