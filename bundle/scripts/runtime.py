@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
@@ -137,11 +140,23 @@ def _core() -> Any:
     return _openvino().Core()
 
 
+@contextlib.contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """OpenVINO's conversion silences warnings of everything, and leaves it so when it fails."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
+
+
 def _convert(network: torch.nn.Module) -> Any:
     openvino = _openvino()
     example = torch.zeros((2, 3, PATCH_SIZE, PATCH_SIZE))
     try:
-        with warnings.catch_warnings(), torch.no_grad(), eval_mode(network):
+        with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad(), eval_mode(network):
             warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does
             model = openvino.convert_model(network, example_input=example)
     except Exception as error:  # OpenVINO raises bare Exceptions, too

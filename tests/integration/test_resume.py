@@ -62,7 +62,9 @@ def maps(tmp_path: Path) -> Path:
 def start(flags: Flags, **arguments: Any) -> subprocess.Popen[str]:
     """The command in a process of its own."""
     tests = str(Path(__file__).parents[1])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
+    # coverage, which follows into processes, writes where and when these processes cannot
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
     command = [sys.executable, "-c", RUN, bundle_root(), *flags]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, **arguments)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -85,6 +86,14 @@ class _Bessel(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.special.bessel_j0(pixels[:, :1, :1, :1])
+
+
+def test_a_network_that_cannot_be_converted_leaves_the_warnings_of_others() -> None:
+    root = logging.getLogger()
+    before = root.level, root.filters[:], root.handlers[:]
+    with pytest.raises(InputError):
+        make_runtime(_Bessel(), "openvino", CPU, "float32")(torch.zeros(1, 3, 32, 32))
+    assert (root.level, root.filters, root.handlers) == before
 
 
 def test_a_network_that_cannot_be_converted_is_refused_in_one_line() -> None:
