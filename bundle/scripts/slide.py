@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ _Resampling = Image.Resampling
 _WHITE = 255
 _BAND_PIXELS = 16_000_000
 _OPENSLIDE_CACHE_BYTES = 64 << 20
+_UNKNOWN_CELL = (512, 512)
 
 
 class Pixels(Protocol):
@@ -80,6 +81,32 @@ class OpenSlidePixels:
         self._handle.close()
 
 
+class Region(NamedTuple):
+    """A part of a level that becomes a region at another resolution.
+
+    Attributes:
+        level: the pyramid level.
+        location: (row, col) of the part's upper left pixel, frame of the level.
+        size: (height, width) of the part in pixels of the level.
+        box_xy: (left, top, right, bottom) of the region in the part, in pixels of the level; None: the part as it is.
+        region_size: (height, width) of the region in pixels of its own.
+    """
+
+    level: int
+    location: tuple[int, int]
+    size: tuple[int, int]
+    box_xy: tuple[float, float, float, float] | None
+    region_size: tuple[int, int]
+
+    def resample(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(height, width, 3) uint8 pixels of the part to those of the region (bicubic, antialiased)."""
+        if self.box_xy is None:
+            return pixels
+        height, width = self.region_size
+        resized = Image.fromarray(pixels).resize((width, height), _Resampling.BICUBIC, box=self.box_xy)
+        return np.asarray(resized)
+
+
 class Slide:
     """An open slide. Use `open_slide`.
 
@@ -88,6 +115,7 @@ class Slide:
         shape: (height, width) in level-0 pixels.
         level_shapes: (height, width) of each level.
         downsamples: level-0 pixels per pixel, for each level.
+        cell_shapes: (height, width) of the compressed tiles of each level, in pixels of the level.
         mpp: µm per level-0 pixel, or None where the file does not say.
         vendor: the format as OpenSlide names it.
     """
@@ -97,6 +125,7 @@ class Slide:
         self.level_shapes = tuple((height, width) for width, height in handle.level_dimensions)
         self.shape = self.level_shapes[0]
         self.downsamples = tuple(level_downsample(self.shape, shape) for shape in self.level_shapes)
+        self.cell_shapes = tuple(_cell_shape(handle, level) for level in range(len(self.level_shapes)))
         self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
         self.mpp = assume_mpp if assume_mpp is not None else _mpp(path, handle)
         self._exact = tuple(
@@ -188,8 +217,22 @@ class Slide:
         Raises:
             InputError: if a tile is damaged.
         """
+        region = self.locate_region(location, size, downsample)
+        return region.resample(self.read_level(region.location, region.size, region.level))
+
+    def locate_region(self, location: tuple[float, float], size: tuple[int, int], downsample: float) -> Region:
+        """Where `read_region` takes its pixels from.
+
+        Args:
+            location: see `read_region`.
+            size: see `read_region`.
+            downsample: see `read_region`.
+
+        Returns:
+            The level, the part of it to read, and how to resample it.
+        """
         if downsample == 1:
-            return self.read_level((int(np.floor(location[0])), int(np.floor(location[1]))), size, 0)
+            return Region(0, (int(np.floor(location[0])), int(np.floor(location[1]))), size, None, size)
         level = finest_level_for(self.downsamples, downsample)
         scale = downsample / self.downsamples[level]
         top, left = (value / self.downsamples[level] for value in location)
@@ -197,9 +240,8 @@ class Slide:
         row, col = int(np.floor(top)) - margin, int(np.floor(left)) - margin
         height = int(np.ceil(top + size[0] * scale)) + margin - row
         width = int(np.ceil(left + size[1] * scale)) + margin - col
-        source = Image.fromarray(self.read_level((row, col), (height, width), level))
         box = (left - col, top - row, left - col + size[1] * scale, top - row + size[0] * scale)
-        return np.asarray(source.resize((size[1], size[0]), _Resampling.BICUBIC, box=box))
+        return Region(level, (row, col), (height, width), box, size)
 
     def read_overview(self, stride: int) -> npt.NDArray[np.uint8]:
         """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels.
@@ -317,6 +359,16 @@ class SlidePool:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_slides": OrderedDict()}
+
+
+def _cell_shape(handle: openslide.OpenSlide, level: int) -> tuple[int, int]:
+    try:
+        height, width = (
+            int(handle.properties[f"openslide.level[{level}].tile-{side}"]) for side in ("height", "width")
+        )
+    except (KeyError, ValueError):  # formats whose tiles overlap or vary do not say
+        return _UNKNOWN_CELL
+    return (height, width) if min(height, width) > 0 else _UNKNOWN_CELL
 
 
 def _mpp(path: Path, handle: openslide.OpenSlide) -> float | None:

@@ -17,12 +17,13 @@ import torch
 from monai.engines.utils import PrepareBatch
 from torch.utils.data import Dataset, Sampler
 
+from .cells import CellReader, Part, kept_cells
 from .errors import InputError
 from .files import find_slides
 from .foreground import ForegroundSettings, read_mask, slide_foreground
 from .geometry import PATCH_SIZE, map_to_level0
 from .modes import check_mode, resolve_mode
-from .slide import MODEL_MPP, Slide, SlidePool
+from .slide import MODEL_MPP, Region, Slide, SlidePool
 
 
 class SlidePlan(NamedTuple):
@@ -53,6 +54,9 @@ class SlidePlan(NamedTuple):
     num_tiles: int
 
 
+_NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
+
+
 class Tile(NamedTuple):
     """A block of map positions, and later what became of it.
 
@@ -61,6 +65,7 @@ class Tile(NamedTuple):
         plan: the slide's plan; None if the slide could not be opened.
         map_location: (row, col) of the block's first position on the map.
         positions: (rows, cols) bool, which positions to compute.
+        keep: bool over the compressed tiles under the block: which of them a later tile of the same reader needs.
         error: why the slide or the tile could not be read, or None.
     """
 
@@ -69,9 +74,7 @@ class Tile(NamedTuple):
     map_location: tuple[int, int]
     positions: npt.NDArray[np.bool_]
     error: str | None = None
-
-
-_NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
+    keep: npt.NDArray[np.bool_] = _NO_POSITIONS
 
 
 def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
@@ -137,6 +140,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         backend: see `slide.open_slide`.
         assume_mpp: see `slide.open_slide`.
         mode: see `modes.resolve_mode`; a slide for which it is not possible cannot be planned.
+        num_workers: how many processes read, which take the tiles in turns; 0 and 1 decode each compressed tile once.
 
     Raises:
         InputError: if a setting is not as described, or the folder of masks is missing.
@@ -154,6 +158,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         backend: str = "auto",
         assume_mpp: float | None = None,
         mode: str = "auto",
+        num_workers: int = 1,
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
@@ -170,7 +175,10 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.foreground.check()
         self.tile_size = tile_size
         self.mode = check_mode(mode)
+        self.num_readers = max(1, num_workers)
         self.slides = SlidePool(backend, assume_mpp, max_open=2)
+        self._reader: CellReader | None = None
+        self._num_planned = 0
 
     def __getitem__(self, tile: Tile) -> dict[str, Any]:
         """Read a tile.
@@ -183,7 +191,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         if tile.plan is None or not tile.positions.any():
             return {"image": blank, "tile": tile}
         try:
-            pixels = self._read(self.slides.get(tile.path), tile, tile.plan)
+            pixels = self._read(tile, tile.plan)
         except InputError as error:
             return {"image": blank, "tile": tile._replace(positions=_NO_POSITIONS, error=str(error))}
         return {"image": torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], "tile": tile}
@@ -212,8 +220,20 @@ class TileDataset(Dataset[dict[str, Any]]):
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
         )
-        for map_location, positions in blocks:
-            yield Tile(path, plan, map_location, positions)
+        for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):
+            self._num_planned += 1
+            yield Tile(path, plan, map_location, positions, keep=keep)
+
+    def _kept(
+        self, slide: Slide, plan: SlidePlan, blocks: list[tuple[tuple[int, int], npt.NDArray[np.bool_]]]
+    ) -> list[npt.NDArray[np.bool_]]:
+        if not plan.num_positions:
+            return [_NO_POSITIONS]
+        regions = [self._region(slide, plan, map_location, positions.shape) for map_location, positions in blocks]
+        parts = [Part(region.level, region.location, region.size) for region in regions]
+        level = parts[0].level
+        shapes = slide.cell_shapes[level], slide.level_shapes[level]
+        return kept_cells(parts, *shapes, self._num_planned, self.num_readers)
 
     def _check_stride(self, path: str, downsample: float) -> None:
         try:
@@ -228,13 +248,20 @@ class TileDataset(Dataset[dict[str, Any]]):
         path = Path(self.foreground_dir) / f"{slide.path.stem}.png"
         return read_mask(path, slide.shape, self.stride), str(path)
 
-    def _read(self, slide: Slide, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
-        rows, cols = tile.positions.shape
-        height = int(position_offsets(rows, plan.stride, plan.downsample)[-1]) + self.patch_size
-        width = int(position_offsets(cols, plan.stride, plan.downsample)[-1]) + self.patch_size
-        center = map_to_level0(tile.map_location, plan.stride)
-        top, left = center - self.patch_size * plan.downsample / 2
-        return slide.read_region((float(top), float(left)), (height, width), plan.downsample)
+    def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
+        slide = self.slides.get(tile.path)
+        if self._reader is None or self._reader.slide is not slide:
+            self._reader = CellReader(slide)
+        region = self._region(slide, plan, tile.map_location, tile.positions.shape)
+        part = Part(region.level, region.location, region.size)
+        return region.resample(self._reader.read(part, tile.keep))
+
+    def _region(self, slide: Slide, plan: SlidePlan, map_location: tuple[int, int], shape: tuple[int, ...]) -> Region:
+        height, width = (
+            int(position_offsets(count, plan.stride, plan.downsample)[-1]) + self.patch_size for count in shape
+        )
+        top, left = map_to_level0(map_location, plan.stride) - self.patch_size * plan.downsample / 2
+        return slide.locate_region((float(top), float(left)), (height, width), plan.downsample)
 
 
 class TileSampler(Sampler[Tile]):

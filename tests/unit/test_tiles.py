@@ -354,3 +354,35 @@ def test_prepare_tile_leaves_an_empty_tile_alone() -> None:
     batch = {"image": torch.empty((1, 3, 0, 0), dtype=torch.uint8), "tile": tile}
     image, *_ = PrepareTile(fail)(batch, device=torch.device("cpu"))
     assert image.shape == (1, 3, 0, 0)
+
+
+# --- each compressed tile once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+@pytest.mark.parametrize("mpp", [0.243, 0.121], ids=["as it is", "resampled"])
+def test_each_compressed_tile_is_decoded_once_by_each_reader(tmp_path: Path, mpp: float, num_workers: int) -> None:
+    path = tmp_path / "coded.tif"
+    write_pyramid(path, coded_image(SHAPE), mpp, downsamples=(1, 4), compression="zlib")
+    settings = {"stride": 32, "tile_size": 448, "foreground": EVERYTHING, "num_workers": num_workers}
+    dataset = dataset_of(path, **settings)
+    tiles = list(TileSampler(dataset))
+    readers = [dataset_of(path, **settings) for _ in range(num_workers)]
+    plain = dataset_of(path, **settings)
+    for index, tile in enumerate(tiles):
+        found = readers[index % num_workers][tile]["image"]
+        whole = tile._replace(keep=np.zeros_like(tile.keep))
+        plain._reader = None
+        np.testing.assert_array_equal(found, plain[whole]["image"])
+    for reader in readers:
+        cells = reader._reader
+        assert cells is not None
+        assert not cells._cells
+    slide = dataset.slides.get(path)
+    level = 0
+    num_cells = int(np.prod([-(-side // cell) for side, cell in zip(SHAPE, slide.cell_shapes[level], strict=True)]))
+    counts = [reader._reader.num_decoded for reader in readers if reader._reader is not None]
+    if num_workers == 1:
+        assert counts == [num_cells]
+    assert sum(counts) >= num_cells
+    assert max(counts) <= num_cells
