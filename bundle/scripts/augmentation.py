@@ -189,13 +189,28 @@ class Augmentation:
         Returns:
             (N, 3, h, w) float32 RGB in [0, 255].
         """
-        output = self._resample(_dihedral(patches))
+        return self.with_labels(patches, torch.zeros(len(patches), 1, 1, 1))[0]
+
+    def with_labels(self, patches: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augment patches that have a grid of labels, which take the patches' orientations.
+
+        Zoom, turn and shift move a patch under its grid: they are for a label in the middle alone.
+
+        Args:
+            patches: (N, 3, H, W) uint8 RGB, H = W.
+            labels: (N, 1, rows, cols), rows = cols.
+
+        Returns:
+            (N, 3, h, w) float32 RGB in [0, 255], and the labels.
+        """
+        kinds = torch.randint(8, (len(patches),))
+        output = self._resample(orient(patches, kinds))
         if torch.rand(()) < self.blur_prob:
             output = _blur(output, int(2 ** torch.randint(1, 3, ())))
         for jitter in (self.stain, self.color):
             if jitter is not None:
                 output = jitter(output)
-        return output
+        return output, orient(labels, kinds) if labels[0].numel() > 1 else labels
 
     def _resample(self, patches: torch.Tensor) -> torch.Tensor:
         output = center_crop(patches, self.patch_size).float()
@@ -236,7 +251,7 @@ class PrepareAugmented(PrepareBatch):
         if self.augmentation is None:
             patches = center_crop(patches, self.patch_size).float()
         else:
-            patches = self.augmentation(patches)
+            patches, label = self.augmentation.with_labels(patches, label)
         return self.preprocessing({"image": patches})["image"], label
 
 
@@ -259,10 +274,17 @@ def center_crop(patches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return patches[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _dihedral(patches: torch.Tensor) -> torch.Tensor:
-    """Give each square patch one of its eight orientations."""
+def orient(patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+    """Give each square patch one of its eight orientations.
+
+    Args:
+        patches: (N, C, H, W), H = W.
+        kinds: (N,) int64, from 0 to 7; 0 leaves a patch as it is.
+
+    Returns:
+        (N, C, H, W).
+    """
     output = torch.empty_like(patches)
-    kinds = torch.randint(8, (len(patches),))
     for kind in range(8):
         chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
         turned = torch.rot90(patches[chosen], kind % 4, (2, 3))

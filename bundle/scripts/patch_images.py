@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,6 +76,7 @@ class PatchImageDataset(Dataset[Any]):
         size: side of the result in pixels, at the model's resolution.
         coarse_factor: how many times coarser than the model's resolution a picture of at most ``coarse_size`` px is.
         coarse_size: see ``coarse_factor``.
+        mirror: whether pictures smaller than ``size`` are mirrored at their edges; otherwise they are refused.
         cache: a device, such as ``cpu`` or ``cuda``, to keep all pictures on, decoded, at 3 bytes a pixel. They are
             read once, by threads; workers then only slow it down. None reads each picture when it is wanted.
 
@@ -88,12 +90,14 @@ class PatchImageDataset(Dataset[Any]):
         size: int = 256,
         coarse_factor: int = 4,
         coarse_size: int = 96,
+        mirror: bool = False,
         cache: str | torch.device | None = None,
     ) -> None:
         self.data = data
         self.size = size
         self.coarse_factor = coarse_factor
         self.coarse_size = coarse_size
+        self.mirror = mirror
         self._labels = torch.tensor([sample["label"] for sample in data], dtype=torch.float32)[:, None, None, None]
         self._cached: torch.Tensor | None = None
         if cache is not None:
@@ -142,6 +146,10 @@ class PatchImageDataset(Dataset[Any]):
             raise InputError(f"{path}: not a readable picture ({error})") from error
         factor = self.coarse_factor if max(patch.size) <= self.coarse_size else 1
         side = self.size / factor
+        if min(patch.size) < side and self.mirror:
+            pixels = np.asarray(patch)
+            margins = [max(0, math.ceil((side - length) / 2)) for length in pixels.shape[:2]]
+            patch = Image.fromarray(np.pad(pixels, [*((m, m) for m in margins), (0, 0)], mode="reflect"))
         if min(patch.size) < side:
             raise InputError(f"{path}: a patch must have at least {side:g} px a side, but has {patch.size}")
         left, top = ((length - side) / 2 for length in patch.size)

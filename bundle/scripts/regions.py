@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .annotations import ANNOTATION_SUFFIXES, Annotation, contains, read_annotation
+from .annotations import ANNOTATION_SUFFIXES, Annotation, contains, is_normal_name, read_annotation
 from .errors import InputError
 from .files import atomic_path, make_output_dir
 from .geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
 from .groundtruth import tumor_mask
 from .loclabel import read_loclabels
-from .truth import read_truth
+from .truth import TruthFolder, read_truth
 
 
 class SlideTruth(NamedTuple):
@@ -47,6 +47,47 @@ class Regions(NamedTuple):
     name: str
     centers: npt.NDArray[np.int64]
     labels: npt.NDArray[np.uint8]
+
+
+def find_truths(paths: Sequence[Path], folder: TruthFolder, normal: Sequence[str] | str = "") -> list[Path | None]:
+    """Find the truth of slides.
+
+    Args:
+        paths: the slides.
+        folder: the truth.
+        normal: stems or file names of slides without tumor, in any case: a list, or one comma-separated string.
+
+    Returns:
+        For each slide its truth, or None if it has none and is normal, by its name or as listed.
+
+    Raises:
+        InputError: if a slide has no truth and is not known to be normal, or ``normal`` lists others, or slides with
+            truth.
+    """
+    names = normal.split(",") if isinstance(normal, str) else normal
+    listed = {name.strip().lower() for name in names if name.strip()}
+    unknown = sorted(listed - {spelling.lower() for path in paths for spelling in (path.stem, path.name)})
+    if unknown:
+        raise InputError(f"normal: {len(unknown)} names are of no slide: {', '.join(unknown[:5])}; mend them")
+    found = [folder.find(path.stem) for path in paths]
+    is_listed = [not listed.isdisjoint({path.stem.lower(), path.name.lower()}) for path in paths]
+    missing = [
+        path.stem
+        for path, truth, is_normal in zip(paths, found, is_listed, strict=True)
+        if truth is None and not is_normal and not is_normal_name(path.stem)
+    ]
+    if missing:
+        raise InputError(
+            f"{folder.folder}: no truth for {len(missing)} of {len(paths)} slides: {', '.join(missing[:5])}; add their "
+            "masks or annotations, or list the normal ones with --normal NAME,NAME"
+        )
+    marked = [path.stem for path, truth, is_normal in zip(paths, found, is_listed, strict=True) if truth and is_normal]
+    if marked:
+        raise InputError(
+            f"normal: expected slides without truth, found truth in {folder.folder} for {', '.join(marked[:5])}; "
+            "take them off the list or remove their truth"
+        )
+    return found
 
 
 def read_slide_truth(

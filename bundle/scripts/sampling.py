@@ -14,10 +14,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from tqdm import tqdm
 
-from .annotations import is_normal_name
 from .errors import InputError
 from .files import find_slides
-from .regions import Regions, check_output, is_tumor, label_regions, read_slide_truth, write_regions
+from .regions import Regions, check_output, find_truths, is_tumor, label_regions, read_slide_truth, write_regions
 from .slide import check_reading
 from .strata import NORMAL_EDGE, NORMAL_FAR, TUMOR_CORE, TUMOR_EDGE, choose_pixels, place_points, share_out
 from .survey import Survey, survey_slide
@@ -122,7 +121,7 @@ def sample_regions(
     if foreground_dir is not None and not Path(foreground_dir).is_dir():
         raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks; make it with step 2, foreground")
     paths = find_slides(slides)
-    truth_paths = _find_truth(paths, TruthFolder(truth), normal)
+    truth_paths = find_truths(paths, TruthFolder(truth), normal)
     surveys: list[Survey] = []
     failures: list[InputError] = []
     for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):
@@ -218,31 +217,3 @@ def _shares(kind: str, capacities: Sequence[int], wanted: int, stride: int) -> n
             stride,
         )
     return shares
-
-
-def _find_truth(paths: Sequence[Path], folder: TruthFolder, normal: Sequence[str] | str) -> list[Path | None]:
-    """The truth of each slide, None for a normal one without."""
-    names = normal.split(",") if isinstance(normal, str) else normal
-    listed = {name.strip().lower() for name in names if name.strip()}
-    unknown = sorted(listed - {spelling.lower() for path in paths for spelling in (path.stem, path.name)})
-    if unknown:
-        raise InputError(f"normal: {len(unknown)} names are of no slide: {', '.join(unknown[:5])}; mend them")
-    found = [folder.find(path.stem) for path in paths]
-    is_listed = [not listed.isdisjoint({path.stem.lower(), path.name.lower()}) for path in paths]
-    missing = [
-        path.stem
-        for path, truth, is_normal in zip(paths, found, is_listed, strict=True)
-        if truth is None and not is_normal and not is_normal_name(path.stem)
-    ]
-    if missing:
-        raise InputError(
-            f"{folder.folder}: no truth for {len(missing)} of {len(paths)} slides: {', '.join(missing[:5])}; add their "
-            "masks or annotations, or list the normal ones with --normal NAME,NAME"
-        )
-    marked = [path.stem for path, truth, is_normal in zip(paths, found, is_listed, strict=True) if truth and is_normal]
-    if marked:
-        raise InputError(
-            f"normal: expected slides without truth, found truth in {folder.folder} for {', '.join(marked[:5])}; "
-            "take them off the list or remove their truth"
-        )
-    return found

@@ -24,6 +24,7 @@ COMPOSED = {
     "train": ["train.json"],
     "train_patches": ["train.json", "train_patches.json"],
     "train_10x": ["train.json", "train_patches.json", "train_10x.json"],
+    "train_dense": ["train.json", "train_dense.json"],
     "finetune": ["train.json", "finetune.json"],
     "inference": ["inference.json"],
     "screen_10x": ["inference.json", "screen_10x.json"],
@@ -222,7 +223,8 @@ def test_training_is_what_was_asked_for() -> None:
 def test_validation_leaves_out_what_is_random() -> None:
     train = read("train")
     training, validation = train["train"]["prepare_batch"], train["validate"]["prepare_batch"]
-    assert training == {**validation, "augmentation": "@train#augmentation"}
+    assert training == {**validation, "augmentation": "@train#augmentation", "patch_size": "@field_size"}
+    assert train["field_size"] == "@patch_size"
     for transform in train["train"]["deterministic_transforms"] + train["train"]["intensity_transforms"]["transforms"]:
         assert not transform["_target_"].startswith("Rand")
 
@@ -255,7 +257,7 @@ def test_the_screening_model_is_trained_and_run_alike() -> None:
     assert {**train["network_def"], "pretrained": False} == inference["network_def"]
     assert train["mpp"] == inference["mpp"] == 4 * MODEL_MPP
     assert train["patch_size"] == [inference["patch_size"]] * 2
-    assert train["train"]["dataset"]["size"] == train["validate"]["dataset"]["size"] == inference["patch_size"]
+    assert train["picture_size"] == inference["patch_size"]
 
 
 def test_patches_overlay_replaces_both_phases() -> None:
