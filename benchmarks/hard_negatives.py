@@ -1,6 +1,6 @@
 """False positives on held-out synthetic slides, after training with and without mined hard negatives.
 
-    python benchmarks/hard_negatives.py --output hard_negatives
+    python benchmarks/hard_negatives.py --output hard_negatives --markdown docs/benchmarks.md
     python benchmarks/hard_negatives.py --output tiny --tiny (shows only that it runs)
 
 Synthetic: every slide is drawn, and so are the nests of large normal nuclei mixed with tumor-like ones, which the tumor
@@ -24,6 +24,8 @@ from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
+
+from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 
 from scripts.annotation_writers import write_asap_xml  # noqa: E402
 from scripts.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
@@ -148,6 +150,7 @@ def main() -> None:
     parser.add_argument("--num_regions", type=int, default=96, help="regions of each of the three trainings")
     parser.add_argument("--shape", type=int, nargs=2, default=(3601, 4803), help="height and width of the slides")
     parser.add_argument("--stride", type=int, default=160, help="level-0 pixels per map pixel")
+    parser.add_argument("--markdown", type=Path, help="a page with a block 'hard negatives'")
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes, to see that it runs")
     options = parser.parse_args()
     if options.tiny:
@@ -205,9 +208,16 @@ def main() -> None:
         "froc_score": {arm: froc_score(curve.fps_per_slide, curve.sensitivity).mean for arm, curve in curves.items()},
     }
     write_json(root / "hard_negatives.json", report)
-    print(f"{'at sensitivity':<22}" + "".join(f"{value:>8.2f}" for value in sensitivities) + f"{'FROC':>8}")
-    for arm, values in report["fps_per_slide"].items():
-        print(f"{arm:<22}" + "".join(f"{value:>8.2f}" for value in values) + f"{report['froc_score'][arm]:>8.3f}")
+    header = ["training", *(f"false positives at sensitivity {value:.2f}" for value in sensitivities), "FROC score"]
+    rows = [
+        [arm, *("" if value is None else f"{value:.2f}" for value in values), f"{report['froc_score'][arm]:.3f}"]
+        for arm, values in report["fps_per_slide"].items()
+    ]
+    table = markdown_table(header, rows)
+    print(table)
+    if options.markdown is not None:
+        content = "\n\n".join([f"```\n{command_line()}\n```", machine_line(), table])
+        replace_block(options.markdown, "hard negatives", content)
     print(json.dumps({"seconds": report["seconds"]}))
 
 
