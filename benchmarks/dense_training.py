@@ -3,8 +3,7 @@
     python benchmarks/dense_training.py ../shared/data --output dense_training --markdown docs/benchmarks.md
 
 From the shipped weights two trainings go on for the same pictures, steps and rate: one by train_patches.json, one by
-train_dense.json over it. Pictures are PatchCamelyon's training patches. Compared are the maps of both modes, in
-float32, on real contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, enlarged), on a
+train_dense.json over it. Pictures are PatchCamelyon's training patches. Compared are the maps of both modes on real contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, enlarged), on a
 mosaic of real 40x patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation patches, run on their
 own as ever.
 """
@@ -95,7 +94,7 @@ def maps_of(slide: Path, weights: Path, folder: Path) -> tuple[Map, Map]:
     for mode in ("dense", "sliding"):
         output = folder / mode
         settings = {"slides": str(slide), "weights": str(weights), "output_dir": str(output)}
-        run_bundle("inference", "inference.json", {**settings, "mode": mode, "precision": "float32", "num_checks": 0})
+        run_bundle("inference", "inference.json", {**settings, "mode": mode, "num_checks": 0})
         found.append(np.load(output / f"{slide.stem}.npy").astype(np.float64))
     inside = (found[0] > 0) & (found[1] > 0)
     dense, sliding = (logit(prob_map[inside].clip(1e-7, 1 - 1e-7)) for prob_map in found)
@@ -118,8 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with pcam_10x, camelyon16_40x and slides")
     parser.add_argument("--output", type=Path, required=True, help="folder for everything")
-    parser.add_argument("--num_train", type=int, default=2048, help="pictures to train on")
-    parser.add_argument("--num_validation", type=int, default=1000, help="pictures for the AUC")
+    parser.add_argument("--num_train", type=int, default=1024, help="pictures to train on")
+    parser.add_argument("--num_validation", type=int, default=600, help="pictures for the AUC")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--markdown", type=Path, help="a page with a block 'dense training'")
     options = parser.parse_args()
