@@ -31,7 +31,7 @@ class Fail:
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        second = engine.state.iteration % engine.state.epoch_length == 2
+        second = (engine.state.iteration - 1) % engine.state.epoch_length == 1
         if self.is_chosen and engine.state.epoch == self.epoch and second:
             Path(self.note).write_text(str(time.time()))
             if self.how == "kill":

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ignite.distributed as idist
 import pytest
 import torch
 import torch.distributed as dist
 
 from helpers.forked_ranks import run_ranks
-from scripts.errors import InputError
+from scripts.errors import InputError, explain
 from scripts.ranks import count_ranks, quiet, rank_device, read_rank, start_rank
 
 
@@ -64,11 +68,31 @@ def test_only_the_first_tells_what_all_would_tell(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == ["said by 0", "warned by 0", "warned by 1"]
 
 
+def left_alone(rank: int, port: int) -> str:
+    """One of two processes never comes to the second meeting."""
+    dist.destroy_process_group()
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", **where)
+    start_rank(torch.device("cpu"), timeout_s=3)
+    if rank == 1:
+        time.sleep(6)
+        return ""
+    try:
+        idist.all_gather(rank)
+    except RuntimeError as error:
+        return explain(error)
+    return "met"
+
+
+def test_a_process_that_hangs_is_given_up(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    message, _ = run_ranks(left_alone, 2, tmp_path, port)
+    assert message.startswith("another process of this run ended or hangs")
+
+
 def started(rank: int) -> tuple[int, list[int]]:
-    import os
-
-    import ignite.distributed as idist
-
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
     return start_rank(torch.device("cpu")), idist.all_gather(dist.get_rank())
 
