@@ -24,6 +24,7 @@ from .foreground import ForegroundSettings, read_mask, slide_foreground
 from .geometry import PATCH_SIZE, map_to_level0
 from .modes import check_mode, resolve_mode
 from .slide import MODEL_MPP, Region, Slide, SlidePool
+from .slide_queue import SlideQueue
 
 
 class SlidePlan(NamedTuple):
@@ -269,18 +270,20 @@ class TileSampler(Sampler[Tile]):
 
     Args:
         dataset: the dataset; a slide put into ``skip`` meanwhile is left.
+        queue: which slides this process takes; all of them if not given.
     """
 
-    def __init__(self, dataset: TileDataset) -> None:
+    def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
         self.dataset = dataset
+        self.queue = queue or SlideQueue()
         self.skip: set[str] = set()
 
     def __iter__(self) -> Iterator[Tile]:
         """Iterate over tiles."""
-        for sample in self.dataset.data:
-            if sample["image"] in self.skip:
+        for path in self.queue.take([sample["image"] for sample in self.dataset.data]):
+            if path in self.skip:
                 continue
-            for tile in self.dataset.tiles(sample["image"]):
+            for tile in self.dataset.tiles(path):
                 if tile.path in self.skip:
                     break
                 yield tile

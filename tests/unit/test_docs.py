@@ -100,6 +100,8 @@ LIST_IDS = {
         "train_patches.json",
         "train_10x.json",
         "finetune.json",
+        "multi_gpu_train.json",
+        "multi_gpu_inference.json",
         "inference.json",
         "screen_10x.json",
     )
@@ -117,11 +119,17 @@ def _commands(text: str) -> Iterator[str]:
     for block in _fenced(text):
         for line in block.replace("\\\n", " ").splitlines():
             if line.strip():
-                yield re.sub(r"\s+#\s.*", "", line.strip())
+                yield _of_one_process(re.sub(r"\s+#\s.*", "", line.strip()))
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`\n]+)`", prose):
         if code.startswith(("tumor-detection ", "make ", "python ")):
             yield code
+
+
+def _of_one_process(command: str) -> str:
+    """What torchrun is given to run, as it would be run without."""
+    command = re.sub(r"^torchrun .*?--no-python (?=tumor-detection )", "", command)
+    return re.sub(r"^torchrun .*?(?=-m monai\.bundle )", "python ", command)
 
 
 def _all_commands(start: str) -> list[Any]:
