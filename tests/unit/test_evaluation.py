@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.made_maps import MAP_SHAPE, write_map, write_truth
+from helpers.made_maps import MAP_SHAPE, MPP, SHAPE, write_map, write_truth
 from scripts.errors import InputError
 from scripts.evaluation import score_folder
 from scripts.score_settings import NMS_RADIUS_UM, ScoreSettings
@@ -179,3 +179,136 @@ def test_truth_of_another_shape_is_named(cohort):
 def test_bad_options_are_named(cohort, options, message):
     with pytest.raises(InputError, match=message):
         score_folder(*cohort, settings=ScoreSettings(**options))
+
+
+# --- detections instead of maps -------------------------------------------------------------------------------------
+
+
+def write_sidecars(truth):
+    for path in truth.glob("*.png"):
+        content = {"shape": list(SHAPE), "stride": 32, "mpp": MPP}
+        path.with_suffix(".json").write_text(json.dumps(content))
+
+
+def test_detections_score_as_the_maps_that_they_are_of(cohort, tmp_path):
+    maps, truth, output = cohort
+    write_sidecars(truth)
+    settings = QUICK._replace(num_resamples=50, threshold=0.0)
+    expected = score_folder(maps, truth, output, settings=settings)
+    found = score_folder(None, truth, tmp_path / "second", settings=settings, detections=output)
+    without = {"settings": None, "slides": [{**row, "truth_stride": None} for row in expected["slides"]]}
+    assert {**found, **without} == {**expected, **without}
+    assert found["slides"] == expected["slides"]
+    assert found["settings"] == {
+        **expected["settings"],
+        **{"source": "detections", "nms_radius_um": None, "threshold": None},
+    }
+    for name in ("Tumor_001", "tumor_002", "Normal_001"):
+        files = [folder / "detections" / f"{name}.csv" for folder in (output, tmp_path / "second")]
+        assert files[0].read_text() == files[1].read_text()
+
+
+def test_detections_of_the_challenge_with_mpp(cohort, tmp_path):
+    _, truth, output = cohort
+    write_sidecars(truth)
+    files = tmp_path / "csv"
+    files.mkdir()
+    (files / "Tumor_001.csv").write_text("0.7,336.2,336\n0.9,6896.0,1296.0\n")
+    (files / "tumor_002.csv").write_text("")
+    (files / "Normal_001.csv").write_text("0.8,99999999,5\n")  # without truth its size is not known
+    report = score_folder(None, truth, output, settings=QUICK, detections=files, mpp=0.25)
+    assert [row["lesion_confidences"] for row in report["slides"]] == [[], [0.9, 0.0], [0.0]]
+    assert [row["slide"] for row in report["slides"]] == ["Normal_001", "Tumor_001", "tumor_002"]
+    assert report["settings"]["mpp"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"maps": None}, "give one of them"),
+        ({"detections": "detections"}, "give one of them"),
+        ({"maps": None, "detections": "maps", "settings": ScoreSettings(rules="monai")}, "give --maps"),
+        ({"maps": None, "detections": "maps"}, "no detections found"),
+    ],
+)
+def test_what_is_scored_is_one_of_two(cohort, given, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        score_folder(**{"maps": "maps", "truth": "truth", "output": "output", **given})
+
+
+# --- loud -----------------------------------------------------------------------------------------------------------
+
+
+def test_excluded_slides_do_not_count(cohort):
+    maps, truth, output = cohort
+    write_map(maps, "test_049", [(0.9, 40, 215)])
+    write_truth(truth, "test_049", LESION_A)
+    write_truth(truth, "test_114", LESION_A)
+    report = score_folder(maps, truth, output, settings=QUICK, exclude="camelyon16")
+    assert (report["num_slides"], report["num_lesions"]) == (3, 3)
+    assert report["excluded"] == ["test_049"]
+    assert report["warnings"] == report["truth_without_map"] == []
+    assert score_folder(maps, truth, output, settings=QUICK)["num_slides"] == 4
+
+
+def test_odd_maps_and_missing_slides_are_counted(cohort, tmp_path):
+    maps, truth, output = cohort
+    write_map(maps, "tumor_002", stride=64)
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for name in ("tumor_001.tif", "Tumor_002.tif", "normal_001.tif", "normal_002.tif"):
+        (slides / name).touch()
+    assert score_folder(maps, truth, output, settings=QUICK, slides=[slides])["warnings"] == [
+        "1 maps have another scale than 8 µm per pixel: tumor_002 (16)",
+        "1 slides have no map or detections and are not scored: normal_002.tif",
+        "1 maps are 0 everywhere: tumor_002.tif",
+    ]
+
+
+def test_nan_in_a_map_is_an_error(cohort):
+    prob_map = np.load(cohort[0] / "tumor_002.npy")
+    prob_map[3, 4] = np.nan
+    np.save(cohort[0] / "tumor_002.npy", prob_map)
+    with pytest.raises(InputError, match=r"tumor_002\.npy: expected probabilities in \[0, 1\], found nan"):
+        score_folder(*cohort, settings=QUICK)
+
+
+# --- two runs -------------------------------------------------------------------------------------------------------
+
+
+def test_against_another_run(cohort, tmp_path):
+    maps, truth, output = cohort
+    write_sidecars(truth)
+    other = tmp_path / "other"
+    other.mkdir()
+    write_map(other, "Tumor_001", [(0.9, 40, 215)])
+    write_map(other, "tumor_002", [(0.8, 140, 60)])
+    write_map(other, "Normal_001", [(0.6, 77, 200)])
+    write_map(other, "Normal_002")
+    settings = QUICK._replace(num_resamples=30)
+    report = score_folder(maps, truth, output, settings=settings, against=other)
+    second = score_folder(other, truth, tmp_path / "second", settings=settings, exclude="Normal_002")
+    found = report["comparison"]
+    assert found["froc_score"] == second["froc_score"]
+    assert found["froc_difference"] == report["froc_score"] - second["froc_score"]
+    assert found["auc_difference"] == report["slide_level"]["auc"] - second["slide_level"]["auc"]
+    assert report["warnings"] == [f"1 slides of {other} are not in this run: normal_002"]
+    # an earlier output, whose detections are its own
+    again = score_folder(maps, truth, output, settings=settings, against=tmp_path / "second")["comparison"]
+    assert {**again, "against": None} == {**found, "against": None}
+
+
+def test_against_a_run_on_other_slides_is_an_error(cohort, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    write_map(other, "tumor_002")
+    with pytest.raises(
+        InputError, match="expected a run on the same slides, found none of 2 of 3: normal_001, tumor_001"
+    ):
+        score_folder(*cohort, settings=QUICK, against=other)
+    for name in ("Tumor_001", "Normal_001"):
+        write_map(other, name)
+    (other / "Tumor_001.json").write_text((other / "Tumor_001.json").read_text().replace("9050", "9049"))
+    with pytest.raises(InputError, match=r"Tumor_001\.npy: expected a slide of \(6000, 9050\)"):
+        score_folder(*cohort, settings=QUICK, against=other)
