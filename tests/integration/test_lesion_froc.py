@@ -48,6 +48,7 @@ def write_cohort(folder, seed, hit_all):
         prob_map = np.round(noise / noise.max() * 20).astype(np.float32) / np.float32(20)  # with ties
         if hit_all:
             for row, col in ((25, 60), (95, 80), (115, 220)):
+                prob_map[row - 24 : row + 25, col - 24 : col + 25] = 0
                 prob_map[row, col] = 0.55 + 0.4 * rng.random()
         np.save(folder / "maps" / f"{name}.npy", prob_map)
         sidecar = {"slide": f"{name}.tif", "shape": list(SHAPE), "stride": STRIDE, "mpp": MPP}
@@ -65,7 +66,7 @@ def write_cohort(folder, seed, hit_all):
 
 
 @pytest.mark.parametrize("hit_all", [False, True], ids=["some missed", "all hit"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_monais_rules_are_monais(tmp_path, seed, hit_all):
     samples = write_cohort(tmp_path, seed, hit_all)
     with warnings.catch_warnings():
