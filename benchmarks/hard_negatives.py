@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT / "bundle"))
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 
 from scripts.annotation_writers import write_asap_xml  # noqa: E402
+from scripts.cases import evaluation_stride  # noqa: E402
 from scripts.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
-from scripts.evaluation import EVALUATION_PIXEL_UM, NMS_RADIUS_UM  # noqa: E402
 from scripts.files import find_slides, make_output_dir, write_json  # noqa: E402
 from scripts.froc import FrocCurve, froc_curve, froc_score, match_detections  # noqa: E402
 from scripts.lesions import evaluation_mask, isolated_tumor_cells  # noqa: E402
@@ -38,6 +38,7 @@ from scripts.mining import mine_hard_negatives  # noqa: E402
 from scripts.pyramid import write_pyramid  # noqa: E402
 from scripts.regions import read_slide_truth  # noqa: E402
 from scripts.sampling import SampleSettings, sample_regions  # noqa: E402
+from scripts.score_settings import NMS_RADIUS_UM  # noqa: E402
 from scripts.staining import draw_stain, paint_slide  # noqa: E402
 from scripts.synthetic import MPP  # noqa: E402
 from scripts.tissue import STEP, make_layout, place_nests, polygon_mask, tissue_outline  # noqa: E402
@@ -116,7 +117,7 @@ def curve_of(maps: Path, truth: Path) -> FrocCurve:
         radius = max(1, round(NMS_RADIUS_UM / (info.stride * info.mpp)))
         on_map = non_maximum_suppression(read_map(info), radius, LEAST_CONFIDENCE)
         detections = detections_to_level0(on_map, info.stride, info.slide_shape)
-        stride = round(EVALUATION_PIXEL_UM / info.mpp)
+        stride = evaluation_stride(info.mpp)
         mask = read_slide_truth(folder.find(info.name), info.slide_shape, info.stride, stride).mask
         labels = evaluation_mask(mask, stride * info.mpp) if mask.any() else None
         isolated = [] if labels is None else isolated_tumor_cells(labels, stride * info.mpp)

@@ -148,32 +148,111 @@ def groundtruth(*, annotations: str, slides: list[str], output: str, stride: int
 
 def froc(
     *,
-    maps: str,
     truth: str,
     output: str,
+    maps: str | None = None,
+    detections: str | None = None,
     normal: str = "",
-    nms_radius_um: float = 186.624,
+    exclude: str = "",
+    against: str | None = None,
+    slides: list[str] | None = None,
+    mpp: float | None = None,
+    nms_radius_um: float | None = None,
     threshold: float = 0.5,
+    slide_threshold: float = 0.5,
     tumor_value: int | None = None,
+    rules: str = "camelyon16",
+    num_resamples: int = 1000,
+    seed: int = 0,
 ) -> None:
-    """Score probability maps by CAMELYON16's FROC (step 6).
+    """Score probability maps, or detections, by CAMELYON16's FROC (step 6).
 
-    Writes froc.json, froc.png and detections/<name>.csv (confidence,x,y in level-0 pixels).
+    Writes froc.json, the curves froc.png and roc.png, the tables lesions.csv and slides.csv, and detections/<name>.csv
+    (confidence,x,y in level-0 pixels).
 
     Example: tumor-detection froc --maps maps --truth truth --output scores --normal test_003,test_005
 
     Args:
-        maps: folder of maps made by infer.
         truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
         output: folder for the results.
+        maps: folder of maps made by infer.
+        detections: folder of <name>.csv, instead of maps: lines confidence,x,y in level-0 pixels.
         normal: names of slides without tumor and without truth, separated by commas.
-        nms_radius_um: non-maximum suppression radius in µm; the default is NCRF's 12 pixels at level 6.
+        exclude: names of slides to leave out, separated by commas; camelyon16 stands for test_049 and test_114.
+        against: folder of another run's maps, detections or scores, on the same slides, to compare with.
+        slides: slides or folders of slides; those without a map are warned of, and detections take shape and scale
+            from them where the truth says neither.
+        mpp: µm per level-0 pixel of all slides, for detections.
+        nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
         threshold: probability above which a map's maxima are detections.
+        slide_threshold: probability above which a slide's highest makes it a slide with tumor.
         tumor_value: the value that is tumor in masks of three values.
+        rules: camelyon16, or monai to reproduce MONAI's LesionFROC.
+        num_resamples: bootstrap resamples of the slides, for the 95% intervals; 0 leaves them out.
+        seed: of the bootstrap.
     """
-    from scripts.evaluation import score_folder, summary
+    from scripts.evaluation import score_folder
+    from scripts.score_report import summary
+    from scripts.score_settings import ScoreSettings
 
-    print(summary(score_folder(maps, truth, output, normal, nms_radius_um, threshold, tumor_value)))
+    settings = ScoreSettings(nms_radius_um, threshold, tumor_value, slide_threshold, rules, num_resamples, seed)
+    print(summary(score_folder(maps, truth, output, normal, settings, detections, slides or (), mpp, exclude, against)))
+
+
+def metrics(
+    *,
+    output: str,
+    folders: list[str] | None = None,
+    tables: list[str] | None = None,
+    weights: str | None = None,
+    config_file: list[str] | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Score a network on labelled patch pictures: AUC, precision, accuracy, calibration.
+
+    Writes patches.json, the reliability curve reliability.png and the logits patches.csv.
+
+    Example: tumor-detection metrics --folders pcam/valid --output scores/patches
+
+    Args:
+        output: folder for the results.
+        folders: folders with a subfolder 0 of normal and 1 of tumor patches.
+        tables: CSV files with the columns file and label, beside their pictures.
+        weights: the network's weights; the bundle's own if not given.
+        config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+        num_resamples: bootstrap resamples of the patches, for the 95% intervals; 0 leaves them out.
+        seed: of the bootstrap.
+    """
+    from scripts.patch_scores import score_patches, summary
+
+    print(summary(score_patches(output, weights, folders or (), tables or (), config_file or (), num_resamples, seed)))
+
+
+def calibrate(
+    *,
+    output: str,
+    folders: list[str] | None = None,
+    tables: list[str] | None = None,
+    weights: str | None = None,
+    config_file: list[str] | None = None,
+) -> None:
+    """Make a network's probabilities say how often they are right, by a temperature fitted on validation patches.
+
+    Writes weights with the temperature folded into the last layer; no other file or flag is needed to use them.
+
+    Example: tumor-detection calibrate --folders pcam/valid --weights run/model.pt --output run/calibrated.pt
+
+    Args:
+        output: the weights to write.
+        folders: folders with a subfolder 0 of normal and 1 of tumor patches, neither trained nor tested on.
+        tables: CSV files with the columns file and label, beside their pictures.
+        weights: the network's weights; the bundle's own if not given.
+        config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+    """
+    from scripts import temperature
+
+    print(temperature.calibrate(output, weights, folders or (), tables or (), config_file or ()))
 
 
 def sample(
@@ -290,7 +369,9 @@ def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (demo, doctor, loclabel, sample, foreground, train, infer, groundtruth, froc, mine)
+    for command in (
+        *(demo, doctor, loclabel, sample, foreground, train, infer, groundtruth, froc, mine, metrics, calibrate),
+    )
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json"}
 

@@ -10,12 +10,13 @@ from PIL import Image
 
 from . import bundle_root
 from .errors import InputError
-from .evaluation import score_folder, summary
+from .evaluation import score_folder
 from .files import make_output_dir
 from .foreground import write_foregrounds
 from .groundtruth import write_groundtruth
 from .loclabel import generate_loclabels
 from .pictures import slide_picture
+from .score_report import summary
 from .slide import open_slide
 from .synthetic import write_cohort
 from .workflow import run_bundle
