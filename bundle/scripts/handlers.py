@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from . import bundle_root
 from .errors import InputError
-from .files import write_json
-from .results import ResultFolder, reading_settings, slide_identity
+from .results import open_results, reading_settings, slide_identity
 from .tiles import SlidePlan, Tile, TileSampler
 from .timing import Timing
 
@@ -46,7 +45,7 @@ class ProbabilityMapWriter:
     end to fail the run for it.
 
     Args:
-        output_dir: folder for the maps.
+        output_dir: folder for the maps, or its address in an object store.
         sampler: where finished and failed slides are left out.
         inferer: what computes, for its settings and what it noted of each slide.
         weights: the file of weights, for its hash.
@@ -64,7 +63,7 @@ class ProbabilityMapWriter:
         weights: str | Path | None = None,
         resume: bool = True,
     ) -> None:
-        self.results = ResultFolder(output_dir)
+        self.results = open_results(output_dir)
         if weights is None:
             logger.warning("weights is null: the network is as network_def makes it, untrained; give --weights FILE")
         self.sampler = sampler
@@ -103,17 +102,21 @@ class ProbabilityMapWriter:
         self.results.lock()
         paths = [sample["image"] for sample in self.sampler.dataset.data]
         for path in paths:
-            self._expected[path] = self._settings(path)
-            reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
-            if reason is None:
+            if self.is_up_to_date(path):
                 self.skipped.append(path)
                 self.sampler.skip.add(path)
-            elif reason:
-                logger.warning("%s: computed again: %s", Path(path).name, reason)
         if self.skipped:
             logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
         self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form)
+
+    def is_up_to_date(self, path: str) -> bool:
+        """Whether a slide may be skipped; says why not where there is a map."""
+        self._expected[path] = self._settings(path)
+        reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
+        if reason:
+            logger.warning("%s: computed again: %s", Path(path).name, reason)
+        return reason is None
 
     def __call__(self, engine: Engine) -> None:
         """Take in the tile of this iteration."""
@@ -173,8 +176,8 @@ class ProbabilityMapWriter:
             total = len(self.done) + len(self.skipped) + len(self.failed)
             reason = next(iter(self.failed.values()))
             raise InputError(
-                f"{len(self.failed)} of {total} slides failed, the others are done (see "
-                f"{self.results.path / 'run.json'}); first: {reason}"
+                f"{len(self.failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
+                f"first: {reason}"
             )
 
     def _settings(self, path: str) -> dict[str, Any]:
@@ -210,6 +213,7 @@ class ProbabilityMapWriter:
             **self.provenance,
         }
         self.results.write(Path(plan.path).stem, prob_map, sidecar)
+        self.sampler.release(plan.path)
         self.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
         if time.monotonic() - self._summarized > _SUMMARY_SECONDS:
             self._summarize()
@@ -221,14 +225,14 @@ class ProbabilityMapWriter:
         self._started.pop(path, None)
         self.inferer.report(path)
         self.results.remove(Path(path).stem)
+        self.sampler.release(path)
         self.failed[path] = reason
         self.sampler.skip.add(path)
         self._advance(1.0, Path(path).name)
 
     def _summarize(self) -> None:
         self._summarized = time.monotonic()
-        write_json(
-            self.results.path / "run.json",
+        self.results.write_summary(
             {
                 "slides_done": self.done,
                 "slides_skipped": self.skipped,
@@ -236,7 +240,7 @@ class ProbabilityMapWriter:
                 **self.timing.summary(),
                 **self.inferer.settings,
                 **self.provenance,
-            },
+            }
         )
 
     def _advance(self, slides: float, name: str) -> None:
