@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,11 @@ from .errors import InputError
 SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
 
+
+_NPY_ERRORS = (
+    *(OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, RecursionError),
+    tokenize.TokenError,  # of a header that is cut off
+)
 
 NO_SLIDES = ("_mask", "_tissue")
 """Endings of names, without suffix, of CAMELYON16's files that show no slide but its tumor or its tissue."""
@@ -99,7 +105,7 @@ def read_npy(path: str | Path) -> npt.NDArray[Any]:
     try:
         with np.errstate(all="ignore"):
             array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, RecursionError) as error:
+    except _NPY_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable numpy array ({reason:.200}); write it again") from error
     return array

@@ -158,7 +158,7 @@ def why_outdated(sidecar_text: bytes, map_shape: tuple[int, ...] | None, expecte
     """
     try:
         sidecar = json.loads(sidecar_text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return DAMAGED
     if not isinstance(sidecar, dict):
         return DAMAGED
@@ -169,6 +169,8 @@ def why_outdated(sidecar_text: bytes, map_shape: tuple[int, ...] | None, expecte
     if map_shape is None:
         return "its map is missing or damaged"
     stride, shape = expected.get("stride", 1), sidecar.get("shape", [0, 0])
+    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
+        return DAMAGED
     if list(map_shape) != [-(-side // stride) for side in shape]:
         return "its map is of another size"
     return None

@@ -7,12 +7,12 @@ the least recently used first. Locks end with their process, however it ends.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +24,9 @@ from .errors import InputError
 from .files import make_output_dir, write_json
 from .remote import RemoteFile, check_url, describe, file_name, open_store
 from .transfer import copy_file
+
+if sys.platform != "win32":  # where nothing is staged
+    import fcntl
 
 logger = logging.getLogger(__name__)
 

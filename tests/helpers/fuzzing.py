@@ -150,9 +150,7 @@ class Case(NamedTuple):
 
 def _json(strategy: st.SearchStrategy[Any], *extra: bytes) -> st.SearchStrategy[bytes]:
     found = strategy.map(lambda value: json.dumps(value).encode())
-    deep = st.sampled_from(
-        [b"[" * 200_000, b'{"positive":' * 50_000, b"9" * 5000, b"[1e999]", b"\xff\xfe[\x00", *extra]
-    )
+    deep = st.sampled_from([b"[" * 5000, b'{"positive":' * 5000, b"9" * 5000, b"[1e999]", b"\xff\xfe[\x00", *extra])
     return st.one_of(found, found.flatmap(_damaged), deep)
 
 
@@ -163,7 +161,8 @@ def _read_maps(path: Path) -> None:
 
 
 def _outdated(path: Path) -> None:
-    ResultFolder(path.parent).outdated(path.stem, {"stride": 64, "mode": "dense"})
+    np.save(path.with_suffix(".npy"), np.zeros((5, 8), dtype=np.float32))
+    ResultFolder(path.parent).outdated(path.stem, {})  # nothing that would differ first
 
 
 CASES = {
