@@ -3,9 +3,9 @@
     python benchmarks/dense_training.py ../shared/data --output dense_training --markdown docs/benchmarks.md
 
 From the shipped weights two trainings go on for the same pictures, steps and rate: one by train_patches.json, one by
-train_dense.json over it. Pictures are PatchCamelyon's training patches. Compared are the maps of both modes on real contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, enlarged), on a
-mosaic of real 40x patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation patches, run on their
-own as ever.
+train_dense.json over it. Pictures are PatchCamelyon's training patches. Compared are the maps of both modes on real
+contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, enlarged), on a mosaic of real 40x
+patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation patches, run on their own as ever.
 """
 
 from __future__ import annotations

@@ -27,10 +27,9 @@ import matplotlib  # noqa: E402
 matplotlib.use("Agg")
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.patches import Rectangle  # noqa: E402
-from patch_metrics import patch_logits  # noqa: E402
 from scipy.special import expit  # noqa: E402
 
-from scripts.patch_images import patch_datalist  # noqa: E402
+from scripts.patch_logits import compute_patch_logits  # noqa: E402
 
 NUM_SHOWN = 8
 LABELLED_PX = 32
@@ -82,9 +81,8 @@ def main() -> None:
     parser.add_argument("--folder", required=True, help="folder with the subfolders 0 and 1, PatchCamelyon's patches")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    logits, labels = patch_logits(options.weights, options.overlay, [options.folder], [])
-    probabilities = expit(logits)
-    paths = [sample["image"] for sample in patch_datalist(folders=[options.folder])]
+    found = compute_patch_logits(options.weights, folders=[options.folder], overlays=options.overlay)
+    probabilities, labels, paths = expit(found.logits), found.is_tumor, found.files
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     rows = [
         (title, most_wrong(probabilities, labels, pictures, is_tumor, is_wrong))

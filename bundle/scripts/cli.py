@@ -112,7 +112,14 @@ def train(**overrides: Any) -> None:
     _run("training", "train.json", overrides)
 
 
-def infer(**overrides: Any) -> None:
+def infer(
+    *,
+    ray: str | None = None,
+    workers: int | None = None,
+    worker_cpus: float | None = None,
+    worker_gpus: float | None = None,
+    **overrides: Any,
+) -> None:
     """Make probability maps of slides (step 4); flags are ids of configs/inference.json.
 
     Per slide: <name>.npy (float32, one value per stride x stride level-0 pixels) and <name>.json.
@@ -120,10 +127,27 @@ def infer(**overrides: Any) -> None:
     Example: tumor-detection infer --slides slides/ --output_dir maps --stride 64
 
     Args:
+        ray: run on a Ray cluster: its address, auto, or local for the processors of this machine (docs/scaling.md).
+        workers: processes on the cluster; as many as fit if not given.
+        worker_cpus: processors of each; one more than --num_workers if not given.
+        worker_gpus: GPUs of each, such as 1 or 0.5; 1 if not given and the cluster has any.
         overrides: --slides PATH..., --output_dir, --foreground_dir, --weights, --stride (level-0 pixels),
             --batch_size (patches), --num_workers, --precision, --assume_mpp (µm per level-0 pixel), --backend and
             every other id (docs/configs.md); --config_file FILE... lays overlays on top.
     """
+    if ray is not None:
+        from scripts.cluster import Request, infer_on_cluster
+
+        overlays = overrides.pop("config_file", [])
+        overlays = [overlays] if isinstance(overlays, str) else overlays
+        infer_on_cluster(Request(ray, workers, worker_cpus, worker_gpus), overrides, overlays)
+        return
+    if (workers, worker_cpus, worker_gpus) != (None, None, None):
+        from scripts.errors import InputError
+
+        raise InputError(
+            "--workers, --worker_cpus and --worker_gpus are for a cluster; add --ray ADDRESS or --ray local"
+        )
     _run("inference", "inference.json", overrides)
 
 
@@ -334,6 +358,34 @@ def mine(
     )
 
 
+def download(
+    *,
+    output: str,
+    slides: str = "all",
+    what: str = "images,annotations",
+    source: str | None = None,
+    endpoint: str | None = None,
+    num_at_once: int = 4,
+) -> None:
+    """Download CAMELYON16, the only data set that is known, from its public bucket: chosen slides or all 700 GB.
+
+    Files are resumed where a transfer broke, and compared by MD5. A second time only what is missing comes.
+
+    Example: tumor-detection download camelyon16 --output camelyon16 --slides tumor_001,normal_001
+
+    Args:
+        output: folder to download to, laid out as the bucket: images/, annotations/, masks/.
+        slides: names separated by commas, or all.
+        what: some of images, annotations and masks, separated by commas.
+        source: address of a copy of the bucket, as s3://bucket/folder.
+        endpoint: of another S3 service than Amazon's; credentials are then taken from the environment.
+        num_at_once: files that are copied at a time.
+    """
+    from scripts.download import SOURCE, download_camelyon16
+
+    print(download_camelyon16(output, slides, what, source or SOURCE, endpoint, num_at_once))
+
+
 def demo(*, output: str, seed: int = 0) -> None:
     """Run every step on a small synthetic cohort, in a few minutes and without any data.
 
@@ -370,7 +422,21 @@ def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (
-        *(demo, doctor, loclabel, sample, foreground, train, infer, groundtruth, froc, mine, metrics, calibrate),
+        *(
+            demo,
+            doctor,
+            download,
+            loclabel,
+            sample,
+            foreground,
+            train,
+            infer,
+            groundtruth,
+            froc,
+            mine,
+            metrics,
+            calibrate,
+        ),
     )
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json"}
@@ -409,6 +475,8 @@ def _dispatch(arguments: list[str]) -> None:
         _print_help(command)
         return
     name = command.__name__
+    if name == "download":
+        words = _without_data_set(words)
     flags = join_values(words[1:], command)
     configs: list[Path] = []
     if name in _CONFIGS:
@@ -417,6 +485,15 @@ def _dispatch(arguments: list[str]) -> None:
     joined = [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags.items()]
     SetParseFns(**parsers(command, flags))(command)
     fire.Fire(COMMANDS, command=[name, *joined], name="tumor-detection")
+
+
+def _without_data_set(words: list[str]) -> list[str]:
+    """``download camelyon16 --output ...`` without the data set's name, which is the only one."""
+    from scripts.errors import InputError
+
+    if words[1:2] != ["camelyon16"]:
+        raise InputError("download needs a data set, camelyon16: tumor-detection download camelyon16 --output FOLDER")
+    return [words[0], *words[2:]]
 
 
 def _print_help(command: Callable[..., None] | None) -> None:

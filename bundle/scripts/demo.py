@@ -11,7 +11,7 @@ from PIL import Image
 from . import bundle_root
 from .errors import InputError
 from .evaluation import score_folder
-from .files import make_output_dir
+from .files import make_output_dir, read_npy
 from .foreground import write_foregrounds
 from .groundtruth import write_groundtruth
 from .loclabel import generate_loclabels
@@ -90,7 +90,7 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
         with open_slide(path) as slide:
             overview = slide.read_overview(16)
         truth = np.asarray(Image.open(root / "truth" / f"{path.stem}.png")) > 0
-        prob_map = np.load(root / "maps" / f"{path.stem}.npy")
+        prob_map = read_npy(root / "maps" / f"{path.stem}.npy")
         slide_picture(pictures / f"{path.stem}.png", overview, prob_map, truth, f"{path.stem} (synthetic)")
         print(pictures / f"{path.stem}.png")
     announce("done")

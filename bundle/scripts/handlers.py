@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from . import bundle_root
 from .errors import InputError
-from .files import write_json
-from .results import ResultFolder, reading_settings, slide_identity
+from .results import open_results, reading_settings, slide_identity
 from .run_summary import RunSummary
 from .tiles import SlidePlan, Tile, TileSampler
 
@@ -48,7 +47,7 @@ class ProbabilityMapWriter:
     are to be computed, waits for the others at the end, and sums all up.
 
     Args:
-        output_dir: folder for the maps.
+        output_dir: folder for the maps, or its address in an object store.
         sampler: where finished and failed slides are left out; its queue says which process this is.
         inferer: what computes, for its settings and what it noted of each slide.
         weights: the file of weights, for its hash.
@@ -66,7 +65,7 @@ class ProbabilityMapWriter:
         weights: str | Path | None = None,
         resume: bool = True,
     ) -> None:
-        self.results = ResultFolder(output_dir)
+        self.results = open_results(output_dir)
         if weights is None:
             logger.warning("weights is null: the network is as network_def makes it, untrained; give --weights FILE")
         self.sampler = sampler
@@ -107,18 +106,22 @@ class ProbabilityMapWriter:
         self.results.lock()
         paths = [sample["image"] for sample in self.sampler.dataset.data]
         for path in paths:
-            self._expected[path] = self._settings(path)
-            reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
-            if reason is None:
+            if self.is_up_to_date(path):
                 self.summary.skipped.append(path)
                 self.sampler.skip.add(path)
-            elif reason:
-                logger.warning("%s: computed again: %s", Path(path).name, reason)
         if self.summary.skipped:
             logger.warning("%d of %d slides are done already", len(self.summary.skipped), len(paths))
         self.queue.open([path for path in paths if path not in self.sampler.skip])
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
         self._progress = tqdm(total=len(paths) - len(self.summary.skipped), desc="inference", bar_format=form)
+
+    def is_up_to_date(self, path: str) -> bool:
+        """Whether a slide may be skipped; says why not where there is a map."""
+        self._expected[path] = self._settings(path)
+        reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
+        if reason:
+            logger.warning("%s: computed again: %s", Path(path).name, reason)
+        return reason is None
 
     def __call__(self, engine: Engine) -> None:
         """Take in the tile of this iteration."""
@@ -192,8 +195,8 @@ class ProbabilityMapWriter:
             total = len(self.summary.all_done()) + len(self.summary.skipped) + len(failed)
             reason = next(iter(failed.values()))
             raise InputError(
-                f"{len(failed)} of {total} slides failed, the others are done (see "
-                f"{self.results.path / 'run.json'}); first: {reason}"
+                f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
+                f"first: {reason}"
             )
 
     def _settings(self, path: str) -> dict[str, Any]:
@@ -229,6 +232,7 @@ class ProbabilityMapWriter:
             **self.provenance,
         }
         self.results.write(Path(plan.path).stem, prob_map, sidecar)
+        self.sampler.release(plan.path)
         self.summary.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
         self.summary.tell()
         self._summarize_at_times()
@@ -241,6 +245,7 @@ class ProbabilityMapWriter:
         self.inferer.report(path)
         self.results.remove(Path(path).stem)
         self.summary.failed[path] = reason
+        self.sampler.release(path)
         self.sampler.skip.add(path)
         self.summary.tell()
         self._advance(1.0, Path(path).name)
@@ -251,13 +256,12 @@ class ProbabilityMapWriter:
 
     def _summarize(self) -> None:
         self._summarized = time.monotonic()
-        write_json(
-            self.results.path / "run.json",
+        self.results.write_summary(
             {
                 **self.summary.content(),
                 **self.inferer.settings,
                 **self.provenance,
-            },
+            }
         )
 
     def _advance(self, slides: float, name: str) -> None:
