@@ -1,4 +1,4 @@
-"""Bootstrap: which items each resample holds, and intervals and p values of what was computed of the resamples."""
+"""The bootstrap over slides or patches: how often each resample holds each, and the FROC of all resamples. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .froc import SlideMatch
-
-LEVEL = 0.95
-"""Share of the resamples that an interval holds."""
 
 _BLOCK = 4096  # events that are looked at together
 
@@ -31,40 +28,6 @@ def resample_weights(num_items: int, num_resamples: int, seed: int = 0) -> npt.N
     for row in weights:
         row[:] = np.bincount(rng.integers(num_items, size=num_items), minlength=num_items)
     return weights
-
-
-def interval(values: npt.NDArray[np.float64]) -> list[float] | None:
-    """Percentile interval of what was computed of the resamples.
-
-    Args:
-        values: (R,); NaN where a resample defines no value, as the AUC of slides of one class; these are left out.
-
-    Returns:
-        [low, high]: the 2.5th and the 97.5th percentile, interpolated linearly; None if no value is left.
-    """
-    values = values[~np.isnan(values)]
-    if values.size == 0:
-        return None
-    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return [float(low), float(high)]
-
-
-def p_value(differences: npt.NDArray[np.float64]) -> float | None:
-    """Two-sided bootstrap p value of a paired difference: twice the smaller share of resamples beyond 0.
-
-    The observed sample counts as one more resample, so that no p value is 0 (Davison and Hinkley 1997, section 4.2).
-
-    Args:
-        differences: (R,) of the resamples, NaN where undefined.
-
-    Returns:
-        A number from 2 / (R + 1) to 1; None if no difference is left.
-    """
-    differences = differences[~np.isnan(differences)]
-    if differences.size == 0:
-        return None
-    smaller = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
-    return float(min(1.0, 2 * (smaller + 1) / (differences.size + 1)))
 
 
 def resampled_sensitivity(

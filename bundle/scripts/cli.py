@@ -246,6 +246,62 @@ def report(
     print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings))
 
 
+def metrics(
+    *,
+    output: str,
+    folders: list[str] | None = None,
+    tables: list[str] | None = None,
+    weights: str | None = None,
+    config_file: list[str] | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Score a network on labelled patch pictures: AUC, precision, accuracy, calibration.
+
+    Writes patches.json, the reliability curve reliability.png and the logits patches.csv.
+
+    Example: tumor-detection metrics --folders pcam/valid --output scores/patches
+
+    Args:
+        output: folder for the results.
+        folders: folders with a subfolder 0 of normal and 1 of tumor patches.
+        tables: CSV files with the columns file and label, beside their pictures.
+        weights: the network's weights; the bundle's own if not given.
+        config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+        num_resamples: bootstrap resamples of the patches, for the 95% intervals; 0 leaves them out.
+        seed: of the bootstrap.
+    """
+    from scripts.patch_scores import score_patches, summary
+
+    print(summary(score_patches(output, weights, folders or (), tables or (), config_file or (), num_resamples, seed)))
+
+
+def calibrate(
+    *,
+    output: str,
+    folders: list[str] | None = None,
+    tables: list[str] | None = None,
+    weights: str | None = None,
+    config_file: list[str] | None = None,
+) -> None:
+    """Make a network's probabilities say how often they are right, by a temperature fitted on validation patches.
+
+    Writes weights with the temperature folded into the last layer; no other file or flag is needed to use them.
+
+    Example: tumor-detection calibrate --folders pcam/valid --weights run/model.pt --output run/calibrated.pt
+
+    Args:
+        output: the weights to write.
+        folders: folders with a subfolder 0 of normal and 1 of tumor patches, neither trained nor tested on.
+        tables: CSV files with the columns file and label, beside their pictures.
+        weights: the network's weights; the bundle's own if not given.
+        config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+    """
+    from scripts import temperature
+
+    print(temperature.calibrate(output, weights, folders or (), tables or (), config_file or ()))
+
+
 def sample(
     *,
     slides: list[str],
@@ -360,7 +416,23 @@ def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (demo, doctor, loclabel, sample, foreground, train, infer, groundtruth, froc, report, mine)
+    for command in (
+        *(
+            demo,
+            doctor,
+            loclabel,
+            sample,
+            foreground,
+            train,
+            infer,
+            groundtruth,
+            froc,
+            report,
+            mine,
+            metrics,
+            calibrate,
+        ),
+    )
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from .cases import Case, detection_cases, find_run, map_case, scale_differences
 from .detection_files import DetectionFile, find_detection_files, write_detections
 from .errors import InputError
-from .files import atomic_path, find_slides, make_output_dir, write_json
+from .files import find_slides, make_output_dir, write_json, write_table
 from .maps import MapInfo, read_map_infos
 from .pairing import few, leave_out, missing_warnings, name_warnings, pair_truth, scale_warnings, slide_warnings
 from .run_comparison import compare_runs
@@ -149,16 +148,6 @@ def _other_run(
             )
     beyond = sorted(others.keys() - names - excluded)
     return others, [f"{len(beyond)} slides of {against} are not in this run: {few(beyond)}"] if beyond else []
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as a CSV with a header; truth is true or false there, as in JSON."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            values = [row[column] for column in columns]
-            writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
 
 
 def _write_pictures(output: Path, report: dict[str, Any]) -> None:

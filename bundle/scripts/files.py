@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,16 @@ def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
     """Write a numpy array atomically."""
     with atomic_path(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
+
+
+def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as a CSV with a header, atomically; booleans are true and false there, as in JSON."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            values = [row[column] for column in columns]
+            writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
 
 
 def make_output_dir(path: str | Path) -> Path:

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bootstrap import interval, resample_weights
+from .bootstrap import resample_weights
+from .calibration import NUM_BINS, bin_index
 from .geometry import level0_to_map, map_to_level0
+from .intervals import interval
 from .truth import Truth
-
-NUM_BINS = 15
-"""Bins of equal width, as in Guo et al. 2017, https://arxiv.org/abs/1706.04599."""
 
 
 class PixelCounts(NamedTuple):
@@ -52,7 +51,7 @@ def count_pixels(prob_map: npt.NDArray[np.floating[Any]], stride: int, truth: Tr
             for axis, side in zip((rows, cols), truth.mask.shape, strict=True)
         )
         is_tumor = truth.mask[tuple(places)].astype(np.float64)
-    bins = np.minimum((probabilities * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+    bins = bin_index(probabilities)
     columns = (np.ones_like(is_tumor), probabilities, is_tumor, (probabilities - is_tumor) ** 2)
     sums = (np.bincount(bins, weights=column, minlength=NUM_BINS).astype(np.float64) for column in columns)
     return PixelCounts(*sums)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .page import figure_svg, with_interval
-from .score_plots import froc_plot, reliability_plot, roc_plot
+from .plots import reliability_figure
+from .score_plots import froc_plot, roc_plot
 
 
 def figures_of_scores(scores: dict[str, Any]) -> list[dict[str, str]]:
@@ -87,9 +88,10 @@ def plots_of_scores(scores: dict[str, Any], reliability: dict[str, Any] | None) 
             }
         )
     if reliability is not None:
+        number = f"{reliability['num_pixels']:,} map pixels with tissue"
         plots.append(
             {
-                "svg": figure_svg(reliability_plot(reliability), "reliability"),
+                "svg": figure_svg(reliability_figure(reliability, number, "map pixels"), "reliability"),
                 "caption": "Reliability of map pixels: among those of a probability, the share that is tumor in the "
                 f"truth; on the diagonal both agree. {reliability['num_pixels']:,} pixels with tissue, "
                 f"{100 * reliability['tumor_share']:.1f}% of them tumor. Brier score "

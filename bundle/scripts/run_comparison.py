@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import froc, roc
-from .bootstrap import interval, p_value, resample_weights, resampled_sensitivity
+from .bootstrap import resample_weights, resampled_sensitivity
+from .intervals import interval, p_value
 from .score_report import Resampling, ScoredSlide, pooled_curve
 
 

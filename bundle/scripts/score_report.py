@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import froc, lesions
-from .bootstrap import LEVEL, interval, resample_weights, resampled_sensitivity
+from .bootstrap import resample_weights, resampled_sensitivity
+from .intervals import LEVEL, interval
 from .slide_level import slide_level_report
 
 BAND_RATES = np.unique([*np.linspace(0, 0.25, 17), *(0.25 * 2 ** np.linspace(0, 5, 81)), *froc.TARGETS])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import roc
-from .bootstrap import LEVEL, interval
+from .intervals import interval, share, wilson
 
 RATES = np.linspace(0, 1, 51)
 """False positive rates at which the ROC curve's band is given."""
@@ -62,21 +62,6 @@ def slide_level_report(
         if len(weights):
             report["roc_band"] = _band(roc.resampled_roc(scores, is_tumor, weights, RATES))
     return report
-
-
-def share(count: int, total: int) -> float | None:
-    """A proportion, or None of nothing."""
-    return count / total if total else None
-
-
-def wilson(count: int, total: int) -> list[float] | None:
-    """Wilson's score interval of a proportion, [low, high], or None of nothing."""
-    from scipy.stats import binomtest
-
-    if not total:
-        return None
-    found = binomtest(count, total).proportion_ci(LEVEL, method="wilson")
-    return [float(found.low), float(found.high)]
 
 
 def _band(resampled: npt.NDArray[np.float64]) -> dict[str, Any] | None:

@@ -1,10 +1,12 @@
 "use strict";
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+
 function comparison(kind, sign) {
   if (kind === "number") {
     return (a, b) => sign * (Number(a) - Number(b));
   }
-  return (a, b) => sign * a.localeCompare(b, undefined, { numeric: true });
+  return (a, b) => sign * collator.compare(a, b);
 }
 
 function sortBy(header) {

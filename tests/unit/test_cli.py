@@ -70,8 +70,8 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     main(arguments)
     out, err = capsys.readouterr()
     assert not err
-    names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "report"}
-    names |= {"demo", "doctor", "sample", "mine"}
+    names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
+    names |= {"report", "metrics", "calibrate"}
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names
@@ -102,6 +102,7 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         ("sample", "level-0 pixels per pixel"),
         ("report", "radius in µm"),
         ("mine", "radius in µm"),
+        ("froc", "µm per level-0 pixel"),
         ("doctor", "µm per level-0 pixel"),
     ],
 )
@@ -263,17 +264,20 @@ def test_unknown_ids_are_refused_with_the_nearest(calls: list[Any]) -> None:
     assert not calls
 
 
-def test_names_of_normal_slides_stay_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scripts import evaluation
+def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts import evaluation, score_report
 
     found: list[Any] = []
     monkeypatch.setattr(evaluation, "score_folder", lambda *arguments: found.append(arguments))
-    monkeypatch.setattr(evaluation, "summary", str)
-    run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2")
-    run("froc --maps 1 --truth 02 --output 3e1 --normal 007")
+    monkeypatch.setattr(score_report, "summary", str)
+    run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2 --exclude camelyon16,049 --against 01")
+    run("froc --detections 1 --truth 02 --output 3e1 --normal 007 --slides 5 6 --mpp 0.25 --rules monai --seed 4")
+    first, second = (arguments[4] for arguments in found)
+    assert first == (None, 0.5, 2, 0.5, "camelyon16", 1000, 0)
+    assert second == (None, 0.5, None, 0.5, "monai", 1000, 4)
     assert found == [
-        ("m", "t", "o", "001,002", 186.624, 0.5, 2),
-        ("1", "02", "3e1", "007", 186.624, 0.5, None),
+        ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01"),
+        (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None),
     ]
 
 

@@ -275,8 +275,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     annotations = ["--annotations", str(folder / "annotations")]
     cli.main(["groundtruth", *annotations, "--slides", slides, "--output", str(folder / "truth")])
     _write_map(folder)
-    maps, truth = str(folder / "maps"), str(folder / "truth")
-    cli.main(["froc", "--maps", maps, "--truth", truth, "--output", str(folder / "scores"), "--nms_radius_um", "20"])
+    maps, scores = ["--maps", str(folder / "maps")], ["--output", str(folder / "scores")]
+    scoring = ["froc", *maps, "--truth", str(folder / "truth"), *scores, "--nms_radius_um", "20"]
+    cli.main([*scoring, "--against", str(folder / "maps"), "--num_resamples", "20"])
     return folder
 
 
@@ -315,8 +316,17 @@ def test_conventions_document_each_key_and_no_other(results: Path, header: str, 
 def test_conventions_document_the_keys_inside(results: Path) -> None:
     report = json.loads((results / "scores" / "froc.json").read_text(encoding="utf-8"))
     assert _table(TEXTS["docs/conventions.md"], "slide key").keys() == report["slides"][0].keys()
-    settings = _table(TEXTS["docs/conventions.md"], "froc key")["settings"][0]
-    assert set(re.findall(r"`(\w+)`", settings)) == report["settings"].keys()
+    keys = _table(TEXTS["docs/conventions.md"], "froc key")
+    for key in ("settings", "bootstrap", "curve", "curve_band"):
+        assert set(re.findall(r"`(\w+)`", keys[key][0])) == report[key].keys()
+    inside = {"micrometastasis", "macrometastasis"} | report["strata"]["macrometastasis"].keys()
+    assert set(re.findall(r"`(\w+)`", keys["strata"][0])) == inside
+    for header, found in (
+        ("lesion key", report["lesions"][0]),
+        ("slide_level key", report["slide_level"]),
+        ("comparison key", report["comparison"]),
+    ):
+        assert _table(TEXTS["docs/conventions.md"], header).keys() == found.keys()
     run = json.loads((results / "maps" / "run.json").read_text(encoding="utf-8"))
     documented = _table(TEXTS["docs/conventions.md"], "run key")
     for key in ("slides_done", "slides_failed"):

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.map_reliability import NUM_BINS, count_pixels, reliability_report
+from scripts.calibration import NUM_BINS
+from scripts.map_reliability import count_pixels, reliability_report
 from scripts.truth import Truth
 
 PROB_MAP = np.array([[0.0, 0.1, 0.2, 1.0], [0.1, 0.9, 0.9, 0.0]], dtype=np.float32)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.score_plots import froc_plot, reliability_plot, roc_plot
+from scripts.score_plots import froc_plot, roc_plot
 
 SCORES: dict[str, Any] = {
     "froc_score": 0.5,
@@ -22,17 +22,6 @@ SCORES: dict[str, Any] = {
         "roc": {"false_positive_rate": [0.0, 0.5, 1.0], "sensitivity": [0.5, 1.0, 1.0]},
         "roc_band": None,
     },
-}
-RELIABILITY: dict[str, Any] = {
-    "low": [0.0, 0.5],
-    "high": [0.5, 1.0],
-    "count": [30, 10],
-    "confidence": [0.2, 0.9],
-    "frequency": [0.1, 0.8],
-    "interval": [[0.05, 0.2], None],
-    "num_pixels": 40,
-    "tumor_share": 0.275,
-    "calibration_error": 0.1,
 }
 
 
@@ -52,11 +41,3 @@ def test_roc_plot_is_left_out_where_slides_are_of_one_class() -> None:
     lines = [np.transpose(line.get_data()).tolist() for line in figure.axes[0].lines]
     assert [[0.0, 0.5], [0.5, 1.0], [1.0, 1.0]] in lines
     assert roc_plot(SCORES | {"slide_level": {"roc": None}}) is None
-
-
-def test_reliability_plot_leaves_out_empty_bins() -> None:
-    empty = {**RELIABILITY, "count": [40, 0], "confidence": [0.2, None], "frequency": [0.1, None]}
-    for content, points in ((RELIABILITY, [[0.2, 0.1], [0.9, 0.8]]), (empty, [[0.2, 0.1]])):
-        (axes,) = reliability_plot(content).axes
-        assert np.transpose(axes.lines[-1].get_data()).tolist() == points
-        assert [patch.get_height() for patch in axes.patches] == [count / 40 for count in content["count"]]
