@@ -223,6 +223,53 @@ def froc(
     print(summary(score_folder(maps, truth, output, normal, settings, detections, slides or (), mpp, exclude, against)))
 
 
+def report(
+    *,
+    maps: str,
+    output: str,
+    truth: str | None = None,
+    slides: list[str] | None = None,
+    normal: str = "",
+    exclude: str = "",
+    nms_radius_um: float | None = None,
+    threshold: float = 0.5,
+    tumor_value: int | None = None,
+    num_resamples: int = 1000,
+    num_crops: int = 4,
+    max_slides: int = 150,
+    title: str = "",
+    note: str = "",
+) -> None:
+    """Show probability maps as one HTML page, with scores if there is truth (step 7).
+
+    Writes report.html, which holds all its pictures; with --truth also what froc writes.
+
+    Example: tumor-detection report --maps maps --slides slides/ --truth truth --output report
+
+    Args:
+        maps: folder of maps made by infer.
+        output: folder for the page.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
+        slides: slides or folders of slides, for thumbnails and details; a slide not among them is shown as its map.
+        normal: names of slides without tumor and without truth, separated by commas.
+        exclude: names of slides to show but not to score, separated by commas; camelyon16 stands for two.
+        nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
+        threshold: probability above which a map's maxima are detections.
+        tumor_value: the value that is tumor in masks of three values.
+        num_resamples: bootstrap resamples of the slides, for the 95% intervals; 0 leaves them out.
+        num_crops: detections of each slide, the strongest, that are shown at full resolution.
+        max_slides: slides, the most suspicious, that are shown in pictures; all are in the table.
+        title: of the page.
+        note: a remark at the top of the page.
+    """
+    from scripts.report import ReportSettings, write_report
+    from scripts.score_settings import ScoreSettings
+
+    scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, num_resamples=num_resamples)
+    settings = ReportSettings(num_crops, max_slides, title, note)
+    print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings))
+
+
 def metrics(
     *,
     output: str,
@@ -433,6 +480,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
             infer,
             groundtruth,
             froc,
+            report,
             mine,
             metrics,
             calibrate,

@@ -16,6 +16,7 @@ from .foreground import write_foregrounds
 from .groundtruth import write_groundtruth
 from .loclabel import generate_loclabels
 from .pictures import slide_picture
+from .report import PAGE, ReportSettings, write_report
 from .score_report import summary
 from .slide import open_slide
 from .synthetic import write_cohort
@@ -84,6 +85,10 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
     announce("6 FROC score of the maps")
     print(summary(score_folder(root / "maps", root / "truth", root / "scores")))
 
+    announce("7 report: one page to look at")
+    settings_of_page = ReportSettings(title="Demo", note="Synthetic: drawn slides, nobody's tissue.")
+    print(write_report(root / "maps", root / "report", root / "truth", cohort.testing, settings=settings_of_page))
+
     announce("pictures")
     pictures = make_output_dir(root / "pictures")
     for path in cohort.testing:
@@ -95,6 +100,6 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
         print(pictures / f"{path.stem}.png")
     announce("done")
     print(
-        f"Look at {pictures} and {root / 'scores' / 'froc.png'}.\n"
+        f"Look at {root / 'report' / PAGE} in a browser, at {pictures} and {root / 'scores' / 'froc.png'}.\n"
         "The score is of drawn slides that are easier than tissue: it shows that the steps work, nothing else."
     )

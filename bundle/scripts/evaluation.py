@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
-from . import froc
 from .cases import Case, detection_cases, find_run, map_case, scale_differences
 from .detection_files import DetectionFile, find_detection_files, write_detections
 from .errors import InputError
@@ -18,7 +16,7 @@ from .files import find_slides, make_output_dir, write_json, write_table
 from .maps import MapInfo, read_map_infos
 from .pairing import few, leave_out, missing_warnings, name_warnings, pair_truth, scale_warnings, slide_warnings
 from .run_comparison import compare_runs
-from .score_report import Resampling, ScoredSlide, counts, score_report
+from .score_report import Resampling, ScoredSlide, score_report
 from .score_settings import ScoreSettings
 from .slide_scoring import read_lesions, score_slide
 from .truth import TruthFolder
@@ -188,27 +186,10 @@ def _other_run(
 
 
 def _write_pictures(output: Path, report: dict[str, Any]) -> None:
-    from .plots import Band, froc_figure, roc_figure, write_figure
+    from .plots import write_figure
+    from .score_plots import froc_plot, roc_plot
 
-    curve, band, level = report["curve"], report["curve_band"], report["slide_level"]
-    figure = froc_figure(
-        np.array(curve["false_positives_per_slide"]),
-        np.array(curve["sensitivity"]),
-        froc.TARGETS,
-        report["sensitivity"],
-        report["froc_score"],
-        counts(report),
-        None if band is None else Band(*band.values()),
-    )
-    write_figure(output / "froc.png", figure)
-    if level["roc"] is not None:
-        roc, band = level["roc"], level["roc_band"]
-        subtitle = f"{report['num_tumor_slides']} slides with tumor, {report['num_slides']} in all"
-        figure = roc_figure(
-            roc["false_positive_rate"],
-            roc["sensitivity"],
-            level["auc"],
-            subtitle,
-            None if band is None else Band(*band.values()),
-        )
-        write_figure(output / "roc.png", figure)
+    write_figure(output / "froc.png", froc_plot(report))
+    roc = roc_plot(report)
+    if roc is not None:
+        write_figure(output / "roc.png", roc)

@@ -148,12 +148,13 @@ def roc_figure(
     return figure
 
 
-def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "") -> Figure:
+def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "", what: str = "patches") -> Figure:
     """Draw how often patches are tumor over the probability that they were given, with the patches in each bin.
 
     Args:
-        curve: the object ``reliability`` of ``patches.json``.
+        curve: the object ``reliability`` of ``patches.json``, or what has the same keys.
         subtitle: a second line.
+        what: the patches are, for the axes.
 
     Returns:
         A figure with an Agg canvas.
@@ -165,14 +166,14 @@ def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "") -> Figur
         for values in (
             curve["confidence"],
             curve["frequency"],
-            [None if pair is None else pair[0] for pair in curve["interval"]],
-            [None if pair is None else pair[1] for pair in curve["interval"]],
+            [np.nan if pair is None else pair[0] for pair in curve["interval"]],
+            [np.nan if pair is None else pair[1] for pair in curve["interval"]],
         )
     )
     share = np.array(curve["count"]) / sum(curve["count"])
     edges = np.array([*curve["low"], curve["high"][-1]])
     axes.bar(
-        edges[:-1], share, np.diff(edges), align="edge", color=_GRAY, alpha=0.18, zorder=1, label="share of patches"
+        edges[:-1], share, np.diff(edges), align="edge", color=_GRAY, alpha=0.18, zorder=1, label=f"share of {what}"
     )
     axes.plot([0, 1], [0, 1], color=_GRAY, linewidth=0.8, linestyle=(0, (3, 2)), label="calibrated")
     bars = np.abs(np.stack([frequency - low, high - frequency]))
@@ -182,7 +183,7 @@ def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "") -> Figur
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xlabel("Probability of tumor (mean in each bin)")
-    axes.set_ylabel("Share of patches that are tumor")
+    axes.set_ylabel(f"Share of {what} that are tumor")
     axes.legend(loc="upper left", frameon=False, fontsize=9)
     return figure
 

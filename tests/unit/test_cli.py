@@ -71,7 +71,7 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert not err
     names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
-    names |= {"metrics", "calibrate", "download"}
+    names |= {"metrics", "calibrate", "download", "report"}
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names
@@ -100,6 +100,7 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         ("groundtruth", "level-0 pixels per mask pixel"),
         ("froc", "radius in µm"),
         ("sample", "level-0 pixels per pixel"),
+        ("report", "radius in µm"),
         ("mine", "radius in µm"),
         ("froc", "µm per level-0 pixel"),
         ("doctor", "µm per level-0 pixel"),

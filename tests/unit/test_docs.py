@@ -205,11 +205,14 @@ def test_readme_begins_with_the_two_commands() -> None:
     assert not any(re.search(r"[`|!\[<]|^#", line) for line in lines), "nothing technical before the commands"
 
 
-def test_readme_labels_its_picture_synthetic() -> None:
-    (picture,) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXTS["README.md"])
-    after = TEXTS["README.md"].split(f"({picture})\n", maxsplit=1)[1]
-    assert after.lstrip().startswith("**Synthetic**")
-    assert (ROOT / picture).stat().st_size < 300_000
+@pytest.mark.parametrize("name", ["README.md", "docs/report.md"])
+def test_pictures_are_labelled_synthetic(name: str) -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXTS[name])
+    assert pictures
+    for picture in pictures:
+        after = TEXTS[name].split(f"({picture})\n", maxsplit=1)[1]
+        assert after.lstrip().startswith("**Synthetic**")
+        assert (ROOT / name).parent.joinpath(picture).stat().st_size < 300_000
 
 
 def test_model_card_follows_the_zoo() -> None:
