@@ -84,7 +84,8 @@ def main() -> None:
         f"From {arguments.mm2_per_second:g} mm²/s by {arguments.worker}, {arguments.mm2_per_slide:g} mm² of tissue and "
         f"{arguments.gb_per_slide:.2f} GB a slide, and {arguments.seconds_per_slide:g} s a slide besides."
     )
-    table = markdown_table(["what", *("" for _ in COUNTS)], plan_rows(arguments))
+    header, *rows = plan_rows(arguments)
+    table = markdown_table(header, rows)
     text = f"```\n{command_line()}\n```\n\n{given}\n\n{table}"
     print(text)
     if arguments.markdown is not None:

@@ -156,3 +156,23 @@ def test_split_keeps_back_a_quarter_of_each_class() -> None:
     splits = split_rows(rows)
     assert [sum(row["label"] == "1" for row in splits[name]) for name in ("train.csv", "valid.csv")] == [7, 3]
     assert sorted(row["file"] for part in splits.values() for row in part) == sorted(row["file"] for row in rows)
+
+
+# --- the plan of many slides -----------------------------------------------------------------------------------------
+
+
+def test_plan_multiplies_what_it_is_given(tmp_path: Path) -> None:
+    from plan import parse, plan_rows
+
+    figures = ["--mm2_per_second", "0.5", "--mm2_per_slide", "49.5", "--seconds_per_slide", "1", "--gb_per_slide", "2"]
+    rows = {row[0]: row[1:] for row in plan_rows(parse([*figures, "--days", "1", "--price_hour", "3"]))}
+    assert rows["storage of slides, TB"] == ["20.0", "2,000.0"]
+    assert rows["computing, hours of one worker"] == ["278", "27,778"]  # 100 s a slide
+    assert rows["such workers for 1 days"] == ["12", "1,157"]
+    assert rows["transfer meanwhile, Gbit/s in all"] == ["1.85", "185.19"]
+    assert rows["price of computing"] == ["833", "83,333"]
+
+    run = tmp_path / "run.json"
+    run.write_text('{"mm2_per_second": 0.25, "tissue_mm2": 60.0, "slides_done": [{}, {}, {}]}')
+    arguments = parse(["--run", str(run)])
+    assert (arguments.mm2_per_second, arguments.mm2_per_slide) == (0.25, 20.0)

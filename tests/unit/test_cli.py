@@ -70,8 +70,24 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     main(arguments)
     out, err = capsys.readouterr()
     assert not err
+<<<<<<< HEAD
     names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
     names |= {"metrics", "calibrate", "download", "report"}
+=======
+    names = {
+        "loclabel",
+        "foreground",
+        "train",
+        "infer",
+        "groundtruth",
+        "froc",
+        "demo",
+        "doctor",
+        "sample",
+        "mine",
+        "download",
+    }
+>>>>>>> cluster
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names
@@ -84,7 +100,7 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert not err
     doc = (COMMANDS[name].__doc__ or "").splitlines()[0]
     assert out.startswith(f"NAME\n    tumor-detection {name} - {doc}\n")
-    assert f"Example: tumor-detection {name} --" in out
+    assert re.search(rf"Example: tumor-detection {name} (camelyon16 )?--", out)
     assert "'str" not in out
     assert "Optional[" not in out
 
@@ -147,6 +163,17 @@ def test_unknown_commands_and_flags() -> None:
     assert stop("foreground", "--slides", "a", "--output", "b", "--stride", "6.4") == (
         "error: --stride must be a whole number, but got '6.4'"
     )
+
+
+def test_download_names_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in (["download", "--output", "x"], ["download", "camelyon17", "--output", "x"]):
+        assert str(stop(*arguments)).startswith(
+            "error: download needs a data set, camelyon16: tumor-detection download"
+        )
+    asked: list[Any] = []
+    monkeypatch.setattr("scripts.download.download_camelyon16", lambda *arguments: asked.append(arguments))
+    main(["download", "camelyon16", "--output", "x", "--slides", "a,b"])
+    assert asked == [("x", "a,b", "images,annotations", "s3://camelyon-dataset/CAMELYON16", None, 4)]
 
 
 def test_an_input_error_is_its_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,11 @@ def test_a_slide_is_copied_once(tmp_path: Path) -> None:
     assert SlideCache(tmp_path).fetch("s3://slides/a.tif").stat().st_ino == inode
 
 
+def test_a_slide_from_a_web_server(store: ObjectStore, tmp_path: Path) -> None:
+    found = SlideCache(tmp_path).fetch(f"{store.endpoint}/slides/b.tif")
+    assert (found.name, found.read_bytes()) == ("b.tif", b"b" * 40_000)
+
+
 def test_a_changed_slide_is_copied_anew(store: ObjectStore, tmp_path: Path) -> None:
     used(SlideCache(tmp_path), "a")
     store.put("slides", "a.tif", b"z" * 40_000)
