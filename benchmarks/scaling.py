@@ -77,7 +77,7 @@ def train_rate(folder: Path, pictures: Path, batch_size: int, steps: int, num_ra
         "train_tables": [str(pictures / "labels.csv")],
         "validation_tables": [str(pictures / "labels.csv")],
         "train_limit": batch_size * (steps + _WARM_UP_STEPS),
-        "validation_limit": 2 * num_ranks,
+        "validation_limit": 16,
         "cache": "cpu",
         "num_workers": 0,
         "batch_size": batch_size,

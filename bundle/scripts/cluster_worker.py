@@ -34,9 +34,9 @@ class SlideWriter(ProbabilityMapWriter):
 
     def forget(self) -> None:
         """Make ready for the next slide."""
-        self.summary.done.clear()
-        self.summary.skipped.clear()
-        self.summary.failed.clear()
+        self.done.clear()
+        self.skipped.clear()
+        self.failed.clear()
         self.sampler.skip.clear()
         self.fraction = 0.0
 
@@ -103,7 +103,7 @@ class SlideWorker:
             ``run.json``; ``seconds_in``, ``tiles``, ``mm2``, ``seconds`` for this slide; ``warnings``.
         """
         started = time.monotonic()
-        timing = self._writer.summary.timing
+        timing = self._writer.timing
         before = dict(timing.seconds_in), timing.num_tiles, timing.mm2
         self._writer.forget()
         try:
@@ -114,7 +114,7 @@ class SlideWorker:
             self._writer.sampler.release(path)
         entry = {"slide": path, "num_positions": 0, "seconds": 0.0}
         if state == "done":
-            entry = dict(self._writer.summary.done[0])
+            entry = dict(self._writer.done[0])
         elif state == "skipped":
             sidecar = self._writer.results.read_sidecar(Path(path).stem)
             entry |= {"num_positions": sidecar.get("num_positions"), "seconds": sidecar.get("seconds")}
@@ -142,8 +142,8 @@ class SlideWorker:
         self._dataset.data = [{"image": path}]
         self._evaluator.state.epoch_length = None  # ignite keeps the number of tiles of the slide before
         self._evaluator.run()
-        if self._writer.summary.failed:
-            return "failed", self._writer.summary.failed[path]
+        if self._writer.failed:
+            return "failed", self._writer.failed[path]
         return "done", ""
 
 

@@ -78,6 +78,7 @@ class ProbabilityMapWriter:
             "versions": _versions(),
         }
         self.summary = RunSummary(self.queue)
+        self.done, self.skipped, self.failed = self.summary.done, self.summary.skipped, self.summary.failed
         self.timing = self.summary.timing
         self._expected: dict[str, dict[str, Any]] = {}
         self._maps: dict[str, npt.NDArray[np.float32]] = {}
@@ -107,13 +108,13 @@ class ProbabilityMapWriter:
         paths = [sample["image"] for sample in self.sampler.dataset.data]
         for path in paths:
             if self.is_up_to_date(path):
-                self.summary.skipped.append(path)
+                self.skipped.append(path)
                 self.sampler.skip.add(path)
-        if self.summary.skipped:
-            logger.warning("%d of %d slides are done already", len(self.summary.skipped), len(paths))
+        if self.skipped:
+            logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
         self.queue.open([path for path in paths if path not in self.sampler.skip])
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
-        self._progress = tqdm(total=len(paths) - len(self.summary.skipped), desc="inference", bar_format=form)
+        self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form)
 
     def is_up_to_date(self, path: str) -> bool:
         """Whether a slide may be skipped; says why not where there is a map."""
@@ -126,7 +127,7 @@ class ProbabilityMapWriter:
     def __call__(self, engine: Engine) -> None:
         """Take in the tile of this iteration."""
         tile: Tile = engine.state.batch["tile"]
-        if tile.path in self.summary.failed:
+        if tile.path in self.failed:
             return
         if tile.error is not None or tile.plan is None:
             self._set_aside(tile.path, tile.error or "not planned")
@@ -192,7 +193,7 @@ class ProbabilityMapWriter:
         """
         failed = self.summary.all_failed()
         if failed and self.queue.rank == 0:
-            total = len(self.summary.all_done()) + len(self.summary.skipped) + len(failed)
+            total = len(self.summary.all_done()) + len(self.skipped) + len(failed)
             reason = next(iter(failed.values()))
             raise InputError(
                 f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
@@ -233,7 +234,7 @@ class ProbabilityMapWriter:
         }
         self.results.write(Path(plan.path).stem, prob_map, sidecar)
         self.sampler.release(plan.path)
-        self.summary.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
+        self.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
         self.summary.tell()
         self._summarize_at_times()
 
@@ -244,7 +245,7 @@ class ProbabilityMapWriter:
         self._started.pop(path, None)
         self.inferer.report(path)
         self.results.remove(Path(path).stem)
-        self.summary.failed[path] = reason
+        self.failed[path] = reason
         self.sampler.release(path)
         self.sampler.skip.add(path)
         self.summary.tell()
@@ -267,7 +268,7 @@ class ProbabilityMapWriter:
     def _advance(self, slides: float, name: str) -> None:
         if self._progress is not None:
             self._progress.set_postfix_str(f"{self.summary.rates()}, {name}", refresh=False)
-            whole = len(self.summary.done) + len(self.summary.failed)
+            whole = len(self.done) + len(self.failed)
             self._position = whole if slides == 1 or not self._tiles_left else self._position + slides
             target = self._position + self.summary.num_by_others()
             self._progress.update(max(0.0, min(target, self._progress.total) - self._progress.n))

@@ -70,24 +70,8 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     main(arguments)
     out, err = capsys.readouterr()
     assert not err
-<<<<<<< HEAD
     names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
     names |= {"metrics", "calibrate", "download", "report"}
-=======
-    names = {
-        "loclabel",
-        "foreground",
-        "train",
-        "infer",
-        "groundtruth",
-        "froc",
-        "demo",
-        "doctor",
-        "sample",
-        "mine",
-        "download",
-    }
->>>>>>> cluster
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names

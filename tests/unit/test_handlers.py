@@ -293,7 +293,7 @@ def test_other_settings_compute_again_and_say_why(
     with caplog.at_level(logging.WARNING):
         run(second, [])
     assert f"a.tif: computed again: {reason}" in caplog.text
-    assert second.summary.skipped == []
+    assert second.skipped == []
 
 
 def test_failed_slides_leave_no_older_map(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_without_resume_all_is_computed(tmp_path: Path) -> None:
     dataset = TileDataset([{"image": str(slide)}])
     writer = ProbabilityMapWriter(tmp_path / "maps", TileSampler(dataset), INFERER, resume=False)
     run(writer, [])
-    assert writer.summary.skipped == []
+    assert writer.skipped == []
 
 
 def test_an_error_in_the_run_is_passed_on_and_what_is_done_is_noted(tmp_path: Path, sampler: TileSampler) -> None:
