@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -74,28 +74,17 @@ def score_folder(
         raise InputError(
             "rules: expected maps, whose stride MONAI's rules read truth at, found detections; give --maps"
         )
-    slide_paths = find_slides(slides) if slides else []
-    folder = TruthFolder(truth)
-    warnings, truths, cases, left_out = list[str](), list[Path | None](), list[Case](), list[str]()
-    if maps is not None:
-        infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
-        truths = pair_truth(infos, folder, normal)
-        cases = [map_case(info, path) for info, path in zip(infos, truths, strict=True)]
-        warnings += scale_warnings(infos)
-    elif detections is not None:
-        files, left_out, excluded = leave_out(find_detection_files(detections), exclude)
-        truths = pair_truth(files, folder, normal)
-        cases = detection_cases(files, truths, slide_paths, mpp)
-    without_map = [name for name in folder.names_beyond(case.info.name for case in cases) if name not in excluded]
-    warnings += missing_warnings(Path(maps or detections or ""), [case.info for case in cases], without_map)
-    warnings += slide_warnings([case.info for case in cases], slide_paths, excluded)
-    warnings += scale_differences(cases)
-    others, other_warnings = ({}, []) if against is None else _other_run(against, cases, excluded)
+    if against is not None and Path(output).resolve() in (Path(against).resolve(), Path(against).resolve().parent):
+        raise InputError(f"against {against}: expected another folder than the output, which replaces it; mend one")
+    cohort = _find_cohort(
+        maps, detections, TruthFolder(truth), normal, find_slides(slides) if slides else [], mpp, exclude
+    )
+    others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded)
     output = make_output_dir(output)
     make_output_dir(output / "detections")
     scored: list[ScoredSlide] = []
     other_scored: list[ScoredSlide] = []
-    for case in tqdm(cases, desc="froc", unit="slide"):
+    for case in tqdm(cohort.cases, desc="froc", unit="slide"):
         found = settings.find(case.info)
         write_detections(output / "detections" / f"{case.info.name}.csv", found.detections)
         lesions = read_lesions(case, settings.monai, settings.tumor_value)
@@ -103,11 +92,7 @@ def score_folder(
         if others:
             other = case._replace(info=others[case.info.name.lower()])
             other_scored.append(score_slide(other, settings.find(other.info), lesions))
-    judged = [(case.info, slide.is_tumor) for case, slide in zip(cases, scored, strict=True) if case.truth is not None]
-    warnings += name_warnings(judged)
-    empty = [slide.row["slide"] for slide in scored if maps is not None and slide.score == 0]
-    warnings += [f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []
-    warnings += other_warnings
+    warnings = [*cohort.warnings, *_warnings_of(cohort.cases, scored), *other_warnings]
     for warning in warnings:
         logger.warning("%s", warning)
     resampling = Resampling(settings.num_resamples, settings.seed)
@@ -115,9 +100,9 @@ def score_folder(
         **score_report(scored, settings.slide_threshold, settings.monai, resampling),
         "comparison": compare_runs(scored, other_scored, str(against), settings.monai, resampling) if others else None,
         "settings": settings.report(maps is not None, mpp),
-        "excluded": left_out,
+        "excluded": cohort.left_out,
         "warnings": warnings,
-        "truth_without_map": without_map,
+        "truth_without_map": cohort.truth_without_map,
         "lesions": [row for slide in scored for row in slide.lesions],
         "slides": [slide.row for slide in scored],
     }
@@ -126,6 +111,56 @@ def score_folder(
     write_table(output / "slides.csv", _SLIDE_COLUMNS, report["slides"])
     _write_pictures(output, report)
     return report
+
+
+class _Cohort(NamedTuple):
+    """The slides that count, those left out by name, and what is to be warned of."""
+
+    cases: list[Case]
+    left_out: list[str]
+    excluded: frozenset[str]
+    truth_without_map: list[str]
+    warnings: list[str]
+
+
+def _find_cohort(
+    maps: str | Path | None,
+    detections: str | Path | None,
+    folder: TruthFolder,
+    normal: Sequence[str] | str,
+    slides: Sequence[Path],
+    mpp: float | None,
+    exclude: Sequence[str] | str,
+) -> _Cohort:
+    """Find out what is scored, before anything is read that takes time."""
+    warnings: list[str] = []
+    if maps is not None:
+        infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
+        truths = pair_truth(infos, folder, normal)
+        cases = [map_case(info, path) for info, path in zip(infos, truths, strict=True)]
+        warnings += scale_warnings(infos)
+    else:
+        files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)
+        cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp)
+    known = [case.info for case in cases]
+    without_map = [name for name in folder.names_beyond(info.name for info in known) if name not in excluded]
+    warnings = [
+        *missing_warnings(Path(maps or detections or ""), known, without_map),
+        *slide_warnings(known, slides, excluded),
+        *warnings,
+        *scale_differences(cases),
+    ]
+    return _Cohort(cases, left_out, excluded, without_map, warnings)
+
+
+def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[str]:
+    """What is to be warned of once the maps and the truth have been read."""
+    pairs = list(zip(cases, scored, strict=True))
+    empty = [case.info.slide for case, slide in pairs if isinstance(case.info, MapInfo) and slide.score == 0]
+    return [
+        *name_warnings([(case.info, slide.is_tumor) for case, slide in pairs if case.truth is not None]),
+        *([f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []),
+    ]
 
 
 def _other_run(

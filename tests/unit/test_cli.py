@@ -306,6 +306,21 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+def test_commands_for_patches_call_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts import patch_scores, temperature
+
+    found: list[Any] = []
+    monkeypatch.setattr(patch_scores, "score_patches", lambda *arguments: found.append(arguments))
+    monkeypatch.setattr(patch_scores, "summary", str)
+    monkeypatch.setattr(temperature, "calibrate", lambda *arguments: found.append(arguments))
+    run("metrics --folders 1 2 --output 3 --config_file train_10x.json --num_resamples 5")
+    run("calibrate --tables t.csv --weights 007 --output o.pt")
+    assert found == [
+        ("3", None, ["1", "2"], (), ["train_10x.json"], 5, 0),
+        ("o.pt", "007", (), ["t.csv"], ()),
+    ]
+
+
 def test_doctor_fails_for_slides_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import re
 import shlex
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.made_patches import write_patches
 from scripts import cli
 from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
@@ -84,6 +86,14 @@ def test_configs_page_states_the_foreground_settings() -> None:
     assert {key: row[0] for key, row in settings.items()} == {
         key: f"`{json.dumps(value)}`" for key, value in ForegroundSettings()._asdict().items()
     }
+
+
+def test_evaluation_page_has_every_flag_of_froc_and_its_default() -> None:
+    flags = _table(TEXTS["docs/evaluation.md"], "flag")
+    parameters = inspect.signature(cli.froc).parameters
+    assert {flag.removeprefix("--") for flag in flags} == parameters.keys()
+    for flag in ("threshold", "slide_threshold", "rules"):
+        assert flags[f"--{flag}"][0].strip("`") == str(parameters[flag].default)
 
 
 def test_configs_page_names_every_file() -> None:
@@ -278,6 +288,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maps, scores = ["--maps", str(folder / "maps")], ["--output", str(folder / "scores")]
     scoring = ["froc", *maps, "--truth", str(folder / "truth"), *scores, "--nms_radius_um", "20"]
     cli.main([*scoring, "--against", str(folder / "maps"), "--num_resamples", "20"])
+    patches, overlay, weights = (str(path) for path in write_patches(folder, 8))
+    given = ["--weights", weights, "--config_file", overlay, "--num_resamples", "20"]
+    cli.main(["metrics", "--folders", patches, *given, "--output", str(folder / "patch_scores")])
     return folder
 
 
@@ -307,6 +320,7 @@ def _keys(results: Path, name: str) -> set[str]:
         ("map key", "maps/a.json"),
         ("run key", "maps/run.json"),
         ("froc key", "scores/froc.json"),
+        ("patches key", "patch_scores/patches.json"),
     ],
 )
 def test_conventions_document_each_key_and_no_other(results: Path, header: str, name: str) -> None:
@@ -321,6 +335,10 @@ def test_conventions_document_the_keys_inside(results: Path) -> None:
         assert set(re.findall(r"`(\w+)`", keys[key][0])) == report[key].keys()
     inside = {"micrometastasis", "macrometastasis"} | report["strata"]["macrometastasis"].keys()
     assert set(re.findall(r"`(\w+)`", keys["strata"][0])) == inside
+    patches = json.loads((results / "patch_scores" / "patches.json").read_text(encoding="utf-8"))
+    for key in ("reliability", "bootstrap"):
+        row = _table(TEXTS["docs/conventions.md"], "patches key")[key][0]
+        assert set(re.findall(r"`(\w+)`", row)) == patches[key].keys()
     for header, found in (
         ("lesion key", report["lesions"][0]),
         ("slide_level key", report["slide_level"]),

@@ -260,8 +260,8 @@ def test_odd_maps_and_missing_slides_are_counted(cohort, tmp_path):
     for name in ("tumor_001.tif", "Tumor_002.tif", "normal_001.tif", "normal_002.tif"):
         (slides / name).touch()
     assert score_folder(maps, truth, output, settings=QUICK, slides=[slides])["warnings"] == [
-        "1 maps have another scale than 8 µm per pixel: tumor_002 (16)",
         "1 slides have no map or detections and are not scored: normal_002.tif",
+        "1 maps have another scale than 8 µm per pixel: tumor_002 (16)",
         "1 maps are 0 everywhere: tumor_002.tif",
     ]
 
@@ -297,6 +297,13 @@ def test_against_another_run(cohort, tmp_path):
     # an earlier output, whose detections are its own
     again = score_folder(maps, truth, output, settings=settings, against=tmp_path / "second")["comparison"]
     assert {**again, "against": None} == {**found, "against": None}
+
+
+def test_against_the_output_itself_is_an_error(cohort):
+    score_folder(*cohort, settings=QUICK)
+    for against in (cohort[2], cohort[2] / "detections"):
+        with pytest.raises(InputError, match="expected another folder than the output"):
+            score_folder(*cohort, settings=QUICK, against=against)
 
 
 def test_against_a_run_on_other_slides_is_an_error(cohort, tmp_path):
