@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=ROOT / "demo" / "report" / "report.html")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images")
     arguments = parser.parse_args()
-    browser = open_page(arguments.page, 1100, 900)
+    browser = open_page(arguments.page, 1280, 900)
     try:
         box = (
             "return (({top, height}) => [top + scrollY, height])(document.querySelector('%s').getBoundingClientRect())"

@@ -127,6 +127,7 @@ def test_heatmap_and_truth_lie_where_the_map_says(opened: Any) -> None:
     )
     assert heat[:2] == pytest.approx([stage[0] + 1, stage[1] + 1], abs=0.6)
     pixel = (stage[2] - 2) * STRIDE / SHAPE[1]
+    assert heat[2:] == pytest.approx([84 * pixel, 60 * pixel], rel=0.005), "57 x 82, brought to multiples of 4"
     expected = [50 * pixel, 20 * pixel, 24 * pixel, 20 * pixel]
     found = [truth[0] - stage[0] - 1, truth[1] - stage[1] - 1, truth[2], truth[3]]
     assert found == pytest.approx(expected, abs=0.75 * pixel)
