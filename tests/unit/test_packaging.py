@@ -90,6 +90,7 @@ def _imported_names() -> set[str]:
 
 DEPENDENCIES = _requirements(PROJECT["dependencies"])
 TEST_DEPENDENCIES = _requirements(PROJECT["optional-dependencies"]["test"])
+EXPORT_DEPENDENCIES = _requirements(PROJECT["optional-dependencies"]["export"])
 
 
 # --- versions ---------------------------------------------------------------------------------------------------
@@ -112,7 +113,9 @@ def test_changelog_entries_are_the_same_versions_in_metadata() -> None:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_pin_every_dependency_within_its_range(python: str) -> None:
     pins = _pins(python)
-    for name, requirement in {**DEPENDENCIES, **TEST_DEPENDENCIES}.items():
+    for name, requirement in {**DEPENDENCIES, **EXPORT_DEPENDENCIES, **TEST_DEPENDENCIES}.items():
+        if name == canonicalize_name(PROJECT["name"]):  # the test extra includes the others
+            continue
         if requirement.marker is None or requirement.marker.evaluate(_environment(python)):
             assert name in pins, f"constraints.txt does not pin {name} for Python {python}"
             assert requirement.specifier.contains(pins[name]), f"{name}: {pins[name]} is outside {requirement}"
@@ -131,14 +134,14 @@ def test_every_dependency_is_used() -> None:
     imported = _imported_names()
     unused = {
         name
-        for name in DEPENDENCIES
+        for name in {**DEPENDENCIES, **EXPORT_DEPENDENCIES}
         if name not in USED_WITHOUT_IMPORT and IMPORT_NAMES.get(name, name.replace("-", "_")) not in imported
     }
     assert not unused, f"in pyproject.toml, but nothing imports them: {sorted(unused)}"
 
 
 def test_every_import_is_declared() -> None:
-    declared = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in DEPENDENCIES}
+    declared = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in {**DEPENDENCIES, **EXPORT_DEPENDENCIES}}
     undeclared = _imported_names() - declared - set(sys.stdlib_module_names) - {"__future__"}
     assert not undeclared, f"imported, but not in pyproject.toml: {sorted(undeclared)}"
 
