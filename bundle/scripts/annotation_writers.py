@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from .files import atomic_path, write_json
 from .polygons import Ring
+
+
+class Shape(NamedTuple):
+    """What ASAP draws.
+
+    Attributes:
+        name: shown in its list.
+        kind: ``Polygon`` or ``Dot``.
+        group: one of the file's groups.
+        vertices: (N, 2), (row, col), level-0 frame; one for a dot.
+    """
+
+    name: str
+    kind: str
+    group: str
+    vertices: Ring | Sequence[tuple[float, float]]
 
 
 def write_asap_xml(path: str | Path, tumor: Sequence[Ring], exclusion: Sequence[Ring] = ()) -> None:
@@ -20,18 +37,30 @@ def write_asap_xml(path: str | Path, tumor: Sequence[Ring], exclusion: Sequence[
         tumor: outlines, may be none.
         exclusion: the same.
     """
+    outlines = [("_0", polygon) for polygon in tumor] + [("_2", polygon) for polygon in exclusion]
+    shapes = [Shape(f"Annotation {index}", "Polygon", *outline) for index, outline in enumerate(outlines)]
+    write_asap_shapes(path, shapes, {"_0": "#00ff00", "_2": "#ff0000"})
+
+
+def write_asap_shapes(path: str | Path, shapes: Iterable[Shape], groups: Mapping[str, str]) -> None:
+    """Write shapes as ASAP's XML.
+
+    Args:
+        path: the file to write.
+        shapes: any number.
+        groups: the groups of the shapes, each with its color as ``#rrggbb``.
+    """
     root = ElementTree.Element("ASAP_Annotations")
     annotations = ElementTree.SubElement(root, "Annotations")
-    grouped = [("_0", polygon) for polygon in tumor] + [("_2", polygon) for polygon in exclusion]
-    for index, (group, polygon) in enumerate(grouped):
-        attributes = {"Name": f"Annotation {index}", "Type": "Polygon", "PartOfGroup": group, "Color": "#F4FA58"}
+    for name, kind, group, vertices in shapes:
+        attributes = {"Name": name, "Type": kind, "PartOfGroup": group, "Color": "#F4FA58"}
         annotation = ElementTree.SubElement(annotations, "Annotation", attributes)
         coordinates = ElementTree.SubElement(annotation, "Coordinates")
-        for order, (row, col) in enumerate(polygon):
+        for order, (row, col) in enumerate(vertices):
             ElementTree.SubElement(coordinates, "Coordinate", Order=str(order), X=f"{col:.3f}", Y=f"{row:.3f}")
-    groups = ElementTree.SubElement(root, "AnnotationGroups")
-    for name, color in (("_0", "#00ff00"), ("_2", "#ff0000")):
-        group_element = ElementTree.SubElement(groups, "Group", Name=name, PartOfGroup="None", Color=color)
+    group_elements = ElementTree.SubElement(root, "AnnotationGroups")
+    for name, color in groups.items():
+        group_element = ElementTree.SubElement(group_elements, "Group", Name=name, PartOfGroup="None", Color=color)
         ElementTree.SubElement(group_element, "Attributes")
     ElementTree.indent(root, "\t")
     with atomic_path(path) as temporary:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from .annotation_readers import Outlines, read_outlines
+from .annotation_readers import read_outlines
 from .errors import InputError
 from .files import NameIndex
 from .geometry import COORDINATE_LIMIT
@@ -31,6 +32,15 @@ TUMOR_CLASSES = frozenset({"_0", "_1", "tumor", "tumour", "metastasis", "metasta
 
 EXCLUSION_CLASSES = frozenset({"_2", "exclusion", "exclude", "normal", "ignore"})
 """Lower-case classes that are cut out of the tumor; a ``*`` at the end (QuPath's ``Ignore*``) does not matter."""
+
+TISSUE_CLASSES = frozenset({"tissue"})
+"""Lower-case classes of outlines that are the foreground."""
+
+REGION_CLASSES = frozenset({"region"})
+"""Lower-case classes of outlines in which foreground is looked for (QuPath's ``Region*``)."""
+
+IGNORED_CLASSES = frozenset({"ignore"})
+"""Lower-case classes that are cut out of the foreground (QuPath's ``Ignore*``), such as pen marks and folds."""
 
 _UNCLASSIFIED = frozenset({"", "none", "unclassified"})
 
@@ -47,6 +57,20 @@ class Annotation(NamedTuple):
     path: Path
     tumor: tuple[Polygon, ...]
     exclusion: tuple[Polygon, ...]
+
+
+class TissueOutlines(NamedTuple):
+    """Outlines of a slide that say where to look.
+
+    Attributes:
+        tissue: if there are any, they are the foreground, and none is computed;
+        region: if there are any, foreground is only inside of them;
+        ignored: cut out of the foreground.
+    """
+
+    tissue: tuple[Polygon, ...]
+    region: tuple[Polygon, ...]
+    ignored: tuple[Polygon, ...]
 
 
 class _Findings:
@@ -71,6 +95,9 @@ _UNCLOSED = "unclosed GeoJSON rings: closed from the last point to the first; ex
 _NO_AREA = "points, lines or detections: they are no areas and are left out; draw polygons instead"
 _NO_CLASS = "outlines without a class: taken as tumor; set the class Tumor or Exclusion in ASAP or QuPath"
 _OTHER_CLASS = "outlines of a class neither tumor nor exclusion: left out; rename the class if they matter"
+_TUMOR_KINDS = {"tumor": TUMOR_CLASSES | _UNCLASSIFIED, "exclusion": EXCLUSION_CLASSES}
+_TISSUE_KINDS = {"tissue": TISSUE_CLASSES, "region": REGION_CLASSES, "ignored": IGNORED_CLASSES}
+_KNOWN_CLASSES = frozenset[str]().union(*_TUMOR_KINDS.values(), *_TISSUE_KINDS.values())
 
 
 def is_normal_name(name: str) -> bool:
@@ -95,7 +122,7 @@ def read_annotation(path: str | Path) -> Annotation:
 
     Classes are `TUMOR_CLASSES` and `EXCLUSION_CLASSES`, whatever their case; of a derived class (QuPath's
     ``Tumor: Positive``) the first part counts. Outlines without a class are tumor, which warns; those of another
-    class are left out, which warns too.
+    class are left out, which warns too, but for the classes of `read_tissue`.
 
     Args:
         path: a file of one of the forms of `annotation_readers.read_outlines`.
@@ -108,13 +135,29 @@ def read_annotation(path: str | Path) -> Annotation:
             classes are unknown, so that a misspelt one does not make a slide normal.
     """
     path = Path(path)
-    outlines = read_outlines(path)
-    findings = _Findings(path)
-    for name in outlines.others:
-        findings.add(_NO_AREA, name)
-    annotation = _sort_outlines(path, outlines, findings)
-    findings.warn()
-    return annotation
+    polygons, others = _sort_outlines(path, _TUMOR_KINDS)
+    if others and not polygons["tumor"]:
+        raise InputError(
+            f"{path}: no outline is tumor, and the classes {', '.join(sorted(others))} are neither tumor nor "
+            "exclusion; rename them to Tumor or Exclusion, or delete the outlines if the slide is normal"
+        )
+    return Annotation(path, tuple(polygons["tumor"]), tuple(polygons["exclusion"]))
+
+
+def read_tissue(path: str | Path) -> TissueOutlines:
+    """Read the outlines of an annotation file that say where to look; those of tumor are for `read_annotation`.
+
+    Args:
+        path: as there.
+
+    Returns:
+        The polygons of `TISSUE_CLASSES`, `REGION_CLASSES` and `IGNORED_CLASSES`, (row, col), level-0 frame.
+
+    Raises:
+        InputError: if the file is missing, damaged or of another form, or a coordinate is no finite number.
+    """
+    polygons, _ = _sort_outlines(Path(path), _TISSUE_KINDS)
+    return TissueOutlines(*(tuple(polygons[kind]) for kind in TissueOutlines._fields))
 
 
 def contains(annotation: Annotation, points: npt.ArrayLike, ignore_exclusions: bool = False) -> npt.NDArray[np.bool_]:
@@ -135,20 +178,22 @@ def contains(annotation: Annotation, points: npt.ArrayLike, ignore_exclusions: b
     return inside
 
 
-def _sort_outlines(path: Path, outlines: Outlines, findings: _Findings) -> Annotation:
-    tumor: list[Polygon] = []
-    exclusion: list[Polygon] = []
+def _sort_outlines(path: Path, kinds: Mapping[str, frozenset[str]]) -> tuple[dict[str, list[Polygon]], set[str]]:
+    """Read a file; its polygons by kind, and the classes that nothing here knows. Warns of what is odd."""
+    outlines = read_outlines(path)
+    findings = _Findings(path)
+    for name in outlines.others:
+        findings.add(_NO_AREA, name)
+    polygons: dict[str, list[Polygon]] = {kind: [] for kind in kinds}
     others: set[str] = set()
     for name, label, rings_xy in outlines.areas:
         rings = [_ring(path, name, ring_xy) for ring_xy in rings_xy]
         base = (label or "").split(":")[0].strip().rstrip("*").lower()
-        if base in EXCLUSION_CLASSES:
-            target = exclusion
-        elif base in TUMOR_CLASSES or base in _UNCLASSIFIED:
-            target = tumor
-        else:
-            others.add(str(label))
-            findings.add(_OTHER_CLASS, f"{name} ({label})")
+        target = next((polygons[kind] for kind, classes in kinds.items() if base in classes), None)
+        if target is None:
+            if base not in _KNOWN_CLASSES:
+                others.add(str(label))
+                findings.add(_OTHER_CLASS, f"{name} ({label})")
             continue
         if base in _UNCLASSIFIED:
             findings.add(_NO_CLASS, name)
@@ -163,12 +208,8 @@ def _sort_outlines(path: Path, outlines: Outlines, findings: _Findings) -> Annot
         if not shapely.is_valid(shapely.Polygon(rings[0], rings[1:])):
             findings.add(_SELF_CROSSING, name)
         target.append(Polygon(name, tuple(rings)))
-    if others and not tumor:
-        raise InputError(
-            f"{path}: no outline is tumor, and the classes {', '.join(sorted(others))} are neither tumor nor "
-            "exclusion; rename them to Tumor or Exclusion, or delete the outlines if the slide is normal"
-        )
-    return Annotation(path, tuple(tumor), tuple(exclusion))
+    findings.warn()
+    return polygons, others
 
 
 def _ring(path: Path, name: str, vertices_xy: Any) -> Ring:

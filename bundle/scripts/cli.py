@@ -64,6 +64,7 @@ def foreground(
     min_value: float = 0.1,
     max_hole_um2: float = 50_000.0,
     min_tissue_um2: float = 20_000.0,
+    annotations: str | None = None,
     backend: str = "auto",
     assume_mpp: float | None = None,
 ) -> None:
@@ -84,6 +85,8 @@ def foreground(
         min_value: brightness (0 to 1) below which a pixel is no tissue.
         max_hole_um2: holes up to this area in square µm are filled.
         min_tissue_um2: specks below this area in square µm are removed.
+        annotations: folder of annotation files; outlines of class Tissue are the foreground, none is computed;
+            those of class Region* limit it, those of class Ignore* are cut out.
         backend: auto, cucim or openslide.
         assume_mpp: µm per level-0 pixel, over what the slides say; areas need it.
     """
@@ -92,7 +95,7 @@ def foreground(
     settings = ForegroundSettings(
         saturation, min_saturation, max_saturation, min_contrast, min_value, max_hole_um2, min_tissue_um2
     )
-    written = write_foregrounds(slides, output, stride, settings, backend, assume_mpp)
+    written = write_foregrounds(slides, output, stride, settings, backend, assume_mpp, annotations)
     print(f"{len(written)} foreground masks in {output}")
 
 
@@ -433,6 +436,39 @@ def download(
     print(download_camelyon16(output, slides, what, source or SOURCE, endpoint, num_at_once))
 
 
+def export(
+    *,
+    maps: str,
+    output: str,
+    format: list[str],
+    threshold: float = 0.5,
+    nms_radius_um: float = 186.624,
+    min_area_um2: float = 0.0,
+    slides: list[str] | None = None,
+) -> None:
+    """Write probability maps in forms that other programs open.
+
+    Writes a folder for each format: lesions and detections for QuPath (geojson), ASAP (asap) and tables (csv);
+    heatmaps as ome-tiff, zarr (OME-Zarr) and dicom (Parametric Map). The last two need the extra 'export'.
+
+    Example: tumor-detection export --maps maps --output exports --format geojson,ome-tiff
+
+    Args:
+        maps: folder of maps made by infer.
+        output: folder for the results.
+        format: one or several of geojson, asap, csv, ome-tiff, zarr, dicom.
+        threshold: probability above which map pixels form lesions and maxima are detections.
+        nms_radius_um: non-maximum suppression radius in µm, as in froc.
+        min_area_um2: lesions below this area in square µm are left out.
+        slides: slides or folders of slides; dicom takes patient, study and place from slides that are DICOM.
+    """
+    from scripts.findings import FindingSettings
+    from scripts.map_exports import export_maps
+
+    settings = FindingSettings(threshold, nms_radius_um, min_area_um2)
+    print(export_maps(maps, output, format, settings, slides))
+
+
 def demo(*, output: str, seed: int = 0) -> None:
     """Run every step on a small synthetic cohort, in a few minutes and without any data.
 
@@ -481,6 +517,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
             groundtruth,
             froc,
             report,
+            export,
             mine,
             metrics,
             calibrate,

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -68,6 +69,31 @@ def check_name(name: str, source: object) -> str:
             "hidden, of at most 200 bytes; mend it"
         )
     return name
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; on success put it in place of ``path``, on failure remove it.
+
+    A folder cannot be replaced in one step: between two renames ``path`` is missing, but never in part.
+
+    Raises:
+        InputError: if the folder around it is read-only, missing or full.
+    """
+    path = Path(path)
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be written ({reason}); check the folder's space and rights") from error
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -20,10 +20,13 @@ from skimage.filters import threshold_otsu
 from skimage.segmentation import find_boundaries
 from tqdm import tqdm
 
+from .annotations import Annotation, TissueOutlines, index_annotations, read_tissue
 from .errors import InputError
 from .files import atomic_path, find_slides, make_output_dir, write_json
 from .geometry import map_shape
+from .groundtruth import tumor_mask
 from .masks import write_mask
+from .polygons import Polygon
 from .slide import MODEL_MPP, Slide, check_reading, open_slide
 
 logger = logging.getLogger(__name__)
@@ -149,6 +152,7 @@ def write_foregrounds(
     settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
     backend: str = "auto",
     assume_mpp: float | None = None,
+    annotations: str | Path | None = None,
 ) -> list[Path]:
     """Write a mask, a sidecar and an overlay picture for each slide.
 
@@ -161,6 +165,9 @@ def write_foregrounds(
         settings: see `ForegroundSettings`.
         backend: see `slide.open_slide`.
         assume_mpp: µm per level-0 pixel, over what the slides say.
+        annotations: folder of annotation files named like the slides, see `annotations.read_tissue`: outlined tissue
+            takes the place of the computed, which is else kept to outlined regions. Slides without a file are
+            computed, which warns.
 
     Returns:
         The masks written.
@@ -174,14 +181,19 @@ def write_foregrounds(
     settings.check()
     check_reading(backend)
     paths = find_slides(slides)
+    index = None if annotations is None else index_annotations(annotations)
     folder = make_output_dir(output)
     written: list[Path] = []
+    not_annotated: list[str] = []
     failures: list[InputError] = []
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
+            found = None if index is None else index.get(path.stem)
+            if index is not None and found is None:
+                not_annotated.append(path.stem)
             with open_slide(path, backend, assume_mpp) as slide:
                 overview = slide.read_overview(stride)
-                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings)
+                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found)
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
@@ -192,6 +204,14 @@ def write_foregrounds(
         with atomic_path(folder / f"{path.stem}_overlay.jpg") as temporary:
             Image.fromarray(outline_overlay(overview, mask)).save(temporary, quality=85)
         written.append(target)
+    if not_annotated:
+        logger.warning(
+            "%s: %d of %d slides have no annotation, first %r; their tissue is computed",
+            annotations,
+            len(not_annotated),
+            len(paths),
+            not_annotated[0],
+        )
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {failures[0]}")
     return written
@@ -246,18 +266,34 @@ def outline_overlay(
 
 
 def _mask_and_sidecar(
-    slide: Slide, overview: npt.NDArray[np.uint8], stride: int, settings: ForegroundSettings
+    slide: Slide,
+    overview: npt.NDArray[np.uint8],
+    stride: int,
+    settings: ForegroundSettings,
+    annotation: Path | None = None,
 ) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
-    pixel_um = stride * (slide.mpp or MODEL_MPP)
-    mask, threshold = foreground_mask(overview, pixel_um, settings)
+    outlines = TissueOutlines((), (), ()) if annotation is None else read_tissue(annotation)
+
+    def drawn(polygons: tuple[Polygon, ...]) -> npt.NDArray[np.bool_]:
+        return tumor_mask(Annotation(slide.path, polygons, ()), slide.shape, stride) != 0
+
+    if outlines.tissue:
+        mask, method, threshold = drawn(outlines.tissue), "annotated", None
+    else:
+        mask, threshold = foreground_mask(overview, stride * (slide.mpp or MODEL_MPP), settings)
+        method = "saturation threshold" if settings.saturation is not None else "Otsu on saturation"
+    if outlines.region:
+        mask &= drawn(outlines.region)
+    mask &= ~drawn(outlines.ignored)
     sidecar = {
         "slide": slide.path.name,
         "shape": list(slide.shape),
         "stride": stride,
         "mpp": slide.mpp,
-        "method": "saturation threshold" if settings.saturation is not None else "Otsu on saturation",
-        "saturation_threshold": round(threshold, 4),
+        "method": method,
+        "saturation_threshold": None if threshold is None else round(threshold, 4),
         "settings": settings._asdict(),
+        "annotation": None if annotation is None else annotation.name,
         "tissue_fraction": round(float(mask.mean()), 6),
     }
     return mask, sidecar

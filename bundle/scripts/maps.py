@@ -49,16 +49,30 @@ def read_map_infos(maps: str | Path) -> list[MapInfo]:
     Raises:
         InputError: if the folder is missing or empty, or a sidecar is missing or wrong.
     """
+    return [read_map_info(path) for path in find_maps(maps)]
+
+
+def find_maps(maps: str | Path) -> list[Path]:
+    """The maps of a folder, by name, without a look at their sidecars.
+
+    Raises:
+        InputError: if the folder is missing or empty.
+    """
     folder = Path(maps)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a folder of probability maps")
     paths = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
     if not paths:
         raise InputError(f"{folder}: no probability maps (*.npy) found; make them with 'tumor-detection infer'")
-    return [_read_info(path) for path in paths]
+    return paths
 
 
-def _read_info(path: Path) -> MapInfo:
+def read_map_info(path: Path) -> MapInfo:
+    """Read the sidecar of a map.
+
+    Raises:
+        InputError: if it is missing or wrong.
+    """
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
         raise InputError(f"{path}: expected its sidecar {sidecar.name} beside it, found none; run inference again")

@@ -16,7 +16,7 @@ from helpers.even_odd import slow_inside
 from helpers.real_annotations import extract_real_annotations, needs_real
 from helpers.refusals import refusal
 from scripts import annotations
-from scripts.annotations import Annotation, contains, index_annotations, is_normal_name, read_annotation
+from scripts.annotations import Annotation, contains, index_annotations, is_normal_name, read_annotation, read_tissue
 from scripts.errors import InputError
 from scripts.polygons import Polygon
 
@@ -143,6 +143,33 @@ def test_read_annotation_warns_once_of_defects(tmp_path, caplog, case):
 def test_read_annotation_of_derived_classes(tmp_path):
     content = feature(None, TUMOR_XY, classification={"names": ["Ignore*", "Fold"]})
     assert len(read_annotation(write(tmp_path / "a.json", content)).exclusion) == 1
+
+
+def test_tissue_is_no_tumor_and_tumor_no_tissue(tmp_path, caplog):
+    content = collection(
+        feature("Tumor", TUMOR_XY),
+        feature("Exclusion", EXCLUSION_XY),
+        *(feature(name, [[x + step, y] for x, y in TUMOR_XY]) for step, name in enumerate(("Tissue", "Region*"))),
+        feature("Ignore*", EXCLUSION_XY),
+    )
+    path = write(tmp_path / "a.geojson", content)
+    annotation, outlines = read_annotation(path), read_tissue(path)
+    assert (len(annotation.tumor), len(annotation.exclusion)) == (1, 2)
+    assert [len(polygons) for polygons in outlines] == [1, 1, 1]
+    assert [polygon.bounds()[1] for (polygon,) in outlines] == [300, 301, min(x for x, _ in EXCLUSION_XY)]
+    assert not caplog.records
+
+
+def test_a_slide_with_tissue_alone_is_normal(tmp_path, caplog):
+    path = write(tmp_path / "a.geojson", collection(feature("Tissue", TUMOR_XY), feature("region*", TUMOR_XY)))
+    assert read_annotation(path)[1:] == ((), ())
+    assert not caplog.records
+
+
+def test_read_tissue_warns_of_a_misspelt_class(tmp_path, caplog):
+    outlines = read_tissue(write(tmp_path / "a.geojson", feature("Tisue", TUMOR_XY)))
+    assert outlines == ((), (), ())
+    assert "Tisue" in caplog.text
 
 
 BAD = {

@@ -71,7 +71,7 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert not err
     names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
-    names |= {"metrics", "calibrate", "download", "report"}
+    names |= {"metrics", "calibrate", "download", "report", "export"}
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names
@@ -293,7 +293,7 @@ def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: py
 
 
 def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scripts import demo, foreground, groundtruth, loclabel
+    from scripts import demo, findings, foreground, groundtruth, loclabel, map_exports
 
     found: list[Any] = []
 
@@ -304,16 +304,19 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(loclabel, "generate_loclabels", recorded("loclabel"))
     monkeypatch.setattr(foreground, "write_foregrounds", recorded("foreground"))
     monkeypatch.setattr(groundtruth, "write_groundtruth", recorded("groundtruth"))
+    monkeypatch.setattr(map_exports, "export_maps", recorded("export"))
     run("demo --output o --seed 3")
     run("loclabel --coords c --annotations a --output o --ignore_exclusions --slides s")
     run("foreground --slides a b --output o --saturation 0.1 --backend openslide")
     run("groundtruth --annotations a --slides s --output o --stride 32")
+    run("export --maps m --output o --format geojson,csv zarr --min_area_um2 9 --slides s")
     settings = foreground.ForegroundSettings(saturation=0.1)
     assert found == [
         ("demo", "o", 3),
         ("loclabel", "c", "a", "o", True, "s", None),
-        ("foreground", ["a", "b"], "o", 64, settings, "openslide", None),
+        ("foreground", ["a", "b"], "o", 64, settings, "openslide", None, None),
         ("groundtruth", "a", ["s"], "o", 32),
+        ("export", "m", "o", ["geojson,csv", "zarr"], findings.FindingSettings(0.5, 186.624, 9.0), ["s"]),
     ]
 
 

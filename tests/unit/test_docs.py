@@ -18,6 +18,7 @@ import torch
 
 from helpers.made_patches import write_patches
 from scripts import cli
+from scripts.finding_writers import LESION_COLUMNS
 from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
 from scripts.pyramid import write_pyramid
@@ -357,6 +358,10 @@ def test_conventions_document_the_keys_inside(results: Path) -> None:
     documented = _table(TEXTS["docs/conventions.md"], "run key")
     for key in ("slides_done", "slides_failed"):
         assert set(re.findall(r"`(\w+)`", documented[key][0])) == run[key][0].keys()
+
+
+def test_conventions_document_the_columns_of_lesions() -> None:
+    assert tuple(_table(TEXTS["docs/conventions.md"], "lesion column")) == LESION_COLUMNS
 
 
 def test_conventions_state_what_the_files_hold(results: Path) -> None:

@@ -12,6 +12,7 @@ from scripts import files
 from scripts.errors import InputError
 from scripts.files import (
     NameIndex,
+    atomic_folder,
     atomic_path,
     find_slides,
     make_output_dir,
@@ -81,6 +82,31 @@ def test_atomic_path_where_the_target_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"map\.json: cannot be written"):
         write_json(tmp_path / "map.json", {})
     assert os.listdir(tmp_path) == ["map.json"]
+
+
+def test_atomic_folder_replaces_the_whole_folder(tmp_path: Path) -> None:
+    target = tmp_path / "a b.ome.zarr"
+    for content in ("old", "new"):
+        with atomic_folder(target) as temporary:
+            assert temporary.parent == tmp_path
+            assert temporary.name.startswith(".")
+            (temporary / content).touch()
+            assert not (target / content).exists()
+        assert os.listdir(target) == [content]
+    assert os.listdir(tmp_path) == [target.name]
+
+
+def test_atomic_folder_leaves_nothing_on_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(UnicodeEncodeError), atomic_folder(target) as temporary:
+        (temporary / "half").write_text("\ud800", encoding="utf-8")
+    monkeypatch.setattr(files.os, "replace", full_disk)
+    with pytest.raises(InputError, match=r"a: cannot be written \(No space left"), atomic_folder(target):
+        pass
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(target) == ["old"]
 
 
 def test_json_round_trip(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.morphology import flood
 
+from helpers.annotation_forms import collection, feature
 from scripts import foreground
 from scripts.errors import InputError
 from scripts.files import read_json
@@ -211,6 +213,7 @@ def test_write_foregrounds(tmp_path: Path, slide_path: Path, backend: str) -> No
         "method": "Otsu on saturation",
         "saturation_threshold": pytest.approx(0.2, abs=0.15),
         "settings": SMALL._asdict(),
+        "annotation": None,
         "tissue_fraction": pytest.approx((pixels > 0).mean(), abs=1e-6),
     }
     with Image.open(output / "normal_007_overlay.jpg") as overlay:
@@ -228,6 +231,60 @@ def test_a_fixed_threshold_is_named(tmp_path: Path, slide_path: Path) -> None:
     write_foregrounds(slide_path, tmp_path, 64, ForegroundSettings(saturation=0.1))
     sidecar = read_json(tmp_path / "normal_007.json")
     assert (sidecar["method"], sidecar["saturation_threshold"]) == ("saturation threshold", 0.1)
+
+
+# --- annotations ---
+
+LEFT_XY, TOP_XY, PEN_XY = ([[x, y] for x, y in corners] for corners in (
+    ((0, 0), (1100, 0), (1100, 1111), (0, 1111)),
+    ((0, 0), (1705, 0), (1705, 400), (0, 400)),
+    ((800, 300), (900, 300), (900, 500), (800, 500)),
+))  # fmt: skip
+
+
+def _annotated(tmp_path: Path, slide_path: Path, **outlines: list[list[int]]) -> tuple[Any, Picture]:
+    """Sidecar and mask with outlines of these classes given."""
+    (tmp_path / "annotations").mkdir()
+    content = collection(*(feature(label, ring) for label, ring in outlines.items()))
+    (tmp_path / "annotations" / "normal_007.geojson").write_text(json.dumps(content))
+    write_foregrounds(slide_path, tmp_path / "out", 16, SMALL, annotations=tmp_path / "annotations")
+    return read_json(tmp_path / "out" / "normal_007.json"), read_mask(tmp_path / "out" / "normal_007.png", SHAPE, 16)
+
+
+def _inside(ring_xy: list[list[int]]) -> npt.NDArray[np.bool_]:
+    """Pixels whose centers lie in an upright rectangle."""
+    rows, cols = ((indices + 0.5) * 16 for indices in np.indices(map_shape(SHAPE, 16)))
+    (left, top), (right, bottom) = np.min(ring_xy, axis=0), np.max(ring_xy, axis=0)
+    found: npt.NDArray[np.bool_] = (rows >= top) & (rows < bottom) & (cols >= left) & (cols < right)
+    return found
+
+
+def test_outlined_tissue_is_the_foreground(tmp_path: Path, slide_path: Path) -> None:
+    sidecar, mask = _annotated(tmp_path, slide_path, Tissue=LEFT_XY, Tumor=TOP_XY, Exclusion=TOP_XY)
+    np.testing.assert_array_equal(mask, _inside(LEFT_XY))
+    assert (sidecar["method"], sidecar["saturation_threshold"]) == ("annotated", None)
+    assert sidecar["annotation"] == "normal_007.geojson"
+
+
+def test_regions_limit_and_pen_marks_are_cut_out(tmp_path: Path, slide_path: Path) -> None:
+    with open_slide(slide_path) as slide:
+        computed, _ = slide_foreground(slide, 16, SMALL)
+    sidecar, mask = _annotated(tmp_path, slide_path, **{"Region*": TOP_XY, "Ignore*": PEN_XY})
+    np.testing.assert_array_equal(mask, computed & _inside(TOP_XY) & ~_inside(PEN_XY))
+    assert 0 < mask.sum() < computed.sum()
+    assert sidecar["method"] == "Otsu on saturation"
+
+
+def test_slides_without_annotation_are_computed_and_counted(
+    tmp_path: Path, slide_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = slide_path.with_name("normal_008.tif")
+    other.write_bytes(slide_path.read_bytes())
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "normal_007.geojson").write_text(json.dumps(feature("Tissue", LEFT_XY)))
+    write_foregrounds([slide_path, other], tmp_path / "out", 16, SMALL, annotations=tmp_path / "annotations")
+    assert "1 of 2 slides have no annotation, first 'normal_008'; their tissue is computed" in caplog.text
+    assert read_json(tmp_path / "out" / "normal_008.json")["annotation"] is None
 
 
 def test_one_bad_slide_does_not_stop_the_others(
