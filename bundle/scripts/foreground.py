@@ -275,7 +275,7 @@ def _mask_and_sidecar(
     outlines = TissueOutlines((), (), ()) if annotation is None else read_tissue(annotation)
 
     def drawn(polygons: tuple[Polygon, ...]) -> npt.NDArray[np.bool_]:
-        return tumor_mask(Annotation(slide.path, polygons, ()), slide.shape, stride) != 0
+        return np.asarray(tumor_mask(Annotation(slide.path, polygons, ()), slide.shape, stride) != 0)
 
     if outlines.tissue:
         mask, method, threshold = drawn(outlines.tissue), "annotated", None

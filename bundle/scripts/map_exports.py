@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from .dicom_maps import write_parametric_map
 from .errors import InputError
-from .evaluation import NMS_RADIUS_UM
 from .files import find_slides, make_output_dir
 from .finding_writers import write_asap, write_detection_table, write_geojson, write_lesion_table
 from .findings import FindingSettings, find_lesions
 from .heatmap_writers import write_ome_tiff, write_ome_zarr
 from .maps import find_maps, read_map, read_map_info
+from .score_settings import NMS_RADIUS_UM
 
 logger = logging.getLogger(__name__)
 
