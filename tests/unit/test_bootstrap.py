@@ -77,11 +77,11 @@ def test_every_slide_once_is_the_score_itself(matches, drops_lowest):
 
 
 def test_false_positives_beyond_the_rates_change_nothing_and_none_before_is_lost():
-    # More than two blocks of events. Among the strongest are 9,000 of one slide and five of each other one, so that a
-    # resample without it has 15 after the first block: more than 8, but not 8 per slide.
+    # Several blocks of events. The strongest are 9,000 of one slide and five of each other one: a resample without the
+    # first has at most 15 among them, more than 8, but not 8 per slide, and its lesions come after them.
     rng = np.random.default_rng(3)
     matches = [match_of(rng.random(9000) / 2 + 0.5, [0.7, 0.4])]
-    matches += [match_of([*(rng.random(5) / 2 + 0.5), *(rng.random(5000) * 0.4)], [0.39, 0.38, 0.0]) for _ in range(2)]
+    matches += [match_of([*(rng.random(5) / 2 + 0.5), *(rng.random(5000) * 0.4)], [0.45, 0.42, 0.0]) for _ in range(2)]
     weights = resample_weights(3, 40, 1)
     assert (weights[:, 0] == 0).any()
     for row, values in zip(weights, resampled_sensitivity(matches, weights, TARGETS), strict=True):
