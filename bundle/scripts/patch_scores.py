@@ -16,6 +16,7 @@ from .files import make_output_dir, write_json, write_table
 from .intervals import LEVEL, interval, wilson
 
 _COLUMNS = ("file", "label", "logit")
+_LABELS = {"auc": "AUC", "brier_score": "Brier score"}
 
 
 def patch_report(
@@ -140,6 +141,6 @@ def summary(report: dict[str, Any]) -> str:
     for name in ("auc", "average_precision", "accuracy", "brier_score", "calibration_error"):
         value, found = report[name]["value"], report[name]["interval"]
         bounds = "" if found is None else f" [{found[0]:.3f}, {found[1]:.3f}]"
-        label = "AUC" if name == "auc" else name.replace("_", " ")
+        label = _LABELS.get(name, name.replace("_", " "))
         lines.append(f"{label:17} " + ("undefined, of one class" if value is None else f"{value:.3f}{bounds}"))
     return "\n".join(lines)
