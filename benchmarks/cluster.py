@@ -53,7 +53,7 @@ def infer(folder: Path, name: str, *flags: str) -> tuple[dict[str, Any], float]:
     command += ["--runtime", "torch", "--precision", "float32", "--num_workers", "0", *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     started = time.monotonic()
-    subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     return json.loads((folder / name / "run.json").read_text(encoding="utf-8")), seconds
 
