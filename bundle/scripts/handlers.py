@@ -24,7 +24,7 @@ from .timing import Timing
 
 logger = logging.getLogger(__name__)
 
-_VERSIONED = ("monai", "torch", "openvino", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
+_VERSIONED = ("monai", "torch", "openvino", "onnxruntime", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
 _SUMMARY_SECONDS = 10.0
 
 
