@@ -1,6 +1,6 @@
 """False positives on held-out synthetic slides, after training with and without mined hard negatives.
 
-    python benchmarks/hard_negatives.py --output hard_negatives
+    python benchmarks/hard_negatives.py --output hard_negatives --markdown docs/benchmarks.md
     python benchmarks/hard_negatives.py --output tiny --tiny (shows only that it runs)
 
 Synthetic: every slide is drawn, and so are the nests of large normal nuclei mixed with tumor-like ones, which the tumor
@@ -25,9 +25,11 @@ from scipy import ndimage
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
+from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+
 from scripts.annotation_writers import write_asap_xml  # noqa: E402
+from scripts.cases import evaluation_stride  # noqa: E402
 from scripts.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
-from scripts.evaluation import EVALUATION_PIXEL_UM, NMS_RADIUS_UM  # noqa: E402
 from scripts.files import find_slides, make_output_dir, write_json  # noqa: E402
 from scripts.froc import FrocCurve, froc_curve, froc_score, match_detections  # noqa: E402
 from scripts.lesions import evaluation_mask, isolated_tumor_cells  # noqa: E402
@@ -36,6 +38,7 @@ from scripts.mining import mine_hard_negatives  # noqa: E402
 from scripts.pyramid import write_pyramid  # noqa: E402
 from scripts.regions import read_slide_truth  # noqa: E402
 from scripts.sampling import SampleSettings, sample_regions  # noqa: E402
+from scripts.score_settings import NMS_RADIUS_UM  # noqa: E402
 from scripts.staining import draw_stain, paint_slide  # noqa: E402
 from scripts.synthetic import MPP  # noqa: E402
 from scripts.tissue import STEP, make_layout, place_nests, polygon_mask, tissue_outline  # noqa: E402
@@ -114,7 +117,7 @@ def curve_of(maps: Path, truth: Path) -> FrocCurve:
         radius = max(1, round(NMS_RADIUS_UM / (info.stride * info.mpp)))
         on_map = non_maximum_suppression(read_map(info), radius, LEAST_CONFIDENCE)
         detections = detections_to_level0(on_map, info.stride, info.slide_shape)
-        stride = round(EVALUATION_PIXEL_UM / info.mpp)
+        stride = evaluation_stride(info.mpp)
         mask = read_slide_truth(folder.find(info.name), info.slide_shape, info.stride, stride).mask
         labels = evaluation_mask(mask, stride * info.mpp) if mask.any() else None
         isolated = [] if labels is None else isolated_tumor_cells(labels, stride * info.mpp)
@@ -148,6 +151,7 @@ def main() -> None:
     parser.add_argument("--num_regions", type=int, default=96, help="regions of each of the three trainings")
     parser.add_argument("--shape", type=int, nargs=2, default=(3601, 4803), help="height and width of the slides")
     parser.add_argument("--stride", type=int, default=160, help="level-0 pixels per map pixel")
+    parser.add_argument("--markdown", type=Path, help="a page with a block 'hard negatives'")
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes, to see that it runs")
     options = parser.parse_args()
     if options.tiny:
@@ -205,9 +209,16 @@ def main() -> None:
         "froc_score": {arm: froc_score(curve.fps_per_slide, curve.sensitivity).mean for arm, curve in curves.items()},
     }
     write_json(root / "hard_negatives.json", report)
-    print(f"{'at sensitivity':<22}" + "".join(f"{value:>8.2f}" for value in sensitivities) + f"{'FROC':>8}")
-    for arm, values in report["fps_per_slide"].items():
-        print(f"{arm:<22}" + "".join(f"{value:>8.2f}" for value in values) + f"{report['froc_score'][arm]:>8.3f}")
+    header = ["training", *(f"false positives at sensitivity {value:.2f}" for value in sensitivities), "FROC score"]
+    rows = [
+        [arm, *("" if value is None else f"{value:.2f}" for value in values), f"{report['froc_score'][arm]:.3f}"]
+        for arm, values in report["fps_per_slide"].items()
+    ]
+    table = markdown_table(header, rows)
+    print(table)
+    if options.markdown is not None:
+        content = "\n\n".join([f"```\n{command_line()}\n```", machine_line(), table])
+        replace_block(options.markdown, "hard negatives", content)
     print(json.dumps({"seconds": report["seconds"]}))
 
 

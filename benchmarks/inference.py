@@ -104,6 +104,7 @@ class Pipeline:
             config = self._config(_slide_ids(slide, foreground_dir) | {"output_dir": folder})
             evaluator = config.get_parsed_content("evaluator")
             evaluator.network, evaluator.inferer = self.network, self.inferer
+            config.get_parsed_content("probability_maps").inferer = self.inferer  # which notes what it did
             with timed() as result:
                 evaluator.run()
                 _synchronize()

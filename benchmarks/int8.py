@@ -28,11 +28,12 @@ sys.path.insert(0, str(ROOT / "bundle"))
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 from comparison import COMPARED, NMS_RADIUS, STRIDE, compare  # noqa: E402
-from patch_metrics import roc_auc  # noqa: E402
 from reference import shipped_network  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import CELL, Patches, read_patches  # noqa: E402
 from split_table import split_rows  # noqa: E402
+
+from scripts.roc import roc_auc  # noqa: E402
 
 PATCH, BATCH, TILE = 224, 64, 2016
 NUM_CALIBRATION, NUM_TILES = 300, 8
@@ -152,7 +153,7 @@ def main() -> None:
         rates = 2 * BATCH / sliding[name], num_dense / dense[name]
         plain = 2 * BATCH / sliding["bfloat16"], num_dense / dense["bfloat16"]
         ratios = [f"{rate:.0f} ({rate / other:.2f})" for rate, other in zip(rates, plain, strict=True)]
-        speed.append([name, *ratios, f"{roc_auc(found, labels):.4f}"])
+        speed.append([name, *ratios, f"{roc_auc(found, labels)[0]:.4f}"])
         correlation = np.corrcoef(found, logits["float32"])[0, 1]
         crossings = ((found > 0) != (logits["float32"] > 0)).mean()
         cells = compare(maps[name], maps["float32"], np.isfinite(maps[name]))

@@ -8,18 +8,35 @@ resampling at most. `docs/decisions/0002-augmentation.md` says how this differs 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from monai.data import get_track_meta, set_track_meta
 from monai.engines.utils import PrepareBatch
 from skimage.color import hed_from_rgb, rgb_from_hed
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import grid_sample, interpolate
 
 from .errors import InputError
 
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))  # NTSC, 1953
+_BLOCK = 8
+"""Patches that a CPU changes at a time: what stays in its cache is changed several times as fast as a whole batch."""
+
+_ORIENTATIONS: tuple[tuple[tuple[int, ...], bool], ...] = (
+    ((), False),
+    ((-1,), True),
+    ((-2, -1), False),
+    ((-2,), True),
+    ((-1,), False),
+    ((-2, -1), True),
+    ((-2,), False),
+    ((), True),
+)
+"""Axes to flip, and whether to transpose then: quarter turns, and these mirrored."""
+
 _CONTRAST = 1  # its place among brightness, contrast, saturation, hue
 
 
@@ -152,7 +169,8 @@ class Augmentation:
         turn: largest free turn to either side, in degrees.
         shift: largest shift along each axis, in pixels.
         resample_prob: share of the patches that are zoomed, turned and shifted.
-        blur_prob: share of the batches that lose detail: made two or four times coarser and enlarged again.
+        blur_prob: share of the batches, or of a CPU's blocks of them, that lose detail: made two or four times coarser
+            and enlarged again.
 
     Raises:
         InputError: if a setting is out of its range.
@@ -213,18 +231,21 @@ class Augmentation:
         return output, orient(labels, kinds) if labels[0].numel() > 1 else labels
 
     def _resample(self, patches: torch.Tensor) -> torch.Tensor:
-        output = center_crop(patches, self.patch_size).float()
-        chosen = torch.nonzero(torch.rand(len(patches)) < self.resample_prob)[:, 0]
-        if not len(chosen):
-            return output
+        cropped = center_crop(patches, self.patch_size)
+        is_chosen = torch.rand(len(patches)) < self.resample_prob
+        if not is_chosen.any():
+            return cropped.float()
+        chosen, kept = (torch.nonzero(part)[:, 0].to(patches.device) for part in (is_chosen, ~is_chosen))
         count = len(chosen)
         zoom, angle = _uniform(count, *self.zoom), torch.deg2rad(_uniform(count, -self.turn, self.turn))
         shifts = torch.stack([_uniform(count, -self.shift, self.shift) for _ in range(2)], dim=1)
         theta = _sampling_map(zoom, angle, shifts, self.patch_size, (patches.shape[2], patches.shape[3]))
-        chosen = chosen.to(patches.device)
-        grid = affine_grid(theta.to(patches.device), [count, 3, *self.patch_size], align_corners=False)
+        grid = _sampling_grid(theta.to(patches.device), self.patch_size)
         sampled = grid_sample(patches[chosen].float(), grid, padding_mode="reflection", align_corners=False)
-        output[chosen] = sampled
+        if not len(kept):
+            return sampled
+        output = torch.empty(cropped.shape, device=patches.device)
+        output[chosen], output[kept] = sampled, cropped[kept].float()
         return output
 
 
@@ -248,11 +269,34 @@ class PrepareAugmented(PrepareBatch):
         """Return (N, 3, h, w) float32 patches and their (N, 1, 1, 1) float32 labels, on the device."""
         patches = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
         label = torch.as_tensor(batchdata["label"]).to(device=device, non_blocking=non_blocking)
+        if patches.device.type != "cpu":
+            return self._prepare(patches, label)
+        output = torch.empty((*patches.shape[:2], *self.patch_size))
+        labels = []
+        for start in range(0, len(patches), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            output[block], changed = self._prepare(patches[block], label[block])
+            labels.append(changed)
+        return output, torch.cat(labels)
+
+    def _prepare(self, patches: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.augmentation is None:
             patches = center_crop(patches, self.patch_size).float()
         else:
             patches, label = self.augmentation.with_labels(patches, label)
-        return self.preprocessing({"image": patches})["image"], label
+        with _without_metadata():
+            return self.preprocessing({"image": patches})["image"], label
+
+
+@contextmanager
+def _without_metadata() -> Iterator[None]:
+    """MONAI's transforms would give every block metadata, whose handling takes as long as the transform."""
+    tracked = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(tracked)
 
 
 def center_crop(patches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -285,11 +329,21 @@ def orient(patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         (N, C, H, W).
     """
     output = torch.empty_like(patches)
-    for kind in range(8):
+    if patches.device.type == "cpu":
+        for turned, patch, kind in zip(output, patches, kinds.tolist(), strict=True):
+            turned.copy_(_turn(patch, kind))
+        return output
+    for kind in range(8):  # few kernels, rather than some for each patch
         chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
-        turned = torch.rot90(patches[chosen], kind % 4, (2, 3))
-        output[chosen] = turned.flip(3) if kind >= 4 else turned
+        output[chosen] = _turn(patches[chosen], kind)
     return output
+
+
+def _turn(patches: torch.Tensor, kind: int) -> torch.Tensor:
+    """(..., H, W) in one of the eight orientations."""
+    flipped, is_transposed = _ORIENTATIONS[kind]
+    turned = patches.flip(flipped) if flipped else patches
+    return turned.transpose(-2, -1) if is_transposed else turned
 
 
 def _blur(patches: torch.Tensor, factor: int) -> torch.Tensor:
@@ -302,12 +356,22 @@ def _blur(patches: torch.Tensor, factor: int) -> torch.Tensor:
 def _sampling_map(
     zoom: torch.Tensor, angle: torch.Tensor, shifts: torch.Tensor, size: tuple[int, int], full: tuple[int, int]
 ) -> torch.Tensor:
-    """Maps from the output's to the input's coordinates, both from -1 to 1 in (x, y): (N, 2, 3) for `affine_grid`."""
+    """Maps from the output's to the input's coordinates, both from -1 to 1 in (x, y): (N, 2, 3)."""
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     half_xy = [size[1] / 2, size[0] / 2]
     turned = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
     scale = torch.tensor(half_xy)[None, None] / torch.tensor([full[1] / 2, full[0] / 2])[None, :, None]
     return torch.cat([turned * scale, (shifts / torch.tensor([full[1] / 2, full[0] / 2]))[..., None]], dim=2)
+
+
+def _sampling_grid(theta: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, h, w, 2) for `grid_sample`: torch's ``affine_grid``, whose product of matrices takes longer than sampling."""
+    rows, cols = ((2 * torch.arange(side, dtype=theta.dtype, device=theta.device) + 1) / side - 1 for side in size)
+    grid = torch.empty((len(theta), *size, 2), dtype=theta.dtype, device=theta.device)
+    for axis in range(2):
+        of_x, of_y, shift = theta[:, axis, 0, None], theta[:, axis, 1, None], theta[:, axis, 2, None]
+        torch.add((of_x * cols)[:, None, :], (of_y * rows + shift)[:, :, None], out=grid[..., axis])
+    return grid
 
 
 def _hue_rotation(turns: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -54,6 +55,7 @@ class TrainingCheckpoints:
         evaluator: the validation engine, whose key metric decides.
         resume: continue from ``last.pt`` if it is there.
         half: write ``model.pt`` in float16, half as large.
+        rank: which of the processes that train together this is; all resume, the first saves.
 
     Raises:
         InputError: see `prepare_run_dir`.
@@ -69,6 +71,7 @@ class TrainingCheckpoints:
         evaluator: Engine,
         resume: bool = True,
         half: bool = False,
+        rank: int = 0,
     ) -> None:
         self.output_dir = Path(prepare_run_dir(output_dir))
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
@@ -77,6 +80,7 @@ class TrainingCheckpoints:
         self.evaluator = evaluator
         self.resume = resume
         self.half = half
+        self.rank = rank
         self._saved_epoch = -1
         self._has_warned = False
 
@@ -88,7 +92,9 @@ class TrainingCheckpoints:
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.STARTED, self.restore)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.STARTED, self.check_start)
+        if self.rank == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def restore(self, trainer: Engine) -> None:
         """Continue from the last epoch saved, if there is one.
@@ -125,11 +131,26 @@ class TrainingCheckpoints:
                 f"{self.last_path}: does not fit this run ({' '.join(str(error).split()):.200}); "
                 "give --resume false or another --output_dir"
             ) from error
+        if self.rank > 0:
+            return
         epochs = trainer.state.max_epochs
         if state["epoch"] >= epochs:
             logger.warning("%s: all %d epochs are done; raise --epochs to train on", self.last_path, epochs)
         else:
             logger.info("%s: resuming after epoch %d of %d", self.last_path, state["epoch"], epochs)
+
+    def check_start(self, trainer: Engine) -> None:
+        """Make sure that all processes start after the same epoch.
+
+        Raises:
+            InputError: if they do not.
+        """
+        epochs = idist.all_gather(trainer.state.epoch)
+        if isinstance(epochs, list) and len(set(epochs)) > 1:
+            raise InputError(
+                f"{self.last_path}: the processes found different checkpoints, of epochs {epochs}; give an output_dir "
+                "that all machines share"
+            )
 
     def save(self, trainer: Engine) -> None:
         """Save the epoch that just ended, and the weights if they are the best so far."""

@@ -112,7 +112,14 @@ def train(**overrides: Any) -> None:
     _run("training", "train.json", overrides)
 
 
-def infer(**overrides: Any) -> None:
+def infer(
+    *,
+    ray: str | None = None,
+    workers: int | None = None,
+    worker_cpus: float | None = None,
+    worker_gpus: float | None = None,
+    **overrides: Any,
+) -> None:
     """Make probability maps of slides (step 4); flags are ids of configs/inference.json.
 
     Per slide: <name>.npy (float32, one value per stride x stride level-0 pixels) and <name>.json.
@@ -120,10 +127,27 @@ def infer(**overrides: Any) -> None:
     Example: tumor-detection infer --slides slides/ --output_dir maps --stride 64
 
     Args:
+        ray: run on a Ray cluster: its address, auto, or local for the processors of this machine (docs/scaling.md).
+        workers: processes on the cluster; as many as fit if not given.
+        worker_cpus: processors of each; one more than --num_workers if not given.
+        worker_gpus: GPUs of each, such as 1 or 0.5; 1 if not given and the cluster has any.
         overrides: --slides PATH..., --output_dir, --foreground_dir, --weights, --stride (level-0 pixels),
             --batch_size (patches), --num_workers, --precision, --assume_mpp (µm per level-0 pixel), --backend and
             every other id (docs/configs.md); --config_file FILE... lays overlays on top.
     """
+    if ray is not None:
+        from scripts.cluster import Request, infer_on_cluster
+
+        overlays = overrides.pop("config_file", [])
+        overlays = [overlays] if isinstance(overlays, str) else overlays
+        infer_on_cluster(Request(ray, workers, worker_cpus, worker_gpus), overrides, overlays)
+        return
+    if (workers, worker_cpus, worker_gpus) != (None, None, None):
+        from scripts.errors import InputError
+
+        raise InputError(
+            "--workers, --worker_cpus and --worker_gpus are for a cluster; add --ray ADDRESS or --ray local"
+        )
     _run("inference", "inference.json", overrides)
 
 
@@ -148,32 +172,158 @@ def groundtruth(*, annotations: str, slides: list[str], output: str, stride: int
 
 def froc(
     *,
-    maps: str,
     truth: str,
     output: str,
+    maps: str | None = None,
+    detections: str | None = None,
     normal: str = "",
-    nms_radius_um: float = 186.624,
+    exclude: str = "",
+    against: str | None = None,
+    slides: list[str] | None = None,
+    mpp: float | None = None,
+    nms_radius_um: float | None = None,
     threshold: float = 0.5,
+    slide_threshold: float = 0.5,
     tumor_value: int | None = None,
+    rules: str = "camelyon16",
+    num_resamples: int = 1000,
+    seed: int = 0,
 ) -> None:
-    """Score probability maps by CAMELYON16's FROC (step 6).
+    """Score probability maps, or detections, by CAMELYON16's FROC (step 6).
 
-    Writes froc.json, froc.png and detections/<name>.csv (confidence,x,y in level-0 pixels).
+    Writes froc.json, the curves froc.png and roc.png, the tables lesions.csv and slides.csv, and detections/<name>.csv
+    (confidence,x,y in level-0 pixels).
 
     Example: tumor-detection froc --maps maps --truth truth --output scores --normal test_003,test_005
 
     Args:
-        maps: folder of maps made by infer.
         truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
         output: folder for the results.
+        maps: folder of maps made by infer.
+        detections: folder of <name>.csv, instead of maps: lines confidence,x,y in level-0 pixels.
         normal: names of slides without tumor and without truth, separated by commas.
-        nms_radius_um: non-maximum suppression radius in µm; the default is NCRF's 12 pixels at level 6.
+        exclude: names of slides to leave out, separated by commas; camelyon16 stands for test_049 and test_114.
+        against: folder of another run's maps, detections or scores, on the same slides, to compare with.
+        slides: slides or folders of slides; those without a map are warned of, and detections take shape and scale
+            from them where the truth says neither.
+        mpp: µm per level-0 pixel of all slides, for detections.
+        nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
+        threshold: probability above which a map's maxima are detections.
+        slide_threshold: probability above which a slide's highest makes it a slide with tumor.
+        tumor_value: the value that is tumor in masks of three values.
+        rules: camelyon16, or monai to reproduce MONAI's LesionFROC.
+        num_resamples: bootstrap resamples of the slides, for the 95% intervals; 0 leaves them out.
+        seed: of the bootstrap.
+    """
+    from scripts.evaluation import score_folder
+    from scripts.score_report import summary
+    from scripts.score_settings import ScoreSettings
+
+    settings = ScoreSettings(nms_radius_um, threshold, tumor_value, slide_threshold, rules, num_resamples, seed)
+    print(summary(score_folder(maps, truth, output, normal, settings, detections, slides or (), mpp, exclude, against)))
+
+
+def report(
+    *,
+    maps: str,
+    output: str,
+    truth: str | None = None,
+    slides: list[str] | None = None,
+    normal: str = "",
+    exclude: str = "",
+    nms_radius_um: float | None = None,
+    threshold: float = 0.5,
+    tumor_value: int | None = None,
+    num_resamples: int = 1000,
+    num_crops: int = 4,
+    max_slides: int = 150,
+    title: str = "",
+    note: str = "",
+) -> None:
+    """Show probability maps as one HTML page, with scores if there is truth (step 7).
+
+    Writes report.html, which holds all its pictures; with --truth also what froc writes.
+
+    Example: tumor-detection report --maps maps --slides slides/ --truth truth --output report
+
+    Args:
+        maps: folder of maps made by infer.
+        output: folder for the page.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
+        slides: slides or folders of slides, for thumbnails and details; a slide not among them is shown as its map.
+        normal: names of slides without tumor and without truth, separated by commas.
+        exclude: names of slides to show but not to score, separated by commas; camelyon16 stands for two.
+        nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
         threshold: probability above which a map's maxima are detections.
         tumor_value: the value that is tumor in masks of three values.
+        num_resamples: bootstrap resamples of the slides, for the 95% intervals; 0 leaves them out.
+        num_crops: detections of each slide, the strongest, that are shown at full resolution.
+        max_slides: slides, the most suspicious, that are shown in pictures; all are in the table.
+        title: of the page.
+        note: a remark at the top of the page.
     """
-    from scripts.evaluation import score_folder, summary
+    from scripts.report import ReportSettings, write_report
+    from scripts.score_settings import ScoreSettings
 
-    print(summary(score_folder(maps, truth, output, normal, nms_radius_um, threshold, tumor_value)))
+    scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, num_resamples=num_resamples)
+    settings = ReportSettings(num_crops, max_slides, title, note)
+    print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings))
+
+
+def metrics(
+    *,
+    output: str,
+    folders: list[str] | None = None,
+    tables: list[str] | None = None,
+    weights: str | None = None,
+    config_file: list[str] | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Score a network on labelled patch pictures: AUC, precision, accuracy, calibration.
+
+    Writes patches.json, the reliability curve reliability.png and the logits patches.csv.
+
+    Example: tumor-detection metrics --folders pcam/valid --output scores/patches
+
+    Args:
+        output: folder for the results.
+        folders: folders with a subfolder 0 of normal and 1 of tumor patches.
+        tables: CSV files with the columns file and label, beside their pictures.
+        weights: the network's weights; the bundle's own if not given.
+        config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+        num_resamples: bootstrap resamples of the patches, for the 95% intervals; 0 leaves them out.
+        seed: of the bootstrap.
+    """
+    from scripts.patch_scores import score_patches, summary
+
+    print(summary(score_patches(output, weights, folders or (), tables or (), config_file or (), num_resamples, seed)))
+
+
+def calibrate(
+    *,
+    output: str,
+    folders: list[str] | None = None,
+    tables: list[str] | None = None,
+    weights: str | None = None,
+    config_file: list[str] | None = None,
+) -> None:
+    """Make a network's probabilities say how often they are right, by a temperature fitted on validation patches.
+
+    Writes weights with the temperature folded into the last layer; no other file or flag is needed to use them.
+
+    Example: tumor-detection calibrate --folders pcam/valid --weights run/model.pt --output run/calibrated.pt
+
+    Args:
+        output: the weights to write.
+        folders: folders with a subfolder 0 of normal and 1 of tumor patches, neither trained nor tested on.
+        tables: CSV files with the columns file and label, beside their pictures.
+        weights: the network's weights; the bundle's own if not given.
+        config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+    """
+    from scripts import temperature
+
+    print(temperature.calibrate(output, weights, folders or (), tables or (), config_file or ()))
 
 
 def sample(
@@ -255,6 +405,34 @@ def mine(
     )
 
 
+def download(
+    *,
+    output: str,
+    slides: str = "all",
+    what: str = "images,annotations",
+    source: str | None = None,
+    endpoint: str | None = None,
+    num_at_once: int = 4,
+) -> None:
+    """Download CAMELYON16, the only data set that is known, from its public bucket: chosen slides or all 700 GB.
+
+    Files are resumed where a transfer broke, and compared by MD5. A second time only what is missing comes.
+
+    Example: tumor-detection download camelyon16 --output camelyon16 --slides tumor_001,normal_001
+
+    Args:
+        output: folder to download to, laid out as the bucket: images/, annotations/, masks/.
+        slides: names separated by commas, or all.
+        what: some of images, annotations and masks, separated by commas.
+        source: address of a copy of the bucket, as s3://bucket/folder.
+        endpoint: of another S3 service than Amazon's; credentials are then taken from the environment.
+        num_at_once: files that are copied at a time.
+    """
+    from scripts.download import SOURCE, download_camelyon16
+
+    print(download_camelyon16(output, slides, what, source or SOURCE, endpoint, num_at_once))
+
+
 def demo(*, output: str, seed: int = 0) -> None:
     """Run every step on a small synthetic cohort, in a few minutes and without any data.
 
@@ -305,7 +483,25 @@ def package(*, output: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (demo, doctor, loclabel, sample, foreground, train, infer, groundtruth, froc, mine, package)
+    for command in (
+        *(
+            demo,
+            doctor,
+            download,
+            loclabel,
+            sample,
+            foreground,
+            train,
+            infer,
+            groundtruth,
+            froc,
+            report,
+            mine,
+            metrics,
+            calibrate,
+            package,
+        ),
+    )
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json"}
 
@@ -343,6 +539,8 @@ def _dispatch(arguments: list[str]) -> None:
         _print_help(command)
         return
     name = command.__name__
+    if name == "download":
+        words = _without_data_set(words)
     flags = join_values(words[1:], command)
     configs: list[Path] = []
     if name in _CONFIGS:
@@ -351,6 +549,15 @@ def _dispatch(arguments: list[str]) -> None:
     joined = [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags.items()]
     SetParseFns(**parsers(command, flags))(command)
     fire.Fire(COMMANDS, command=[name, *joined], name="tumor-detection")
+
+
+def _without_data_set(words: list[str]) -> list[str]:
+    """``download camelyon16 --output ...`` without the data set's name, which is the only one."""
+    from scripts.errors import InputError
+
+    if words[1:2] != ["camelyon16"]:
+        raise InputError("download needs a data set, camelyon16: tumor-detection download camelyon16 --output FOLDER")
+    return [words[0], *words[2:]]
 
 
 def _print_help(command: Callable[..., None] | None) -> None:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from .errors import InputError
 from .geometry import COORDINATE_LIMIT
 
+_FORMULA = ("=", "+", "-", "@")
+
 
 class Coordinate(NamedTuple):
     """Center of a region in level-0 pixels; the name is a string, ``001`` stays ``001``."""
@@ -92,6 +94,7 @@ def parse_coordinate(path: str | Path, line: int, fields: Sequence[str]) -> Coor
         InputError: if there is no name, or x or y is no whole number of pixels inside of any slide.
     """
     name, x, y = fields[0].strip(), _pixel(fields[1]), _pixel(fields[2])
+    check_cell(name, f"{path}, line {line}")
     if not name or x is None or y is None:
         is_header = line == 1 and not any(character.isdigit() for character in fields[1] + fields[2])
         raise InputError(
@@ -99,6 +102,24 @@ def parse_coordinate(path: str | Path, line: int, fields: Sequence[str]) -> Coor
             f"{','.join(fields[:3])}; {'remove the header' if is_header else 'mend the line'}"
         )
     return Coordinate(name, y, x)
+
+
+def check_cell(name: str, source: object) -> str:
+    """A name that is written into a CSV file as it is: a spreadsheet must not take it for a formula.
+
+    Args:
+        name: a slide's name.
+        source: where it was found, for the message.
+
+    Raises:
+        InputError: if it begins with ``=``, ``+``, ``-`` or ``@``.
+    """
+    if name.startswith(_FORMULA):
+        raise InputError(
+            f"{source}: the slide name {name!r:.80} begins with {name[0]!r}, and spreadsheets take that for a formula; "
+            "rename the slide"
+        )
+    return name
 
 
 def _pixel(field: str) -> int | None:

@@ -10,12 +10,14 @@ from PIL import Image
 
 from . import bundle_root
 from .errors import InputError
-from .evaluation import score_folder, summary
-from .files import make_output_dir
+from .evaluation import score_folder
+from .files import make_output_dir, read_npy
 from .foreground import write_foregrounds
 from .groundtruth import write_groundtruth
 from .loclabel import generate_loclabels
 from .pictures import slide_picture
+from .report import PAGE, ReportSettings, write_report
+from .score_report import summary
 from .slide import open_slide
 from .synthetic import write_cohort
 from .workflow import run_bundle
@@ -83,17 +85,21 @@ def run_demo(output: str | Path, seed: int = 0) -> None:
     announce("6 FROC score of the maps")
     print(summary(score_folder(root / "maps", root / "truth", root / "scores")))
 
+    announce("7 report: one page to look at")
+    settings_of_page = ReportSettings(title="Demo", note="Synthetic: drawn slides, nobody's tissue.")
+    print(write_report(root / "maps", root / "report", root / "truth", cohort.testing, settings=settings_of_page))
+
     announce("pictures")
     pictures = make_output_dir(root / "pictures")
     for path in cohort.testing:
         with open_slide(path) as slide:
             overview = slide.read_overview(16)
         truth = np.asarray(Image.open(root / "truth" / f"{path.stem}.png")) > 0
-        prob_map = np.load(root / "maps" / f"{path.stem}.npy")
+        prob_map = read_npy(root / "maps" / f"{path.stem}.npy")
         slide_picture(pictures / f"{path.stem}.png", overview, prob_map, truth, f"{path.stem} (synthetic)")
         print(pictures / f"{path.stem}.png")
     announce("done")
     print(
-        f"Look at {pictures} and {root / 'scores' / 'froc.png'}.\n"
+        f"Look at {root / 'report' / PAGE} in a browser, at {pictures} and {root / 'scores' / 'froc.png'}.\n"
         "The score is of drawn slides that are easier than tissue: it shows that the steps work, nothing else."
     )

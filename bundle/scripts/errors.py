@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_OF_THE_OTHERS = re.compile(r"\bgloo/|\bNCCL\b|\bTCPStore\b")  # how torch tells that it lost another process
+
 
 class InputError(ValueError):
     """A problem in what the user gave: a file, a folder, a value, an id.
@@ -49,5 +53,7 @@ def explain(error: BaseException) -> str:
     root = root_cause(error)
     if isinstance(root, OSError) and root.filename:
         return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
+    if isinstance(root, RuntimeError) and _OF_THE_OTHERS.search(str(root)):
+        return f"another process of this run ended or hangs, and its own line says why ({one_line(root):.120})"
     where = "" if root is error else f" in: {one_line(error):.90}"
     return f"{type(root).__name__}: {one_line(root)} (unexpected{where}; run again with --debug to see where)"

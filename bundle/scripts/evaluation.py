@@ -1,69 +1,64 @@
-"""The ``froc`` step: score a folder of probability maps against a folder of ground truth."""
+"""The ``froc`` step: score a folder of probability maps or of detections against a folder of ground truth."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
-from . import froc, lesions
-from .detections import Detections, detections_to_level0, non_maximum_suppression
+from .cases import Case, detection_cases, find_run, map_case, scale_differences
+from .detection_files import DetectionFile, find_detection_files, write_detections
 from .errors import InputError
-from .files import atomic_path, make_output_dir, write_json
-from .maps import MapInfo, read_map, read_map_infos
-from .pairing import missing_warnings, name_warnings, pair_truth
-from .truth import TruthFolder, read_truth
+from .files import find_slides, make_output_dir, write_json, write_table
+from .maps import MapInfo, read_map_infos
+from .pairing import few, leave_out, missing_warnings, name_warnings, pair_truth, scale_warnings, slide_warnings
+from .run_comparison import compare_runs
+from .score_report import Resampling, ScoredSlide, score_report
+from .score_settings import ScoreSettings
+from .slide_scoring import read_lesions, score_slide
+from .truth import TruthFolder
 
 logger = logging.getLogger(__name__)
 
-NMS_RADIUS_UM = 12 * 64 * 0.243
-"""Default radius of non-maximum suppression: NCRF's 12 pixels at level 6 of CAMELYON16, 186.6 µm."""
-
-EVALUATION_PIXEL_UM = 32 * 0.243
-"""CAMELYON16 scores on masks of level 5, 7.776 µm per pixel; truth that comes at several strides is read there."""
-
-
-class _Settings(NamedTuple):
-    nms_radius_um: float
-    threshold: float
-    tumor_value: int | None
-
-
-class _Scored(NamedTuple):
-    match: froc.SlideMatch
-    row: dict[str, Any]
+_SLIDE_COLUMNS = (
+    *("slide", "is_tumor", "score", "num_lesions", "num_lesions_hit", "num_isolated_tumor_cells"),
+    *("num_detections", "num_false_positives", "max_confidence"),
+)
+_LESION_COLUMNS = ("slide", "lesion", "stratum", "size_um", "area_mm2", "x", "y", "confidence", "is_hit")
 
 
 def score_folder(
-    maps: str | Path,
+    maps: str | Path | None,
     truth: str | Path,
     output: str | Path,
     normal: Sequence[str] | str = (),
-    nms_radius_um: float = NMS_RADIUS_UM,
-    threshold: float = 0.5,
-    tumor_value: int | None = None,
+    settings: ScoreSettings | None = None,
+    detections: str | Path | None = None,
+    slides: Sequence[str | Path] = (),
+    mpp: float | None = None,
+    exclude: Sequence[str] | str = (),
+    against: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Score probability maps by CAMELYON16's rules and write the report, the curve and the detections.
+    """Score probability maps, or detections, by CAMELYON16's rules and write the report, the curves and the tables.
 
-    Every map counts in the denominator. A map without truth counts as normal if its name says so or ``normal`` lists
-    it. The output gets ``froc.json`` (what is returned), ``froc.png`` and ``detections/<slide>.csv``: one line
-    ``confidence,x,y`` per detection in level-0 pixels, strongest first, without a header, as the challenge's code
-    reads it. One map is in memory at a time.
+    Every slide counts in the denominator. One without truth counts as normal if its name says so or ``normal`` lists
+    it. The output gets ``froc.json`` (what is returned), ``froc.png``, ``roc.png``, ``lesions.csv``, ``slides.csv``
+    and ``detections/<slide>.csv``, see `detection_files`. One map is in memory at a time.
 
     Args:
-        maps: folder of ``<slide stem>.npy``, float32 (rows, cols) in [0, 1], each with a sidecar ``<slide stem>.json``
-            that holds ``slide``, ``shape`` ([height, width] in level-0 pixels), ``stride`` and ``mpp``.
+        maps: folder of probability maps, see `maps.read_map_infos`, or None.
         truth: folder of tumor masks or annotations, see `truth.TruthFolder`.
         output: folder for the results.
         normal: names of slides without tumor, a list or one comma-separated string.
-        nms_radius_um: radius of non-maximum suppression in µm, rounded to map pixels, at least one.
-        threshold: in [0, 1); only higher probabilities are detections.
-        tumor_value: see `truth.read_truth`.
+        settings: how; the defaults if None.
+        detections: folder of detections instead of maps, see `detection_files.find_detection_files`.
+        slides: slides or folders of slides: their shapes and scales for detections, and which slides there are.
+        mpp: µm per level-0 pixel of all slides, for detections.
+        exclude: see `pairing.leave_out`.
+        against: another run on the same slides, see `cases.find_run`.
 
     Returns:
         The report.
@@ -71,141 +66,130 @@ def score_folder(
     Raises:
         InputError: if anything needed is missing, damaged or does not fit, or there is no lesion to find.
     """
-    settings = _settings(nms_radius_um, threshold, tumor_value)
-    folder = TruthFolder(truth)
-    infos = read_map_infos(maps)
-    truth_paths = pair_truth(infos, folder, normal)
-    without_map = folder.names_beyond(info.name for info in infos)
-    warnings = missing_warnings(Path(maps), infos, without_map)
-    output = make_output_dir(output)
-    detections_dir = make_output_dir(output / "detections")
-    scored: list[_Scored] = []
-    for info, truth_path in zip(tqdm(infos, desc="froc", unit="slide"), truth_paths, strict=True):
-        detections = _detect(info, settings)
-        _write_detections(detections_dir / f"{info.name}.csv", detections)
-        scored.append(_score_slide(info, detections, truth_path, tumor_value))
-    warnings += name_warnings(
-        [
-            (info, slide.row["is_tumor"])
-            for info, slide, truth_path in zip(infos, scored, truth_paths, strict=True)
-            if truth_path is not None
-        ]
+    settings = settings or ScoreSettings()
+    settings.check()
+    if (maps is None) == (detections is None):
+        raise InputError("froc scores --maps or --detections; give one of them")
+    if settings.monai and detections is not None:
+        raise InputError(
+            "rules: expected maps, whose stride MONAI's rules read truth at, found detections; give --maps"
+        )
+    if against is not None and Path(output).resolve() in (Path(against).resolve(), Path(against).resolve().parent):
+        raise InputError(f"against {against}: expected another folder than the output, which replaces it; mend one")
+    cohort = _find_cohort(
+        maps, detections, TruthFolder(truth), normal, find_slides(slides) if slides else [], mpp, exclude
     )
+    others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded)
+    output = make_output_dir(output)
+    make_output_dir(output / "detections")
+    scored: list[ScoredSlide] = []
+    other_scored: list[ScoredSlide] = []
+    for case in tqdm(cohort.cases, desc="froc", unit="slide"):
+        found = settings.find(case.info)
+        write_detections(output / "detections" / f"{case.info.name}.csv", found.detections)
+        lesions = read_lesions(case, settings.monai, settings.tumor_value)
+        scored.append(score_slide(case, found, lesions))
+        if others:
+            other = case._replace(info=others[case.info.name.lower()])
+            other_scored.append(score_slide(other, settings.find(other.info), lesions))
+    warnings = [*cohort.warnings, *_warnings_of(cohort.cases, scored), *other_warnings]
     for warning in warnings:
         logger.warning("%s", warning)
-
-    matches = [slide.match for slide in scored]
-    lesion_confidences = np.concatenate([match.lesions for match in matches])
-    false_positives = np.concatenate([match.false_positives for match in matches])
-    curve = froc.froc_curve(false_positives, lesion_confidences, len(matches))
-    score = froc.froc_score(curve.fps_per_slide, curve.sensitivity)
+    resampling = Resampling(settings.num_resamples, settings.seed)
     report: dict[str, Any] = {
-        "froc_score": score.mean,
-        "sensitivity": score.sensitivity.tolist(),
-        "false_positives_per_slide": list(froc.TARGETS),
-        "num_slides": len(matches),
-        "num_tumor_slides": sum(slide.row["is_tumor"] for slide in scored),
-        "num_lesions": int(lesion_confidences.size),
-        "num_isolated_tumor_cells": sum(match.num_isolated_tumor_cells for match in matches),
-        "settings": {
-            **settings._asdict(),
-            "grow_um": lesions.GROW_UM,
-            "isolated_tumor_cells_um": lesions.ITC_DIAMETER_UM,
-        },
+        **score_report(scored, settings.slide_threshold, settings.monai, resampling),
+        "comparison": compare_runs(scored, other_scored, str(against), settings.monai, resampling) if others else None,
+        "settings": settings.report(maps is not None, mpp),
+        "excluded": cohort.left_out,
         "warnings": warnings,
-        "truth_without_map": without_map,
+        "truth_without_map": cohort.truth_without_map,
+        "lesions": [row for slide in scored for row in slide.lesions],
         "slides": [slide.row for slide in scored],
     }
     write_json(output / "froc.json", report)
-    _write_picture(output / "froc.png", curve, report)
+    write_table(output / "lesions.csv", _LESION_COLUMNS, report["lesions"])
+    write_table(output / "slides.csv", _SLIDE_COLUMNS, report["slides"])
+    _write_pictures(output, report)
     return report
 
 
-def summary(report: dict[str, Any]) -> str:
-    """The report as a short table for the console.
+class _Cohort(NamedTuple):
+    """The slides that count, those left out by name, and what is to be warned of."""
 
-    Args:
-        report: what `score_folder` returns.
+    cases: list[Case]
+    left_out: list[str]
+    excluded: frozenset[str]
+    truth_without_map: list[str]
+    warnings: list[str]
 
-    Returns:
-        Several lines, without a line break at the end.
-    """
-    rates = "".join(f"{rate:>8g}" for rate in report["false_positives_per_slide"])
-    values = "".join(f"{value:>8.3f}" for value in report["sensitivity"])
-    lines = [
-        f"FROC score {report['froc_score']:.4f} ({_counts(report)})",
-        f"false positives per slide {rates}",
-        f"sensitivity               {values}",
-        *(f"warning: {warning}" for warning in report["warnings"]),
+
+def _find_cohort(
+    maps: str | Path | None,
+    detections: str | Path | None,
+    folder: TruthFolder,
+    normal: Sequence[str] | str,
+    slides: Sequence[Path],
+    mpp: float | None,
+    exclude: Sequence[str] | str,
+) -> _Cohort:
+    """Find out what is scored, before anything is read that takes time."""
+    warnings: list[str] = []
+    if maps is not None:
+        infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
+        truths = pair_truth(infos, folder, normal)
+        cases = [map_case(info, path) for info, path in zip(infos, truths, strict=True)]
+        warnings += scale_warnings(infos)
+    else:
+        files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)
+        cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp)
+    known = [case.info for case in cases]
+    without_map = [name for name in folder.names_beyond(info.name for info in known) if name not in excluded]
+    warnings = [
+        *missing_warnings(Path(maps or detections or ""), known, without_map),
+        *slide_warnings(known, slides, excluded),
+        *warnings,
+        *scale_differences(cases),
     ]
-    return "\n".join(lines)
+    return _Cohort(cases, left_out, excluded, without_map, warnings)
 
 
-def _settings(nms_radius_um: float, threshold: float, tumor_value: int | None) -> _Settings:
-    if not (math.isfinite(nms_radius_um) and nms_radius_um > 0):
-        raise InputError(f"nms_radius_um: expected a positive number of µm, found {nms_radius_um}")
-    if not 0 <= threshold < 1:
-        raise InputError(f"threshold: expected a number in [0, 1), found {threshold}")
-    if tumor_value is not None and (type(tumor_value) is not int or not 1 <= tumor_value <= 255):
-        raise InputError(f"tumor_value: expected a whole number from 1 to 255, found {tumor_value}")
-    return _Settings(float(nms_radius_um), float(threshold), tumor_value)
+def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[str]:
+    """What is to be warned of once the maps and the truth have been read."""
+    pairs = list(zip(cases, scored, strict=True))
+    empty = [case.info.slide for case, slide in pairs if isinstance(case.info, MapInfo) and slide.score == 0]
+    return [
+        *name_warnings([(case.info, slide.is_tumor) for case, slide in pairs if case.truth is not None]),
+        *([f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []),
+    ]
 
 
-def _detect(info: MapInfo, settings: _Settings) -> Detections:
-    radius = max(1, round(settings.nms_radius_um / (info.stride * info.mpp)))
-    on_map = non_maximum_suppression(read_map(info), radius, settings.threshold)
-    return detections_to_level0(on_map, info.stride, info.slide_shape)
+def _other_run(
+    against: str | Path, cases: Sequence[Case], excluded: frozenset[str]
+) -> tuple[dict[str, MapInfo | DetectionFile], list[str]]:
+    """The other run's maps or detections by name in lower case, and what is to be warned of."""
+    others: dict[str, MapInfo | DetectionFile] = {info.name.lower(): info for info in find_run(against)}
+    names = {case.info.name.lower() for case in cases}
+    if missing := sorted(names - others.keys()):
+        raise InputError(
+            f"{against}: expected a run on the same slides, found none of {len(missing)} of {len(names)}: "
+            f"{few(missing)}; run it on these too, or leave them out with --exclude"
+        )
+    for case in cases:
+        other = others[case.info.name.lower()]
+        if isinstance(other, MapInfo) and case.truth is not None and other.slide_shape != case.slide_shape:
+            raise InputError(
+                f"{other.path}: expected a slide of {case.slide_shape} (height, width) as in this run, found "
+                f"{other.slide_shape}; give a run on the same slides"
+            )
+    beyond = sorted(others.keys() - names - excluded)
+    return others, [f"{len(beyond)} slides of {against} are not in this run: {few(beyond)}"] if beyond else []
 
 
-def _score_slide(info: MapInfo, detections: Detections, truth_path: Path | None, tumor_value: int | None) -> _Scored:
-    labels, isolated, stride = None, list[int](), info.stride
-    if truth_path is not None:
-        wanted_stride = max(1, round(EVALUATION_PIXEL_UM / info.mpp))
-        found = read_truth(truth_path, info.slide_shape, info.stride, wanted_stride, tumor_value)
-        if found.mask.any():
-            stride = found.stride
-            labels = lesions.evaluation_mask(found.mask, stride * info.mpp)
-            isolated = lesions.isolated_tumor_cells(labels, stride * info.mpp)
-    match = froc.match_detections(detections, labels, isolated, stride)
-    row = {
-        "slide": info.slide,
-        "is_tumor": labels is not None,
-        "truth": None if truth_path is None else truth_path.name,
-        "truth_stride": None if labels is None else stride,
-        "num_lesions": int(match.lesions.size),
-        "num_lesions_hit": int(np.count_nonzero(match.lesions)),
-        "num_isolated_tumor_cells": match.num_isolated_tumor_cells,
-        "num_detections": int(detections.prob.size),
-        "num_false_positives": int(match.false_positives.size),
-        "max_confidence": float(detections.prob.max(initial=0)),
-        "lesion_confidences": [float(confidence) for confidence in match.lesions],
-    }
-    return _Scored(match, row)
+def _write_pictures(output: Path, report: dict[str, Any]) -> None:
+    from .plots import write_figure
+    from .score_plots import froc_plot, roc_plot
 
-
-def _write_detections(path: Path, detections: Detections) -> None:
-    # str of a numpy scalar is the shortest text that gives the same value back.
-    lines = [f"{prob!s},{col},{row}\n" for prob, row, col in zip(*detections, strict=True)]
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(lines), encoding="ascii")
-
-
-def _write_picture(path: Path, curve: froc.FrocCurve, report: dict[str, Any]) -> None:
-    from .plots import froc_figure, write_figure
-
-    figure = froc_figure(
-        curve.fps_per_slide,
-        curve.sensitivity,
-        froc.TARGETS,
-        report["sensitivity"],
-        report["froc_score"],
-        subtitle=_counts(report),
-    )
-    write_figure(path, figure)
-
-
-def _counts(report: dict[str, Any]) -> str:
-    return (
-        f"{report['num_slides']} slides, {report['num_tumor_slides']} with tumor, {report['num_lesions']} lesions, "
-        f"{report['num_isolated_tumor_cells']} isolated tumor cells not counted"
-    )
+    write_figure(output / "froc.png", froc_plot(report))
+    roc = roc_plot(report)
+    if roc is not None:
+        write_figure(output / "roc.png", roc)

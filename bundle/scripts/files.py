@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
+import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +20,11 @@ from .errors import InputError
 SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
 
+
+_NPY_ERRORS = (
+    *(OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, RecursionError),
+    tokenize.TokenError,  # of a header that is cut off
+)
 
 NO_SLIDES = ("_mask", "_tissue")
 """Endings of names, without suffix, of CAMELYON16's files that show no slide but its tumor or its tissue."""
@@ -44,6 +52,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_name(name: str, source: object) -> str:
+    """A name that comes from elsewhere and becomes part of a path here.
+
+    Args:
+        name: a file's or slide's name.
+        source: where it was found, for the message.
+
+    Raises:
+        InputError: if it is empty or hidden, leads out of its folder, or holds control characters.
+    """
+    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
+        raise InputError(
+            f"{source}: {name!r:.80} cannot be a file's name; expected one without /, \\ and control characters, not "
+            "hidden, of at most 200 bytes; mend it"
+        )
+    return name
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON atomically; NaN is refused."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -61,14 +87,45 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
         raise InputError(f"{path}: not a readable JSON file ({error}); write it again") from error
+
+
+def read_npy(path: str | Path) -> npt.NDArray[Any]:
+    """Map a numpy array's file into memory: nothing in it runs, and a size that its header makes up costs nothing.
+
+    Args:
+        path: a ``.npy`` file of numbers.
+
+    Returns:
+        The array, read-only; pixels are read when they are used.
+
+    Raises:
+        InputError: if the file is missing, damaged, shorter than its header says, or holds Python objects.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except _NPY_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not a readable numpy array ({reason:.200}); write it again") from error
+    return array
 
 
 def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
     """Write a numpy array atomically."""
     with atomic_path(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
+
+
+def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as a CSV with a header, atomically; booleans are true and false there, as in JSON."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            values = [row[column] for column in columns]
+            writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
 
 
 def make_output_dir(path: str | Path) -> Path:

@@ -223,7 +223,9 @@ def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> np
             return np.asarray(picture.convert("L")) > 0
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such foreground mask; make it with 'tumor-detection foreground'") from error
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
         raise InputError(f"{path}: not a readable mask picture ({error}); make it again") from error
 
 

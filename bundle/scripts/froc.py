@@ -28,12 +28,14 @@ class SlideMatch(NamedTuple):
         lesions: (L,) highest confidence inside each lesion that counts, 0 where it was missed.
         lesion_labels: (L,) int64, those lesions' labels in the evaluation mask.
         num_isolated_tumor_cells: lesions too small to count; detections in them count neither way.
+        isolated: (I,) highest confidence inside each of those, in the order of their labels, for information.
     """
 
     false_positives: npt.NDArray[np.floating[Any]]
     lesions: npt.NDArray[np.floating[Any]]
     lesion_labels: npt.NDArray[np.int64]
     num_isolated_tumor_cells: int
+    isolated: npt.NDArray[np.floating[Any]]
 
 
 class FrocCurve(NamedTuple):
@@ -83,7 +85,7 @@ def match_detections(
     if not (np.isfinite(detections.prob).all() and (detections.prob >= 0).all()):
         raise ValueError("the confidences of detections must be finite and at least 0")
     if labels is None:
-        return SlideMatch(detections.prob, detections.prob[:0], np.empty(0, dtype=np.int64), 0)
+        return SlideMatch(detections.prob, detections.prob[:0], np.empty(0, dtype=np.int64), 0, detections.prob[:0])
     hit_labels = labels[
         _mask_indices(detections.row, stride, labels.shape[0]), _mask_indices(detections.col, stride, labels.shape[1])
     ]
@@ -91,7 +93,7 @@ def match_detections(
     np.maximum.at(highest, hit_labels, detections.prob)
     isolated = np.array(sorted(set(isolated_labels)), dtype=np.int64)
     counted = np.setdiff1d(np.arange(1, highest.size), isolated)
-    return SlideMatch(detections.prob[hit_labels == 0], highest[counted], counted, isolated.size)
+    return SlideMatch(detections.prob[hit_labels == 0], highest[counted], counted, isolated.size, highest[isolated])
 
 
 def _mask_indices(level0: npt.NDArray[np.int64], stride: int, size: int) -> npt.NDArray[np.int64]:
@@ -102,7 +104,9 @@ def _mask_indices(level0: npt.NDArray[np.int64], stride: int, size: int) -> npt.
     return indices.clip(max=size - 1)
 
 
-def froc_curve(false_positives: npt.ArrayLike, lesions: npt.ArrayLike, num_slides: int) -> FrocCurve:
+def froc_curve(
+    false_positives: npt.ArrayLike, lesions: npt.ArrayLike, num_slides: int, drops_lowest: bool = False
+) -> FrocCurve:
     """Sensitivity over false positives per slide, one point per distinct confidence (CAMELYON16's ``computeFROC``).
 
     The challenge drops the lowest distinct value, which is the 0 of missed or isolated lesions; where there is none
@@ -112,6 +116,8 @@ def froc_curve(false_positives: npt.ArrayLike, lesions: npt.ArrayLike, num_slide
         false_positives: (F,) confidences of all false positives of all slides.
         lesions: (L,) highest confidence per counted lesion, 0 where missed.
         num_slides: all slides, normal ones too.
+        drops_lowest: drop the lowest distinct confidence where no 0 is among them, as MONAI and the challenge do.
+            Whoever asks for it makes sure that there are no isolated tumor cells: they count as 0 there.
 
     Returns:
         The curve.
@@ -130,7 +136,7 @@ def froc_curve(false_positives: npt.ArrayLike, lesions: npt.ArrayLike, num_slide
             "add the maps and the truth of slides with tumor"
         )
     threshold = np.unique(np.concatenate([false_confidences, hit_confidences]))[::-1]
-    threshold = threshold[threshold > 0]
+    threshold = threshold[threshold > 0] if threshold[-1:] <= 0 or not drops_lowest else threshold[:-1]
     num_false = false_confidences.size - np.searchsorted(false_confidences, threshold, side="left")
     num_hit = hit_confidences.size - np.searchsorted(hit_confidences, threshold, side="left")
     return FrocCurve(

@@ -17,15 +17,15 @@ from tqdm import tqdm
 
 from . import bundle_root
 from .errors import InputError
-from .files import write_json
-from .results import ResultFolder, reading_settings, slide_identity
+from .results import open_results, reading_settings, slide_identity
+from .run_summary import RunSummary
 from .tiles import SlidePlan, Tile, TileSampler
-from .timing import Timing
 
 logger = logging.getLogger(__name__)
 
 _VERSIONED = ("monai", "torch", "openvino", "onnxruntime", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
 _SUMMARY_SECONDS = 10.0
+_WAIT_SECONDS = 0.2
 
 
 class Reporter(Protocol):
@@ -43,11 +43,12 @@ class ProbabilityMapWriter:
     For a slide ``<stem>.<suffix>``: ``<stem>.npy``, float32, (rows, cols) [row, col], 0 outside the foreground; and
     ``<stem>.json``, which says what the map is of and what made it. ``run.json`` sums up the run. Each file is written
     whole or not at all. A slide whose map is up to date is skipped; one that fails is set aside; call `finish` at the
-    end to fail the run for it.
+    end to fail the run for it. Where several processes share a queue, the first locks the folder, looks which slides
+    are to be computed, waits for the others at the end, and sums all up.
 
     Args:
-        output_dir: folder for the maps.
-        sampler: where finished and failed slides are left out.
+        output_dir: folder for the maps, or its address in an object store.
+        sampler: where finished and failed slides are left out; its queue says which process this is.
         inferer: what computes, for its settings and what it noted of each slide.
         weights: the file of weights, for its hash.
         resume: skip slides whose map is up to date.
@@ -64,10 +65,11 @@ class ProbabilityMapWriter:
         weights: str | Path | None = None,
         resume: bool = True,
     ) -> None:
-        self.results = ResultFolder(output_dir)
+        self.results = open_results(output_dir)
         if weights is None:
             logger.warning("weights is null: the network is as network_def makes it, untrained; give --weights FILE")
         self.sampler = sampler
+        self.queue = sampler.queue
         self.inferer = inferer
         self.resume = resume
         self.provenance: dict[str, Any] = {
@@ -75,15 +77,14 @@ class ProbabilityMapWriter:
             "weights_sha256": None if weights is None else _sha256(Path(weights)),
             "versions": _versions(),
         }
-        self.done: list[dict[str, Any]] = []
-        self.skipped: list[str] = []
-        self.failed: dict[str, str] = {}
-        self.timing = Timing()
+        self.summary = RunSummary(self.queue)
+        self.timing = self.summary.timing
         self._expected: dict[str, dict[str, Any]] = {}
         self._maps: dict[str, npt.NDArray[np.float32]] = {}
         self._tiles_left: dict[str, int] = {}
         self._started: dict[str, float] = {}
         self._summarized = 0.0
+        self._position = 0.0
         self._progress: tqdm[Any] | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -100,30 +101,39 @@ class ProbabilityMapWriter:
         Raises:
             InputError: if another run holds the folder.
         """
+        if self.queue.rank > 0:
+            return
         self.results.lock()
         paths = [sample["image"] for sample in self.sampler.dataset.data]
         for path in paths:
-            self._expected[path] = self._settings(path)
-            reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
-            if reason is None:
-                self.skipped.append(path)
+            if self.is_up_to_date(path):
+                self.summary.skipped.append(path)
                 self.sampler.skip.add(path)
-            elif reason:
-                logger.warning("%s: computed again: %s", Path(path).name, reason)
-        if self.skipped:
-            logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
+        if self.summary.skipped:
+            logger.warning("%d of %d slides are done already", len(self.summary.skipped), len(paths))
+        self.queue.open([path for path in paths if path not in self.sampler.skip])
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
-        self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form)
+        self._progress = tqdm(total=len(paths) - len(self.summary.skipped), desc="inference", bar_format=form)
+
+    def is_up_to_date(self, path: str) -> bool:
+        """Whether a slide may be skipped; says why not where there is a map."""
+        self._expected[path] = self._settings(path)
+        reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
+        if reason:
+            logger.warning("%s: computed again: %s", Path(path).name, reason)
+        return reason is None
 
     def __call__(self, engine: Engine) -> None:
         """Take in the tile of this iteration."""
         tile: Tile = engine.state.batch["tile"]
-        if tile.path in self.failed:
+        if tile.path in self.summary.failed:
             return
         if tile.error is not None or tile.plan is None:
             self._set_aside(tile.path, tile.error or "not planned")
             return
         if tile.path not in self._maps:
+            if tile.path not in self._expected:
+                self._expected[tile.path] = self._settings(tile.path)
             self._maps[tile.path] = np.zeros(tile.plan.map_shape, dtype=np.float32)
             self._tiles_left[tile.path] = tile.plan.num_tiles
             self._started[tile.path] = time.monotonic()
@@ -146,35 +156,47 @@ class ProbabilityMapWriter:
         self._advance(1 / tile.plan.num_tiles, Path(tile.path).name)
 
     def complete(self, engine: Engine) -> None:
-        """Write ``run.json`` and let other runs in."""
+        """Wait for the other processes, write ``run.json`` and let other runs in."""
+        if self.queue.rank > 0:
+            self.summary.tell(is_last=True)
+            return
+        while not self.queue.is_finished():
+            time.sleep(_WAIT_SECONDS)
+            self._advance(0.0, "")
+            self._summarize_at_times()
+        self._close()
+        logger.info("%d probability maps in %s", len(self.summary.all_done()), self.results.path)
+
+    def _close(self) -> None:
         if self._progress is not None:
             self._progress.close()
         try:
             self._summarize()
         finally:
             self.results.unlock()
-        logger.info("%d probability maps in %s", len(self.done), self.results.path)
 
     def abort(self, engine: Engine, error: BaseException) -> None:
         """Note in ``run.json`` what is done, let other runs in, and pass the error on."""
         try:
-            self.complete(engine)
+            if self.queue.rank == 0:
+                self._close()
         except InputError as second:  # the disk may be full: the first error says more
             logger.warning("%s", second)
         raise error
 
     def finish(self) -> None:
-        """Fail the run if slides were set aside.
+        """Fail the run if slides were set aside, by any process; called in each, the first one fails.
 
         Raises:
             InputError: if any was.
         """
-        if self.failed:
-            total = len(self.done) + len(self.skipped) + len(self.failed)
-            reason = next(iter(self.failed.values()))
+        failed = self.summary.all_failed()
+        if failed and self.queue.rank == 0:
+            total = len(self.summary.all_done()) + len(self.summary.skipped) + len(failed)
+            reason = next(iter(failed.values()))
             raise InputError(
-                f"{len(self.failed)} of {total} slides failed, the others are done (see "
-                f"{self.results.path / 'run.json'}); first: {reason}"
+                f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
+                f"first: {reason}"
             )
 
     def _settings(self, path: str) -> dict[str, Any]:
@@ -210,9 +232,10 @@ class ProbabilityMapWriter:
             **self.provenance,
         }
         self.results.write(Path(plan.path).stem, prob_map, sidecar)
-        self.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
-        if time.monotonic() - self._summarized > _SUMMARY_SECONDS:
-            self._summarize()
+        self.sampler.release(plan.path)
+        self.summary.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
+        self.summary.tell()
+        self._summarize_at_times()
 
     def _set_aside(self, path: str, reason: str) -> None:
         logger.error("%s", reason)
@@ -221,29 +244,32 @@ class ProbabilityMapWriter:
         self._started.pop(path, None)
         self.inferer.report(path)
         self.results.remove(Path(path).stem)
-        self.failed[path] = reason
+        self.summary.failed[path] = reason
+        self.sampler.release(path)
         self.sampler.skip.add(path)
+        self.summary.tell()
         self._advance(1.0, Path(path).name)
+
+    def _summarize_at_times(self) -> None:
+        if self.queue.rank == 0 and time.monotonic() - self._summarized > _SUMMARY_SECONDS:
+            self._summarize()
 
     def _summarize(self) -> None:
         self._summarized = time.monotonic()
-        write_json(
-            self.results.path / "run.json",
+        self.results.write_summary(
             {
-                "slides_done": self.done,
-                "slides_skipped": self.skipped,
-                "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.failed.items()],
-                **self.timing.summary(),
+                **self.summary.content(),
                 **self.inferer.settings,
                 **self.provenance,
-            },
+            }
         )
 
     def _advance(self, slides: float, name: str) -> None:
         if self._progress is not None:
-            self._progress.set_postfix_str(f"{self.timing.rates()}, {name}", refresh=False)
-            whole = len(self.done) + len(self.failed)
-            target = whole if slides == 1 or not self._tiles_left else self._progress.n + slides
+            self._progress.set_postfix_str(f"{self.summary.rates()}, {name}", refresh=False)
+            whole = len(self.summary.done) + len(self.summary.failed)
+            self._position = whole if slides == 1 or not self._tiles_left else self._position + slides
+            target = self._position + self.summary.num_by_others()
             self._progress.update(max(0.0, min(target, self._progress.total) - self._progress.n))
 
 

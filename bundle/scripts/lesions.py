@@ -6,7 +6,7 @@ Source of the rules: ``Evaluation_FROC.py`` in https://github.com/computationalp
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,11 @@ GROW_UM = 75.0
 
 ITC_DIAMETER_UM = 275.0
 """A grown lesion with a shorter major axis is isolated tumor cells (CAMELYON16: 200 µm, and 75 µm of growth)."""
+
+MACROMETASTASIS_UM = 2000.0
+"""A lesion of a longer extent is a macrometastasis, a shorter one a micrometastasis (CAMELYON16, and the TNM: 2 mm)."""
+
+ISOLATED, MICRO, MACRO = "isolated tumor cells", "micrometastasis", "macrometastasis"
 
 
 def evaluation_mask(tumor_mask: npt.NDArray[Any], pixel_um: float) -> npt.NDArray[np.int32]:
@@ -85,22 +90,49 @@ def _fill_holes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return filled
 
 
-def lesion_diameters(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """Major axis length of each lesion of an evaluation mask.
+class LesionSizes(NamedTuple):
+    """Sizes and places of the lesions of an evaluation mask, by label.
+
+    Attributes:
+        diameter: (N,) float64 in mask pixels: the major axis of the ellipse with the lesion's second moments.
+        area: (N,) int64 in mask pixels.
+        center: (N, 2) float64, (row, col) on the mask: the center of mass, of pixel indices.
+    """
+
+    diameter: npt.NDArray[np.float64]
+    area: npt.NDArray[np.int64]
+    center: npt.NDArray[np.float64]
+
+    def is_isolated(self, pixel_um: float) -> npt.NDArray[np.bool_]:
+        """Which are isolated tumor cells (CAMELYON16's ``computeITCList``): (N,) bool."""
+        return self.diameter < ITC_DIAMETER_UM / _positive(pixel_um)
+
+    def extent_um(self, pixel_um: float) -> npt.NDArray[np.float64]:
+        """Major extent of the lesions before they were grown: (N,) float64, the diameter less the growth."""
+        return np.maximum(self.diameter * _positive(pixel_um) - GROW_UM, 0.0)
+
+
+def measure_lesions(labels: npt.NDArray[np.int32]) -> LesionSizes:
+    """Measure the lesions of an evaluation mask.
 
     Args:
         labels: (rows, cols) int32 of `evaluation_mask`, labels 1 to N.
 
     Returns:
-        (N,) float64 in mask pixels: the major axis of the ellipse with the lesion's second moments.
+        Their sizes, in the order of their labels.
     """
     from skimage import measure
 
-    return np.array([region.axis_major_length for region in measure.regionprops(labels)], dtype=np.float64)
+    regions = measure.regionprops(labels)
+    return LesionSizes(
+        np.array([region.axis_major_length for region in regions], dtype=np.float64),
+        np.array([region.area for region in regions], dtype=np.int64),
+        np.array([region.centroid for region in regions], dtype=np.float64).reshape(-1, 2),
+    )
 
 
 def isolated_tumor_cells(labels: npt.NDArray[np.int32], pixel_um: float) -> list[int]:
-    """Labels of lesions too small to count (CAMELYON16's ``computeITCList``).
+    """Labels of lesions too small to count.
 
     Args:
         labels: (rows, cols) int32 of `evaluation_mask`.
@@ -109,8 +141,7 @@ def isolated_tumor_cells(labels: npt.NDArray[np.int32], pixel_um: float) -> list
     Returns:
         Labels whose major axis is below `ITC_DIAMETER_UM`, ascending.
     """
-    is_small = lesion_diameters(labels) < ITC_DIAMETER_UM / _positive(pixel_um)
-    return [int(index) + 1 for index in np.flatnonzero(is_small)]
+    return [int(index) + 1 for index in np.flatnonzero(measure_lesions(labels).is_isolated(pixel_um))]
 
 
 def _positive(pixel_um: float) -> float:

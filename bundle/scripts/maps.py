@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError
-from .files import read_json
+from .files import read_json, read_npy
 from .geometry import map_shape
 
 
@@ -73,7 +73,7 @@ def _read_info(path: Path) -> MapInfo:
     if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not (math.isfinite(mpp) and mpp > 0):
         raise InputError(f"{sidecar}: mpp: expected µm per level-0 pixel, found {mpp}; add the slide's resolution")
     slide = content.get("slide")
-    if not isinstance(slide, str) or path.stem not in (slide, Path(slide).stem):
+    if not isinstance(slide, str) or Path(slide).name != slide or path.stem not in (slide, Path(slide).stem):
         raise InputError(
             f"{sidecar}: slide: expected a file named {path.stem!r} like the map, found {slide!r}; mend it"
         )
@@ -96,10 +96,7 @@ def read_map(info: MapInfo) -> npt.NDArray[np.floating[Any]]:
     Raises:
         InputError: if it is damaged, has another shape than its sidecar says, or other values.
     """
-    try:
-        prob_map: npt.NDArray[Any] = np.load(info.path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{info.path}: not a readable numpy array ({error}); run inference again") from error
+    prob_map = read_npy(info.path)
     expected = map_shape(info.slide_shape, info.stride)
     if prob_map.shape != expected:
         raise InputError(
@@ -108,6 +105,7 @@ def read_map(info: MapInfo) -> npt.NDArray[np.floating[Any]]:
         )
     if not np.issubdtype(prob_map.dtype, np.floating):
         raise InputError(f"{info.path}: expected float32 probabilities, found {prob_map.dtype}; run inference again")
+    prob_map = np.array(prob_map)
     low, high = float(prob_map.min()), float(prob_map.max())
     if not (low >= 0 and high <= 1):
         raise InputError(

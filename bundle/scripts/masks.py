@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from .errors import InputError
-from .files import atomic_path
+from .files import atomic_path, read_npy
 
 if TYPE_CHECKING:
     import tifffile
@@ -130,10 +130,7 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable numpy array ({error}); write it again") from error
+    array = read_npy(path)
     if array.ndim != 2:
         raise InputError(f"{path}: expected a mask of shape (rows, cols), found {array.shape}; write it so")
     _check_size(path, array.shape)

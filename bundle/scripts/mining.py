@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from .cases import evaluation_stride
 from .detections import Detections, detections_to_level0, non_maximum_suppression
 from .errors import InputError
-from .evaluation import EVALUATION_PIXEL_UM, NMS_RADIUS_UM
 from .geometry import level0_to_map, model_downsample
 from .lesions import evaluation_mask
 from .maps import MapInfo, read_map, read_map_infos
 from .pairing import missing_warnings, pair_truth
 from .regions import Regions, check_output, known_centers, label_regions, read_slide_truth, write_regions
+from .score_settings import NMS_RADIUS_UM
 from .slide import MODEL_MPP
 from .truth import TruthFolder
 
@@ -161,7 +162,7 @@ def _mine_slide(
     radius = max(1, round(nms_radius_um / (info.stride * info.mpp)))
     on_map = non_maximum_suppression(read_map(info), radius, threshold)
     detections = detections_to_level0(on_map, info.stride, info.slide_shape)
-    wanted_stride = max(1, round(EVALUATION_PIXEL_UM / info.mpp))
+    wanted_stride = evaluation_stride(info.mpp)
     truth = read_slide_truth(truth_path, info.slide_shape, info.stride, wanted_stride, tumor_value)
     found = false_positives(detections, evaluation_mask(truth.mask, truth.stride * info.mpp), truth.stride)
     centers = np.stack([found.row, found.col], axis=1)

@@ -17,6 +17,9 @@ from torch.utils.data import Dataset
 from .errors import InputError
 
 _LABELS = {"0": 0.0, "1": 1.0}
+MAX_PICTURE_PIXELS = 1 << 24
+"""No larger picture is decoded: 4096 x 4096."""
+
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif")
 
 
@@ -51,7 +54,7 @@ def patch_datalist(
         try:
             with open(table, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            listed = [{"image": str(table.parent / row["file"]), "label": _LABELS[row["label"]]} for row in rows]
+            listed = [{"image": _beside(table, row["file"]), "label": _LABELS[row["label"]]} for row in rows]
             found += listed * table_repeats
         except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(
@@ -63,6 +66,14 @@ def patch_datalist(
         chosen = np.random.default_rng(seed).permutation(len(found))[:limit]
         found = [found[index] for index in chosen]
     return found
+
+
+def _beside(table: Path, file: str) -> str:
+    """A picture that a table names, which lies beside the table or below."""
+    path = Path(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{table}: {file!r} leads out of the table's folder; name pictures beside the table or below")
+    return str(table.parent / path)
 
 
 class PatchImageDataset(Dataset[Any]):
@@ -141,8 +152,15 @@ class PatchImageDataset(Dataset[Any]):
         path = self.data[index]["image"]
         try:
             with Image.open(path) as picture:
+                if picture.width * picture.height > MAX_PICTURE_PIXELS:
+                    raise InputError(
+                        f"{path}: expected a patch of at most {MAX_PICTURE_PIXELS:,} pixels, found {picture.width} x "
+                        f"{picture.height}; cut it"
+                    )
                 patch = picture.convert("RGB")
-        except OSError as error:
+        except InputError:
+            raise
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
             raise InputError(f"{path}: not a readable picture ({error})") from error
         factor = self.coarse_factor if max(patch.size) <= self.coarse_size else 1
         side = self.size / factor

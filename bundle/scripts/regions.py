@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .annotations import ANNOTATION_SUFFIXES, Annotation, contains, is_normal_name, read_annotation
+from .coords import check_cell
 from .errors import InputError
 from .files import atomic_path, make_output_dir
 from .geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
@@ -192,15 +195,16 @@ def write_regions(output: Path, rows: Sequence[Regions], existing: str | Path | 
         existing: a loclabel file, which `known_centers` has checked, or None.
 
     Raises:
-        InputError: if it cannot be written.
+        InputError: if it cannot be written, or a name must not stand in a CSV file.
     """
     kept = "" if existing is None else Path(existing).read_text(encoding="utf-8-sig").rstrip("\r\n \t") + "\n"
-    lines = [
-        f"{regions.name},{col},{row},{','.join(map(str, cells))}\n"
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(
+        [check_cell(regions.name, output), col, row, *cells]
         for regions in rows
         for (row, col), cells in zip(
             regions.centers.tolist(), regions.labels.transpose(0, 2, 1).reshape(-1, 9).tolist(), strict=True
         )
-    ]
+    )
     with atomic_path(output) as temporary:
-        temporary.write_text(kept + "".join(lines), encoding="utf-8")
+        temporary.write_text(kept + lines.getvalue(), encoding="utf-8")

@@ -29,6 +29,9 @@ _COARSEST_MPP_UM = 50.0  # a TIFF without a resolution often claims 72 or 96 dpi
 _Resampling = Image.Resampling
 _WHITE = 255
 _BAND_PIXELS = 16_000_000
+MAX_OVERVIEW_PIXELS = 1 << 30
+"""No larger overview is made: 32,768 x 32,768, a slide of 2 million pixels a side at stride 64."""
+
 _OPENSLIDE_CACHE_BYTES = 64 << 20
 _UNKNOWN_CELL = (512, 512)
 
@@ -256,9 +259,14 @@ class Slide:
             (ceil(height / stride), ceil(width / stride), 3) uint8 RGB.
 
         Raises:
-            InputError: if a tile is damaged.
+            InputError: if a tile is damaged, or the overview larger than `MAX_OVERVIEW_PIXELS`.
         """
         rows, cols = map_shape(self.shape, stride)
+        if rows * cols > MAX_OVERVIEW_PIXELS:
+            raise InputError(
+                f"{self.path}: its {self.shape[0]} x {self.shape[1]} pixels make an overview of {rows} x {cols} at "
+                f"stride {stride}, more than {MAX_OVERVIEW_PIXELS:,}; give a larger stride, or mend the file"
+            )
         level = finest_level_for(self.downsamples, stride)
         scale = stride / self.downsamples[level]
         # Pillow's box of 2.5 pixels takes two or three whole ones, which displaces them

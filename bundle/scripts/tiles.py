@@ -19,18 +19,20 @@ from torch.utils.data import Dataset, Sampler
 
 from .cells import CellReader, Part, kept_cells
 from .errors import InputError
-from .files import find_slides
 from .foreground import ForegroundSettings, read_mask, slide_foreground
 from .geometry import PATCH_SIZE, map_to_level0
 from .modes import check_mode, resolve_mode
+from .remote import is_url, list_slides
 from .slide import MODEL_MPP, Region, Slide, SlidePool
+from .slide_queue import SlideQueue
+from .staging import SlideCache
 
 
 class SlidePlan(NamedTuple):
     """What is known of a slide before its pixels are read.
 
     Attributes:
-        path: its file.
+        path: its file or address.
         shape: (height, width) in level-0 pixels.
         mpp: µm per level-0 pixel.
         stride: level-0 pixels per map pixel.
@@ -40,6 +42,7 @@ class SlidePlan(NamedTuple):
         backend: what decodes the pixels.
         num_positions: map pixels inside the foreground.
         num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
+        copy: the file that is read where ``path`` is an address, else None.
     """
 
     path: str
@@ -52,6 +55,7 @@ class SlidePlan(NamedTuple):
     backend: str
     num_positions: int
     num_tiles: int
+    copy: str | None = None
 
 
 _NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
@@ -81,15 +85,15 @@ def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, 
     """Slides to run inference on.
 
     Args:
-        slides: slides or folders of slides.
+        slides: slides or folders of slides; paths or addresses.
 
     Returns:
         One ``{"image": path}`` a slide, sorted by name.
 
     Raises:
-        InputError: see `files.find_slides`.
+        InputError: see `remote.list_slides`.
     """
-    return [{"image": str(path)} for path in find_slides(slides)]
+    return [{"image": path} for path in list_slides(slides)]
 
 
 def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[np.int64]:
@@ -141,6 +145,8 @@ class TileDataset(Dataset[dict[str, Any]]):
         assume_mpp: see `slide.open_slide`.
         mode: see `modes.resolve_mode`; a slide for which it is not possible cannot be planned.
         num_workers: how many processes read, which take the tiles in turns; 0 and 1 decode each compressed tile once.
+        cache_dir: see `staging.SlideCache`.
+        cache_gb: see `staging.SlideCache`.
 
     Raises:
         InputError: if a setting is not as described, or the folder of masks is missing.
@@ -159,6 +165,8 @@ class TileDataset(Dataset[dict[str, Any]]):
         assume_mpp: float | None = None,
         mode: str = "auto",
         num_workers: int = 1,
+        cache_dir: str | Path | None = None,
+        cache_gb: float = 100.0,
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
@@ -177,6 +185,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.mode = check_mode(mode)
         self.num_readers = max(1, num_workers)
         self.slides = SlidePool(backend, assume_mpp, max_open=2)
+        self.cache = SlideCache(cache_dir, cache_gb)
         self._reader: CellReader | None = None
         self._num_planned = 0
 
@@ -196,16 +205,24 @@ class TileDataset(Dataset[dict[str, Any]]):
             return {"image": blank, "tile": tile._replace(positions=_NO_POSITIONS, error=str(error))}
         return {"image": torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], "tile": tile}
 
-    def tiles(self, path: str) -> Iterator[Tile]:
-        """The tiles of one slide; a slide that cannot be planned yields a single tile with the error."""
+    def tiles(self, path: str, ahead: str | None = None) -> Iterator[Tile]:
+        """The tiles of one slide; a slide that cannot be planned yields a single tile with the error.
+
+        Args:
+            path: the slide.
+            ahead: the slide that comes next; if it is an address, it is copied meanwhile.
+        """
         try:
-            slide = self.slides.get(path)
+            copy = str(self.cache.fetch(path)) if is_url(path) else None
+            slide = self.slides.get(copy or path)
             mask, source = self._mask(slide)
             downsample = slide.model_downsample(self.mpp)
             self._check_stride(path, downsample)
         except InputError as error:
             yield Tile(path, None, (0, 0), _NO_POSITIONS, str(error))
             return
+        if ahead is not None and is_url(ahead):
+            self.cache.fetch_ahead(ahead)
         block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
         blocks = list(tile_blocks(mask, block)) or [((0, 0), _NO_POSITIONS)]
         plan = SlidePlan(
@@ -219,6 +236,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             backend=slide.backend,
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
+            copy=copy,
         )
         for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):
             self._num_planned += 1
@@ -249,7 +267,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         return read_mask(path, slide.shape, self.stride), str(path)
 
     def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
-        slide = self.slides.get(tile.path)
+        slide = self.slides.get(plan.copy or plan.path)
         if self._reader is None or self._reader.slide is not slide:
             self._reader = CellReader(slide)
         region = self._region(slide, plan, tile.map_location, tile.positions.shape)
@@ -269,18 +287,32 @@ class TileSampler(Sampler[Tile]):
 
     Args:
         dataset: the dataset; a slide put into ``skip`` meanwhile is left.
+        queue: which slides this process takes; all of them if not given.
     """
 
-    def __init__(self, dataset: TileDataset) -> None:
+    def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
         self.dataset = dataset
+        self.queue = queue or SlideQueue()
         self.skip: set[str] = set()
+
+    def _ahead(self, path: str) -> str | None:
+        """The slide that comes next, or None: where several processes take slides, another may take it."""
+        if self.queue.num_ranks > 1:
+            return None
+        paths = [sample["image"] for sample in self.dataset.data]
+        return next((later for later in paths[paths.index(path) + 1 :] if later not in self.skip), None)
+
+    def release(self, path: str) -> None:
+        """A slide is done with: the copy of one from an address may be removed."""
+        if is_url(path):
+            self.dataset.cache.release(path)
 
     def __iter__(self) -> Iterator[Tile]:
         """Iterate over tiles."""
-        for sample in self.dataset.data:
-            if sample["image"] in self.skip:
+        for path in self.queue.take([sample["image"] for sample in self.dataset.data]):
+            if path in self.skip:
                 continue
-            for tile in self.dataset.tiles(sample["image"]):
+            for tile in self.dataset.tiles(path, self._ahead(path)):
                 if tile.path in self.skip:
                     break
                 yield tile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -44,20 +45,36 @@ class Timing:
         """Since the start."""
         return time.monotonic() - self._started
 
-    def rates(self) -> str:
-        """For the progress bar."""
-        seconds = max(self.seconds, 1e-9)
-        return f"{self.num_tiles / seconds:.1f} tiles/s, {self.mm2 / seconds:.2f} mm²/s"
+    def counts(self) -> dict[str, Any]:
+        """What can be added to another process's."""
+        return {"seconds_in": self.seconds_in, "tiles": self.num_tiles, "mm2": self.mm2}
 
-    def summary(self) -> dict[str, Any]:
-        """Timings for ``run.json``; ``bound_by`` names what took most."""
+    def rates(self, others: Sequence[Mapping[str, Any]] = ()) -> str:
+        """For the progress bar.
+
+        Args:
+            others: `counts` of other processes.
+        """
         seconds = max(self.seconds, 1e-9)
+        tiles, mm2 = (sum(part[key] for part in (self.counts(), *others)) for key in ("tiles", "mm2"))
+        return f"{tiles / seconds:.1f} tiles/s, {mm2 / seconds:.2f} mm²/s"
+
+    def summary(self, others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Timings for ``run.json``; ``bound_by`` names what took most.
+
+        Args:
+            others: `counts` of other processes.
+        """
+        seconds = max(self.seconds, 1e-9)
+        parts = (self.counts(), *others)
+        seconds_in = {what: sum(part["seconds_in"][what] for part in parts) for what in self.seconds_in}
+        tiles, mm2 = (sum(part[key] for part in parts) for key in ("tiles", "mm2"))
         return {
             "seconds": round(self.seconds, 3),
-            "seconds_in": {what: round(value, 3) for what, value in self.seconds_in.items()},
-            "bound_by": max(self.seconds_in, key=lambda what: self.seconds_in[what]) if self.num_tiles else None,
-            "tiles": self.num_tiles,
-            "tiles_per_second": round(self.num_tiles / seconds, 3),
-            "tissue_mm2": round(self.mm2, 3),
-            "mm2_per_second": round(self.mm2 / seconds, 4),
+            "seconds_in": {what: round(value, 3) for what, value in seconds_in.items()},
+            "bound_by": max(seconds_in, key=lambda what: seconds_in[what]) if tiles else None,
+            "tiles": tiles,
+            "tiles_per_second": round(tiles / seconds, 3),
+            "tissue_mm2": round(mm2, 3),
+            "mm2_per_second": round(mm2 / seconds, 4),
         }

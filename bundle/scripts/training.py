@@ -1,9 +1,10 @@
-"""Parts of the training engine: class weight, loss for the logs, clipping of gradients, early stopping."""
+"""Parts of the training engine: class weight, loss for the logs, random numbers, clipping of gradients, stopping."""
 
 from __future__ import annotations
 
 import logging
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
@@ -27,6 +28,33 @@ def class_weight(tumor: float, device: torch.device) -> torch.Tensor:
 def loss_of(output: dict[str, torch.Tensor]) -> float:
     """The loss of a step, from the trainer's output."""
     return float(output["loss"].detach())
+
+
+class EpochSeed:
+    """Seeds the random numbers of each epoch, so that a run that is resumed goes on as it would have.
+
+    Args:
+        seed: the run's.
+        rank: which of the processes that train together this is; each has other numbers.
+
+    Raises:
+        InputError: if ``seed`` is not an integer from 0 on.
+    """
+
+    def __init__(self, seed: int, rank: int = 0) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise InputError(f"seed must be an integer from 0 on, but got {seed!r}")
+        self.seed = seed
+        self.rank = rank
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed torch's generators."""
+        words = np.random.SeedSequence([self.seed, engine.state.epoch, self.rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(words[0]))
 
 
 class GradientClipping:

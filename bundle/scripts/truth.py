@@ -125,6 +125,40 @@ def read_truth(
     return Truth(path, _is_tumor(path, one_channel(path, array), tumor_value), stride)
 
 
+class StatedScale(NamedTuple):
+    """What a file of truth says of its slide: (height, width) in level-0 pixels, µm per level-0 pixel, or None."""
+
+    slide_shape: tuple[int, int] | None
+    mpp: float | None
+
+
+def stated_scale(path: Path) -> StatedScale:
+    """Shape and resolution of the slide that a truth belongs to, by the truth itself.
+
+    A mask's sidecar says both. The finest level of a pyramidal TIFF, as CAMELYON16 publishes its masks, has the slide's
+    shape. An annotation says nothing, nor does a mask without a sidecar.
+
+    Args:
+        path: a mask or an annotation.
+
+    Raises:
+        InputError: if a file is damaged.
+    """
+    shape, mpp = None, None
+    sidecar = path.with_suffix(".json")
+    if path.suffix.lower() in MASK_SUFFIXES and sidecar.is_file():
+        content = read_json(sidecar)
+        if isinstance(content, dict):
+            stated, found = content.get("shape"), content.get("mpp")
+            if isinstance(stated, list) and len(stated) == 2 and all(type(side) is int for side in stated):
+                shape = (stated[0], stated[1])
+            mpp = float(found) if isinstance(found, (int, float)) and 0 < found < float("inf") else None
+    if shape is None and path.suffix.lower() in (".tif", ".tiff"):
+        shapes = level_shapes(path)
+        shape = shapes[0] if len(shapes) > 1 else None
+    return StatedScale(shape, mpp)
+
+
 def _choose_level(path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int) -> tuple[int, int]:
     """The level of a TIFF to read, and its stride."""
     shapes = level_shapes(path)

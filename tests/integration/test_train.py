@@ -147,7 +147,7 @@ def test_training_is_shuffled_and_validation_is_not(
 
 
 def assert_same_progress(found: Any, expected: Any) -> None:
-    """Epoch, schedule and the optimizer's rate and steps; the weights differ, for the order of the regions does."""
+    """Epoch, schedule and the optimizer's rate and steps; the weights differ, for the cosine was another."""
     for key in ("epoch", "epoch_length"):
         assert found[key] == expected[key]
     scheduler, other = dict(found["lr_scheduler"]), dict(expected["lr_scheduler"])
@@ -168,6 +168,22 @@ def test_more_epochs_continue_a_finished_run(tumor_detection: Command, arguments
         assert outcome.status == 0, outcome.err
         assert ("resuming after epoch 1 of 3" in outcome.err) == ((name, epochs) == ("parts", 3))
     assert_same_progress(load(tmp_path / "parts" / "last.pt"), load(tmp_path / "straight" / "last.pt"))
+
+
+def test_a_resumed_run_ends_where_it_would_have(
+    tumor_detection: Command, arguments: list[object], tmp_path: Path
+) -> None:
+    """To the bit, with order and augmentation."""
+    flags = [*arguments, "--epochs", 3]
+    assert tumor_detection("train", *flags, "--output_dir", tmp_path / "straight").status == 0
+    fail = {"_target_": "helpers.rank_events.Fail", "rank": 0, "epoch": 2, "how": "error", "note": str(tmp_path / "at")}
+    (tmp_path / "tiny.json").write_text(json.dumps({**TINY, "+train#handlers": [fail]}))
+    assert tumor_detection("train", *flags, "--output_dir", tmp_path / "parts").status == 1
+    assert load(tmp_path / "parts" / "last.pt")["epoch"] == 1
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
+    assert tumor_detection("train", *flags, "--output_dir", tmp_path / "parts").status == 0
+    found, expected = (load(tmp_path / name / "last.pt") for name in ("parts", "straight"))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_killed_run_is_resumed(tumor_detection: Command, arguments: list[object], tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.data import get_track_meta
 from monai.transforms import ScaleIntensityRanged
 from skimage.color import hed2rgb, rgb2hed
+from torch.nn.functional import affine_grid
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
@@ -15,6 +17,7 @@ from scripts.augmentation import (
     ColorJitter,
     PrepareAugmented,
     StainJitter,
+    _sampling_grid,
     center_crop,
     color_map,
 )
@@ -229,6 +232,31 @@ def test_batches_are_cut_and_scaled() -> None:
     assert label.equal(batch["label"])
     augmented, _ = PrepareAugmented((9, 9), scale, Augmentation((9, 9), **PLAIN))(batch, torch.device("cpu"))
     torch.testing.assert_close(augmented[:, :2, 4, 4], torch.full((3, 2), 16 / 127.5 - 1))
+
+
+def test_each_patch_of_a_batch_keeps_its_place_and_its_labels() -> None:
+    """More patches than a CPU changes at a time, each of one gray level, with labels that tell it."""
+    levels = torch.arange(21, dtype=torch.uint8)
+    corners = torch.zeros(21, 1, 3, 3)
+    corners[:, 0, 0, 1] = levels + 1.0
+    batch = {"image": levels[:, None, None, None].expand(21, 3, 12, 12).contiguous(), "label": corners}
+    image, label = PrepareAugmented((9, 9), lambda sample: sample, Augmentation((9, 9)))(batch, torch.device("cpu"))
+    torch.testing.assert_close(image, levels.float()[:, None, None, None].expand(21, 3, 9, 9))
+    assert label.amax(dim=(1, 2, 3)).equal(levels + 1.0)
+    assert (label[:, 0, 0, 1] > 0).sum() < 21  # some were turned
+    assert type(image) is torch.Tensor
+
+
+def test_metadata_is_tracked_again_after_a_batch() -> None:
+    batch = {"image": tissue(1), "label": torch.ones(1, 1, 1, 1)}
+    PrepareAugmented((16, 16), ScaleIntensityRanged("image", 0.0, 255.0, -1.0, 1.0))(batch, torch.device("cpu"))
+    assert get_track_meta()
+
+
+def test_sampling_grid_is_that_of_torch() -> None:
+    theta = torch.tensor([[[0.9, 0.2, 0.1], [-0.3, 1.1, -0.2]], [[-1.0, 0.0, 0.0], [0.0, 0.5, 0.3]]])
+    expected = affine_grid(theta, [2, 3, 7, 5], align_corners=False)
+    torch.testing.assert_close(_sampling_grid(theta, (7, 5)), expected)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, ValidationHandler
 from monai.optimizers import Novograd
 
+from helpers.forked_ranks import run_ranks
 from scripts import bundle_root
 from scripts.averaging import WeightAverage
 from scripts.checkpoints import TrainingCheckpoints
@@ -69,6 +70,7 @@ def make_run(
     val_interval: int = 1,
     decay: float = 0.0,
     half: bool = False,
+    rank: int = 0,
 ) -> Run:
     torch.manual_seed(1)
     network = torch.nn.Sequential(
@@ -84,7 +86,7 @@ def make_run(
         key_val_metric={"val_auc": _Scripted(values or [0.5 + epoch / 100 for epoch in range(99)], first_epoch)},
     )
     average = WeightAverage(network, decay)
-    checkpoints = TrainingCheckpoints(output_dir, network, average, optimizer, scheduler, evaluator, resume, half)
+    checkpoints = TrainingCheckpoints(output_dir, network, average, optimizer, scheduler, evaluator, resume, half, rank)
     trainer = SupervisedTrainer(
         device=CPU,
         max_epochs=epochs,
@@ -336,3 +338,32 @@ def test_half_of_the_size(tmp_path: Path) -> None:
     for name, value in run.network.state_dict().items():
         torch.testing.assert_close(weights[name].to(value.dtype), value, rtol=1e-3, atol=1e-3)
     assert load(tmp_path / "last.pt")["network"]["1.weight"].dtype == torch.float32
+
+
+def test_only_the_first_process_saves_and_all_resume(tmp_path: Path) -> None:
+    make_run(tmp_path, 1, rank=1).trainer.run()
+    assert not list(tmp_path.iterdir())
+    make_run(tmp_path, 1).trainer.run()
+    before = (tmp_path / "last.pt").stat().st_mtime_ns
+    first, second = make_run(tmp_path, 2), make_run(tmp_path, 2, rank=1)
+    second.trainer.run()
+    assert (tmp_path / "last.pt").stat().st_mtime_ns == before
+    first.trainer.run()
+    assert_same_state(second, first)
+
+
+def start_from(rank: int, folders: list[Path]) -> str:
+    try:
+        make_run(folders[rank], 2, rank=rank).trainer.run()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def test_processes_that_find_different_checkpoints_are_told(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    make_run(folders[0], 1).trainer.run()
+    for message in run_ranks(start_from, 2, tmp_path, folders):
+        assert "last.pt: the processes found different checkpoints, of epochs [1, 0]; give an output_dir" in message

@@ -71,7 +71,7 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert not err
     names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
-    names |= {"package"}
+    names |= {"metrics", "calibrate", "download", "report", "package"}
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names
@@ -100,7 +100,9 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         ("groundtruth", "level-0 pixels per mask pixel"),
         ("froc", "radius in µm"),
         ("sample", "level-0 pixels per pixel"),
+        ("report", "radius in µm"),
         ("mine", "radius in µm"),
+        ("froc", "µm per level-0 pixel"),
         ("doctor", "µm per level-0 pixel"),
     ],
 )
@@ -262,17 +264,20 @@ def test_unknown_ids_are_refused_with_the_nearest(calls: list[Any]) -> None:
     assert not calls
 
 
-def test_names_of_normal_slides_stay_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scripts import evaluation
+def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts import evaluation, score_report
 
     found: list[Any] = []
     monkeypatch.setattr(evaluation, "score_folder", lambda *arguments: found.append(arguments))
-    monkeypatch.setattr(evaluation, "summary", str)
-    run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2")
-    run("froc --maps 1 --truth 02 --output 3e1 --normal 007")
+    monkeypatch.setattr(score_report, "summary", str)
+    run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2 --exclude camelyon16,049 --against 01")
+    run("froc --detections 1 --truth 02 --output 3e1 --normal 007 --slides 5 6 --mpp 0.25 --rules monai --seed 4")
+    first, second = (arguments[4] for arguments in found)
+    assert first == (None, 0.5, 2, 0.5, "camelyon16", 1000, 0)
+    assert second == (None, 0.5, None, 0.5, "monai", 1000, 4)
     assert found == [
-        ("m", "t", "o", "001,002", 186.624, 0.5, 2),
-        ("1", "02", "3e1", "007", 186.624, 0.5, None),
+        ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01"),
+        (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None),
     ]
 
 
@@ -298,6 +303,21 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
         ("loclabel", "c", "a", "o", True, "s", None),
         ("foreground", ["a", "b"], "o", 64, settings, "openslide", None),
         ("groundtruth", "a", ["s"], "o", 32),
+    ]
+
+
+def test_commands_for_patches_call_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts import patch_scores, temperature
+
+    found: list[Any] = []
+    monkeypatch.setattr(patch_scores, "score_patches", lambda *arguments: found.append(arguments))
+    monkeypatch.setattr(patch_scores, "summary", str)
+    monkeypatch.setattr(temperature, "calibrate", lambda *arguments: found.append(arguments))
+    run("metrics --folders 1 2 --output 3 --config_file train_10x.json --num_resamples 5")
+    run("calibrate --tables t.csv --weights 007 --output o.pt")
+    assert found == [
+        ("3", None, ["1", "2"], (), ["train_10x.json"], 5, 0),
+        ("o.pt", "007", (), ["t.csv"], ()),
     ]
 
 

@@ -26,7 +26,9 @@ COMPOSED = {
     "train_10x": ["train.json", "train_patches.json", "train_10x.json"],
     "train_dense": ["train.json", "train_dense.json"],
     "finetune": ["train.json", "finetune.json"],
+    "multi_gpu_train": ["train.json", "multi_gpu_train.json"],
     "inference": ["inference.json"],
+    "multi_gpu_inference": ["inference.json", "multi_gpu_inference.json"],
     "screen_10x": ["inference.json", "screen_10x.json"],
     "inference_onnx": ["inference.json", "inference_onnx.json"],
     "inference_trt": ["inference.json", "inference_trt.json"],
@@ -41,6 +43,7 @@ ALLOWED = {
     "one method call on one reference": rf"{ID}\.\w+\(({ID})?\)",
     "joining a path": rf"{ID} \+ '/[\w./]+'",
     "a device": r"torch\.device\([^@]*\)",
+    "leaving the processes' group": r"torch\.distributed\.destroy_process_group\(\)",
     "a comparison": rf"{ID}(\.\w+)? (==|!=|<|<=|>|>=) ('\w+'|\d+)",
 }
 """What an expression may do, see the house style; anything else becomes a component with a name."""
@@ -145,7 +148,7 @@ def test_ids_are_in_the_usual_order(name: str) -> None:
     assert positions == sorted(positions)
     assert list(content)[-1] == "run"
     settings = [key for key, value in content.items() if not isinstance(value, (dict, list)) and key != "_desc_"]
-    settings.remove("device")
+    settings = [key for key in settings if key != "device"]
     components_start = list(content).index("run_dir" if name == "train" else "device")
     assert max(list(content).index(key) for key in settings) < components_start, "settings come first"
 
@@ -210,8 +213,8 @@ def test_training_is_what_was_asked_for() -> None:
     assert train["learning_rate"] == 1e-3
     assert train["lr_scheduler"]["_target_"].endswith("CosineAnnealingLR")
     assert train["loss"]["_target_"].endswith("BCEWithLogitsLoss")
-    assert train["train"]["dataloader"]["shuffle"] is True
-    assert "shuffle" not in train["validate"]["dataloader"]
+    assert train["train"]["sampler"]["shuffle"] is train["train"]["sampler"]["fill"] is True
+    assert not {"shuffle", "fill"} & train["validate"]["sampler"].keys()
     augmentation = train["train"]["augmentation"]
     assert augmentation["color"] == {
         "_target_": "scripts.augmentation.ColorJitter",
@@ -247,7 +250,7 @@ def test_overlay_keys_exist_in_the_base_or_are_declared_new_at_the_top(name: str
     base.read_config([CONFIGS / file for file in COMPOSED[name][:-1]])
     content = read(name)
     keys = [key for key in content if key != "_desc_"]
-    new = [key for key in keys if key.removeprefix("+") not in base]
+    new = [key for key in keys if key.removeprefix("+") not in base and key != "finalize"]
     assert keys[: len(new)] == new, "new ids come first"
     for key in new:
         assert "#" not in key
@@ -268,3 +271,29 @@ def test_patches_overlay_replaces_both_phases() -> None:
     for key in ("datalist", "dataset"):
         assert content[f"train#{key}"].keys() - {"table_repeats"} == content[f"validate#{key}"].keys()
         assert content[f"train#{key}"]["_target_"] == content[f"validate#{key}"]["_target_"]
+
+
+@pytest.mark.parametrize("overlay", ["train_patches", "finetune", "train_10x", "train_dense"])
+def test_several_processes_go_with_every_overlay_of_training(overlay: str) -> None:
+    """What they replace, no other overlay gives, and what the others give still goes through the ranks' samplers."""
+    taken = read("multi_gpu_train").keys() - {"_desc_"}
+    assert not taken & read(overlay).keys()
+    parser = ConfigParser()
+    parser.read_config([CONFIGS / name for name in [*COMPOSED[overlay], "multi_gpu_train.json"]])
+    for phase in ("train", "validate"):
+        loader = parser[phase]["dataloader"]
+        assert loader["sampler"] == f"@{phase}#sampler"
+        assert loader["batch_size"] == f"$@{phase}#sampler.local_batch_size()"
+        assert parser[phase]["sampler"]["dataset"] == f"@{phase}#dataset"
+        assert (parser[phase]["sampler"]["rank"], parser[phase]["sampler"]["num_ranks"]) == ("@rank", "@num_ranks")
+    assert parser["validate"]["evaluator"]["network"] == "@average", "validation waits for no other process"
+
+
+def test_only_the_first_process_writes() -> None:
+    train = read("train")
+    told = ("StatsHandler", "TensorBoardStatsHandler", "ignite.handlers.ProgressBar")
+    for phase in ("train", "validate"):
+        for handler in train[phase]["handlers"]:
+            assert (handler.get("_disabled_") == "@is_not_rank0") == (handler["_target_"] in told)
+    (checkpoints,) = [item for item in train["train"]["handlers"] if item["_target_"].endswith("TrainingCheckpoints")]
+    assert checkpoints["rank"] == "@rank"

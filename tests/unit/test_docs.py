@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import re
 import shlex
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.made_patches import write_patches
 from scripts import cli
 from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
@@ -86,6 +88,14 @@ def test_configs_page_states_the_foreground_settings() -> None:
     }
 
 
+def test_evaluation_page_has_every_flag_of_froc_and_its_default() -> None:
+    flags = _table(TEXTS["docs/evaluation.md"], "flag")
+    parameters = inspect.signature(cli.froc).parameters
+    assert {flag.removeprefix("--") for flag in flags} == parameters.keys()
+    for flag in ("threshold", "slide_threshold", "rules"):
+        assert flags[f"--{flag}"][0].strip("`") == str(parameters[flag].default)
+
+
 def test_configs_page_names_every_file() -> None:
     assert _table(TEXTS["docs/configs.md"], "file").keys() == {path.name for path in CONFIGS.iterdir()}
 
@@ -100,6 +110,8 @@ LIST_IDS = {
         "train_patches.json",
         "train_10x.json",
         "finetune.json",
+        "multi_gpu_train.json",
+        "multi_gpu_inference.json",
         "inference.json",
         "screen_10x.json",
     )
@@ -117,11 +129,17 @@ def _commands(text: str) -> Iterator[str]:
     for block in _fenced(text):
         for line in block.replace("\\\n", " ").splitlines():
             if line.strip():
-                yield re.sub(r"\s+#\s.*", "", line.strip())
+                yield _of_one_process(re.sub(r"\s+#\s.*", "", line.strip()))
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`\n]+)`", prose):
         if code.startswith(("tumor-detection ", "make ", "python ")):
             yield code
+
+
+def _of_one_process(command: str) -> str:
+    """What torchrun is given to run, as it would be run without."""
+    command = re.sub(r"^torchrun .*?--no-python (?=tumor-detection )", "", command)
+    return re.sub(r"^torchrun .*?(?=-m monai\.bundle )", "python ", command)
 
 
 def _all_commands(start: str) -> list[Any]:
@@ -187,11 +205,14 @@ def test_readme_begins_with_the_two_commands() -> None:
     assert not any(re.search(r"[`|!\[<]|^#", line) for line in lines), "nothing technical before the commands"
 
 
-def test_readme_labels_its_picture_synthetic() -> None:
-    (picture,) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXTS["README.md"])
-    after = TEXTS["README.md"].split(f"({picture})\n", maxsplit=1)[1]
-    assert after.lstrip().startswith("**Synthetic**")
-    assert (ROOT / picture).stat().st_size < 300_000
+@pytest.mark.parametrize("name", ["README.md", "docs/report.md"])
+def test_pictures_are_labelled_synthetic(name: str) -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXTS[name])
+    assert pictures
+    for picture in pictures:
+        after = TEXTS[name].split(f"({picture})\n", maxsplit=1)[1]
+        assert after.lstrip().startswith("**Synthetic**")
+        assert (ROOT / name).parent.joinpath(picture).stat().st_size < 300_000
 
 
 def test_model_card_follows_the_zoo() -> None:
@@ -272,8 +293,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     annotations = ["--annotations", str(folder / "annotations")]
     cli.main(["groundtruth", *annotations, "--slides", slides, "--output", str(folder / "truth")])
     _write_map(folder)
-    maps, truth = str(folder / "maps"), str(folder / "truth")
-    cli.main(["froc", "--maps", maps, "--truth", truth, "--output", str(folder / "scores"), "--nms_radius_um", "20"])
+    maps, scores = ["--maps", str(folder / "maps")], ["--output", str(folder / "scores")]
+    scoring = ["froc", *maps, "--truth", str(folder / "truth"), *scores, "--nms_radius_um", "20"]
+    cli.main([*scoring, "--against", str(folder / "maps"), "--num_resamples", "20"])
+    patches, overlay, weights = (str(path) for path in write_patches(folder, 8))
+    given = ["--weights", weights, "--config_file", overlay, "--num_resamples", "20"]
+    cli.main(["metrics", "--folders", patches, *given, "--output", str(folder / "patch_scores")])
     return folder
 
 
@@ -303,6 +328,7 @@ def _keys(results: Path, name: str) -> set[str]:
         ("map key", "maps/a.json"),
         ("run key", "maps/run.json"),
         ("froc key", "scores/froc.json"),
+        ("patches key", "patch_scores/patches.json"),
     ],
 )
 def test_conventions_document_each_key_and_no_other(results: Path, header: str, name: str) -> None:
@@ -312,8 +338,21 @@ def test_conventions_document_each_key_and_no_other(results: Path, header: str, 
 def test_conventions_document_the_keys_inside(results: Path) -> None:
     report = json.loads((results / "scores" / "froc.json").read_text(encoding="utf-8"))
     assert _table(TEXTS["docs/conventions.md"], "slide key").keys() == report["slides"][0].keys()
-    settings = _table(TEXTS["docs/conventions.md"], "froc key")["settings"][0]
-    assert set(re.findall(r"`(\w+)`", settings)) == report["settings"].keys()
+    keys = _table(TEXTS["docs/conventions.md"], "froc key")
+    for key in ("settings", "bootstrap", "curve", "curve_band"):
+        assert set(re.findall(r"`(\w+)`", keys[key][0])) == report[key].keys()
+    inside = {"micrometastasis", "macrometastasis"} | report["strata"]["macrometastasis"].keys()
+    assert set(re.findall(r"`(\w+)`", keys["strata"][0])) == inside
+    patches = json.loads((results / "patch_scores" / "patches.json").read_text(encoding="utf-8"))
+    for key in ("reliability", "bootstrap"):
+        row = _table(TEXTS["docs/conventions.md"], "patches key")[key][0]
+        assert set(re.findall(r"`(\w+)`", row)) == patches[key].keys()
+    for header, found in (
+        ("lesion key", report["lesions"][0]),
+        ("slide_level key", report["slide_level"]),
+        ("comparison key", report["comparison"]),
+    ):
+        assert _table(TEXTS["docs/conventions.md"], header).keys() == found.keys()
     run = json.loads((results / "maps" / "run.json").read_text(encoding="utf-8"))
     documented = _table(TEXTS["docs/conventions.md"], "run key")
     for key in ("slides_done", "slides_failed"):

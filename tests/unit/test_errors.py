@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from scripts.errors import InputError, first_input_error, one_line, root_cause
+from scripts.errors import InputError, explain, first_input_error, one_line, root_cause
 
 MESSAGE = "slide_7.tif: the file states no resolution; give it with --assume_mpp"
 
@@ -68,3 +68,17 @@ def test_root_cause_is_where_the_chain_starts() -> None:
 
 def test_one_line_joins_lines() -> None:
     assert one_line(ValueError("  one\n   two\tthree\n")) == "one two three"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:20192",
+        "NCCL communicator was aborted on rank 1.",
+    ],
+)
+def test_a_lost_process_points_to_its_own_line(text: str) -> None:
+    outer = RuntimeError("Failed to evaluate")
+    outer.__cause__ = RuntimeError(text)
+    assert explain(outer).startswith("another process of this run ended or hangs, and its own line says why (")
+    assert "unexpected" in explain(RuntimeError("shape of gloomy tensor"))

@@ -10,7 +10,16 @@ import pytest
 
 from scripts import files
 from scripts.errors import InputError
-from scripts.files import NameIndex, atomic_path, find_slides, make_output_dir, read_json, write_json, write_npy
+from scripts.files import (
+    NameIndex,
+    atomic_path,
+    find_slides,
+    make_output_dir,
+    read_json,
+    write_json,
+    write_npy,
+    write_table,
+)
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -212,3 +221,9 @@ def test_name_index_without_the_name(tmp_path: Path) -> None:
 def test_written_json_is_what_json_reads(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", [1, {"b": 0.5}])
     assert json.loads((tmp_path / "a.json").read_text()) == [1, {"b": 0.5}]
+
+
+def test_write_table_has_a_header_and_the_columns_asked_for(tmp_path: Path) -> None:
+    rows = [{"a": 'x,"y"', "b": True, "c": 1}, {"a": None, "b": False, "c": 0.1}]
+    write_table(tmp_path / "t.csv", ("b", "a"), rows)
+    assert (tmp_path / "t.csv").read_bytes() == b'b,a\ntrue,"x,""y"""\nfalse,\n'

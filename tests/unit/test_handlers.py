@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ignite.engine import Engine
 from scripts.errors import InputError
 from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
+from scripts.slide_queue import SlideQueue
 from scripts.tile_inferer import SlidingInferer
 from scripts.tiles import SlidePlan, Tile, TileDataset, TileSampler
 
@@ -291,7 +293,7 @@ def test_other_settings_compute_again_and_say_why(
     with caplog.at_level(logging.WARNING):
         run(second, [])
     assert f"a.tif: computed again: {reason}" in caplog.text
-    assert second.skipped == []
+    assert second.summary.skipped == []
 
 
 def test_failed_slides_leave_no_older_map(tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_without_resume_all_is_computed(tmp_path: Path) -> None:
     dataset = TileDataset([{"image": str(slide)}])
     writer = ProbabilityMapWriter(tmp_path / "maps", TileSampler(dataset), INFERER, resume=False)
     run(writer, [])
-    assert writer.skipped == []
+    assert writer.summary.skipped == []
 
 
 def test_an_error_in_the_run_is_passed_on_and_what_is_done_is_noted(tmp_path: Path, sampler: TileSampler) -> None:
@@ -330,3 +332,81 @@ def test_an_error_in_the_run_is_passed_on_and_what_is_done_is_noted(tmp_path: Pa
     summary = json.loads((tmp_path / "maps" / "run.json").read_text())
     assert [done["slide"] for done in summary["slides_done"]] == ["data/a.tif"]
     ProbabilityMapWriter(tmp_path / "maps", sampler, INFERER).results.lock(seconds=0)
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+class TwoProcesses(SlideQueue):
+    """A queue of two processes; the other one finishes when it is asked for the third time."""
+
+    num_ranks = 2
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self.opened: list[str] = []
+        self.told: list[tuple[dict[str, Any], bool]] = []
+        self.num_asked = 0
+
+    def open(self, paths: Sequence[str]) -> None:
+        self.opened = list(paths)
+
+    def tell(self, part: dict[str, Any], is_last: bool = False) -> None:
+        self.told.append((json.loads(json.dumps(part)), is_last))
+
+    def others(self) -> list[dict[str, Any]]:
+        if self.num_asked < 3:
+            return []
+        counts = {"seconds_in": {"decode": 5.0, "compute": 1.0, "write": 0.0}, "tiles": 7, "mm2": 2.0}
+        done = [{"slide": "data/b.svs", "num_positions": 3, "seconds": 4.0}]
+        return [{"done": done, "failed": {"data/c.tif": "c: broken"}, "timing": counts}]
+
+    def is_finished(self) -> bool:
+        self.num_asked += 1
+        return self.num_asked > 3
+
+
+def shared_writer(tmp_path: Path, rank: int) -> tuple[ProbabilityMapWriter, TwoProcesses]:
+    queue = TwoProcesses(rank)
+    dataset = TileDataset([{"image": f"data/{name}"} for name in ("a.tif", "b.svs", "c.tif")])
+    return ProbabilityMapWriter(tmp_path / "maps", TileSampler(dataset, queue), INFERER), queue
+
+
+def test_the_first_process_sums_up_what_all_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.handlers._WAIT_SECONDS", 0.0)
+    writer, queue = shared_writer(tmp_path, rank=0)
+    run(writer, [ONE_TILE])
+    assert queue.opened == ["data/a.tif", "data/b.svs", "data/c.tif"]
+    summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+    assert summary["processes"] == 2
+    assert [slide["slide"] for slide in summary["slides_done"]] == ["data/a.tif", "data/b.svs"]
+    assert summary["slides_failed"] == [{"slide": "data/c.tif", "reason": "c: broken"}]
+    assert summary["tiles"] == 8
+    with pytest.raises(InputError, match=r"1 of 3 slides failed, the others are done .* first: c: broken"):
+        writer.finish()
+
+
+def test_another_process_leaves_the_folder_to_the_first(tmp_path: Path) -> None:
+    first, _ = shared_writer(tmp_path, rank=0)
+    first.results.lock()
+    writer, queue = shared_writer(tmp_path, rank=1)
+    run(writer, [ONE_TILE, (make_tile("data/c.tif", (0, 0), [[1]])._replace(error="c: broken"), None)])
+    first.results.unlock()
+    assert files_of(tmp_path / "maps") == ["a.json", "a.npy"], "no run.json"
+    assert read_map(tmp_path / "maps", "a")[1].keys() == SIDECAR_KEYS
+    part, is_last = queue.told[-1]
+    assert is_last
+    assert [slide["slide"] for slide in part["done"]] == ["data/a.tif"]
+    assert part["failed"] == {"data/c.tif": "c: broken"}
+    assert part["timing"]["tiles"] == 1
+    writer.finish()
+
+
+def test_an_error_in_another_process_is_passed_on(tmp_path: Path) -> None:
+    writer, queue = shared_writer(tmp_path, rank=1)
+    engine = Engine(lambda engine, batch: 1 / 0)
+    writer.attach(engine)
+    with pytest.raises(ZeroDivisionError):
+        engine.run([0])
+    assert not queue.told
+    assert files_of(tmp_path / "maps") == []

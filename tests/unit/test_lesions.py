@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import measure
 
-from scripts.lesions import evaluation_mask, isolated_tumor_cells, lesion_diameters
+from scripts.lesions import evaluation_mask, isolated_tumor_cells, measure_lesions
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -75,4 +75,18 @@ def test_isolated_tumor_cells_are_below_275_um_grown():
     assert labels.max() == 3
     assert isolated_tumor_cells(labels, 7.776) == [1, 3]
     regions = measure.regionprops(labels)
-    assert lesion_diameters(labels) == pytest.approx([region.axis_major_length for region in regions])
+    assert measure_lesions(labels).diameter == pytest.approx([region.axis_major_length for region in regions])
+
+
+def test_lesions_are_measured_before_they_were_grown():
+    labels = np.zeros((60, 300), dtype=np.int32)
+    labels[10:20, 20:220] = 1  # the ellipse of a bar of 200 x 10 px has a major axis of 4 sqrt((200² - 1) / 12) px
+    labels[40:43, 7:9] = 2
+    sizes = measure_lesions(labels)
+    length = 4 * np.sqrt((200**2 - 1) / 12)
+    assert sizes.diameter[0] == pytest.approx(length)
+    assert sizes.area.tolist() == [2000, 6]
+    assert sizes.center.tolist() == [[14.5, 119.5], [41.0, 7.5]]
+    assert sizes.extent_um(10.0) == pytest.approx([length * 10 - 75, 0.0])  # 3 px of 10 µm are less than the growth
+    assert sizes.is_isolated(10.0).tolist() == [False, True]
+    assert measure_lesions(np.zeros((4, 5), dtype=np.int32)).center.shape == (0, 2)

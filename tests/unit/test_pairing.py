@@ -10,7 +10,7 @@ import pytest
 from helpers.made_maps import write_truth
 from scripts.errors import InputError
 from scripts.maps import MapInfo
-from scripts.pairing import missing_warnings, name_warnings, pair_truth
+from scripts.pairing import leave_out, missing_warnings, name_warnings, pair_truth, scale_warnings, slide_warnings
 from scripts.truth import TruthFolder
 
 
@@ -88,3 +88,38 @@ def test_name_warnings():
         "2 slides are named normal, but their truth marks tumor, which counts: Normal_001.tif, Normal_003.tif",
         "1 slides have truth that marks no tumor, and count as normal: tumor_002.tif",
     ]
+
+
+def test_leave_out_takes_names_and_camelyon16s_list():
+    infos = infos_of("test_048", "Test_049", "test_050", "001")
+    kept, left_out, excluded = leave_out(infos, "camelyon16,001")
+    assert [info.name for info in kept] == ["test_048", "test_050"]
+    assert left_out == ["Test_049", "001"]
+    assert excluded == {"test_049", "test_114", "001"}
+    assert leave_out(infos, "") == (infos, [], frozenset())
+    assert leave_out(infos, ["TEST_050.tif"])[1] == ["test_050"]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [("test_114", "exclude: 1 names are of no map: test_114"), ("camelyon16,a", "exclude: expected slides to be left")],
+)
+def test_leave_out_refuses(exclude, message):
+    with pytest.raises(InputError, match=message):
+        leave_out(infos_of("a", "test_049"), exclude)
+
+
+def test_scale_warnings_of_maps_unlike_most():
+    infos = infos_of("a", "b", "c", "d")
+    assert scale_warnings(infos) == []
+    assert scale_warnings([infos[0]._replace(mpp=0.23), *infos[1:]]) == []  # as between two scanners
+    assert scale_warnings([infos[0]._replace(stride=64, mpp=0.125), *infos[1:]]) == []  # the same on the slide
+    odd = [infos[0], infos[1]._replace(stride=64), infos[2], infos[3]._replace(mpp=0.5)]
+    assert scale_warnings(odd) == ["2 maps have another scale than 8 µm per pixel: b (16), d (16)"]
+
+
+def test_slide_warnings_of_slides_without_a_map():
+    slides = [Path(f"slides/{name}.svs") for name in ("A", "b", "c", "test_049")]
+    assert slide_warnings(infos_of("a", "b", "c"), slides, frozenset({"test_049"})) == []
+    expected = ["2 slides have no map or detections and are not scored: b.svs, c.svs"]
+    assert slide_warnings(infos_of("a"), slides, frozenset({"test_049"})) == expected

@@ -8,7 +8,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 
 from scripts.errors import InputError
-from scripts.training import EarlyStopping, GradientClipping, class_weight, loss_of
+from scripts.training import EarlyStopping, EpochSeed, GradientClipping, class_weight, loss_of
 
 
 def run(max_norm: float | None) -> float:
@@ -39,6 +39,37 @@ def test_gradients_are_clipped_to_the_norm() -> None:
 def test_bad_norm_is_refused(max_norm: float) -> None:
     with pytest.raises(InputError, match="max_grad_norm must be positive or null"):
         GradientClipping(torch.nn.Linear(1, 1), max_norm)
+
+
+def numbers(seed: int, rank: int, first_epoch: int = 0) -> list[float]:
+    """A random number of each epoch, from a generator that was at some other place before."""
+    engine = Engine(lambda engine, batch: float(torch.rand(())))
+    found: list[float] = []
+
+    def start(engine: Engine) -> None:
+        engine.state.epoch = first_epoch
+        torch.manual_seed(99 + first_epoch)
+
+    engine.add_event_handler(Events.STARTED, start)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: found.append(engine.state.output))  # type: ignore[arg-type]
+    EpochSeed(seed, rank).attach(engine)
+    with torch.random.fork_rng():
+        engine.run([0], max_epochs=3)
+    return found
+
+
+def test_each_epoch_has_its_own_random_numbers_also_after_resuming() -> None:
+    found = numbers(seed=1, rank=0)
+    assert len(set(found)) == 3
+    assert numbers(seed=1, rank=0, first_epoch=2) == found[2:]
+    everything = found + numbers(seed=1, rank=1) + numbers(seed=2, rank=0)
+    assert len(set(everything)) == 9, "and each process and seed"
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None, True])
+def test_bad_seed_is_refused(seed: Any) -> None:
+    with pytest.raises(InputError, match="seed must be an integer from 0 on"):
+        EpochSeed(seed)
 
 
 def epochs_trained(values: list[float], patience: int | None) -> int:

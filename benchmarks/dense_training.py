@@ -1,0 +1,166 @@
+"""Do modes dense and sliding agree better after dense training than after as much training on patches?
+
+    python benchmarks/dense_training.py ../shared/data --output dense_training --markdown docs/benchmarks.md
+
+From the shipped weights two trainings go on for the same pictures, steps and rate: one by train_patches.json, one by
+train_dense.json over it. Pictures are PatchCamelyon's training patches. Compared are the maps of both modes on real
+contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, enlarged), on a mosaic of real 40x
+patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation patches, run on their own as ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from monai.bundle import ConfigParser
+from scipy.special import logit
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "bundle"))
+
+from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+from slides import make_layout, read_patches, write_mosaic  # noqa: E402
+
+from scripts.agreement import compare_logits  # noqa: E402
+from scripts.files import make_output_dir  # noqa: E402
+from scripts.pyramid import write_pyramid  # noqa: E402
+from scripts.synthetic import MPP, synthetic_slide  # noqa: E402
+from scripts.workflow import run_bundle  # noqa: E402
+
+SHIPPED = ROOT / "bundle" / "models" / "model.pt"
+FIELD = {"field_size": [352, 352], "picture_size": 384, "mirror": True, "num_alone": 1}
+ARMS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "patch training": (["train_patches.json"], {}),
+    "dense training": (["train_dense.json", "train_patches.json"], FIELD),
+}
+Map = npt.NDArray[np.floating[Any]]
+
+
+def unpack(archive: Path, folder: Path, num_each: int) -> Path:
+    """Unpack so many patches of either class, drawn at random."""
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(archive) as pictures:
+        for label in "01":
+            names = sorted(n for n in pictures.namelist() if n.startswith(f"{label}/") and not n.endswith("/"))
+            pictures.extractall(folder, [names[index] for index in rng.permutation(len(names))[:num_each]])
+    return folder
+
+
+def make_slides(data: Path, folder: Path) -> dict[str, Path]:
+    """The three slides to compare on, by what they are called in the table."""
+    patches = read_patches(data / "camelyon16_40x")
+    shape = (3328, 3840)
+    layout = make_layout(shape, patches.is_tumor, 0.6, 0.2, num_blobs=2, seed=1)
+    write_mosaic(folder / "mosaic.tif", patches.images, layout, shape)
+    write_pyramid(folder / "synthetic.tif", synthetic_slide((3001, 3803), num_lesions=2, seed=11).image, MPP)
+    return {
+        "real tissue": data / "slides" / "cmu-1-small-region.svs",
+        "mosaic": folder / "mosaic.tif",
+        "synthetic": folder / "synthetic.tif",
+    }
+
+
+def train(arm: str, pictures: Path, validation: Path, output: Path, options: argparse.Namespace) -> Path:
+    """Train one arm; return its weights."""
+    overlays, overrides = ARMS[arm]
+    settings = {
+        "train_folders": [str(pictures)],
+        "validation_folders": [str(validation)],
+        "output_dir": str(output),
+        "weights": str(SHIPPED),
+        "epochs": 1,
+        "batch_size": options.batch_size,
+        "learning_rate": 1e-4,
+        "ema_decay": 0.97,
+        "max_grad_norm": 1.0,
+        "num_workers": 1,
+        "resume": False,
+        **overrides,
+    }
+    run_bundle("training", "train.json", settings, overlays)
+    return output / "model.pt"
+
+
+def maps_of(slide: Path, weights: Path, folder: Path) -> tuple[Map, Map]:
+    """Logits of mode dense and of mode sliding, (N,) each, on the slide's foreground."""
+    found = []
+    for mode in ("dense", "sliding"):
+        output = folder / mode
+        settings = {"slides": str(slide), "weights": str(weights), "output_dir": str(output)}
+        run_bundle("inference", "inference.json", {**settings, "mode": mode, "num_checks": 0})
+        found.append(np.load(output / f"{slide.stem}.npy").astype(np.float64))
+    inside = (found[0] > 0) & (found[1] > 0)
+    dense, sliding = (logit(prob_map[inside].clip(1e-7, 1 - 1e-7)) for prob_map in found)
+    return dense, sliding
+
+
+def validation_auc(weights: Path, folder: Path) -> float:
+    """AUC of train_patches.json's own validation."""
+    config = ConfigParser()
+    config.read_config([str(ROOT / "bundle" / "configs" / name) for name in ("train.json", "train_patches.json")])
+    ids = {"weights": str(weights), "validation_folders": [str(folder)], "batch_size": 64, "num_workers": 0}
+    config.update({**ids, "validate#handlers": []})
+    evaluator = config.get_parsed_content("validate#evaluator")
+    evaluator.run()
+    return float(evaluator.state.metrics["val_auc"])
+
+
+def main() -> None:
+    """Train, compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with pcam_10x, camelyon16_40x and slides")
+    parser.add_argument("--output", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--num_train", type=int, default=1024, help="pictures to train on")
+    parser.add_argument("--num_validation", type=int, default=600, help="pictures for the AUC")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--markdown", type=Path, help="a page with a block 'dense training'")
+    options = parser.parse_args()
+    machine, root = machine_line(), make_output_dir(options.output)
+    print(machine)
+    pictures = unpack(options.data / "pcam_10x" / "train.zip", root / "train", options.num_train // 2)
+    validation = unpack(options.data / "pcam_10x" / "valid.zip", root / "valid", options.num_validation // 2)
+    slides = make_slides(options.data, root)
+
+    weights = {"shipped weights": SHIPPED}
+    for arm in ARMS:
+        weights[arm] = train(arm, pictures, validation, root / arm.replace(" ", "_"), options)
+    rows = []
+    for name, path in weights.items():
+        auc = validation_auc(path, validation)
+        for place, slide in slides.items():
+            with tempfile.TemporaryDirectory() as folder:
+                dense, sliding = maps_of(slide, path, Path(folder))
+            found = compare_logits(dense, sliding)
+            rows.append(
+                [
+                    name,
+                    f"{auc:.3f}",
+                    place,
+                    str(found["num_checks"]),
+                    f"{found['logit_correlation']:.4f}",
+                    f"{np.abs(dense - sliding).mean():.2f}",
+                    f"{np.mean(dense - sliding):+.2f}",
+                    f"{found['largest_difference']:.2f}",
+                    f"{100 * found['crossings']:.2f} %",
+                ]
+            )
+            print(rows[-1], flush=True)
+    header = ["weights", "AUC", "slide", "positions", "correlation of logits", "mean distance", "mean difference"]
+    table = markdown_table([*header, "largest difference of probability", "cross 0.5"], rows)
+    print("\n" + table)
+    if options.markdown is not None:
+        steps = f"{options.num_train // options.batch_size} steps of {options.batch_size} pictures for either training."
+        replace_block(
+            options.markdown, "dense training", "\n\n".join([f"```\n{command_line()}\n```", machine, steps, table])
+        )
+
+
+if __name__ == "__main__":
+    main()

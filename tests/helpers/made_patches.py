@@ -1,0 +1,33 @@
+"""Labelled patch pictures that do not exist, and a tiny network that runs on them through the bundle's configs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from PIL import Image
+
+from helpers.networks import TinyNetwork
+
+TINY = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "patch_size": [96, 96], "picture_size": 96}
+
+
+def write_patches(folder, count=24, seed=0):
+    """``0`` and ``1`` with noisy pictures, tumor darker on average; and an overlay and weights. Returns their paths."""
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        label = index % 2
+        (folder / "patches" / str(label)).mkdir(parents=True, exist_ok=True)
+        brightness = rng.normal(150 - 25 * label, 25)
+        pixels = np.clip(rng.normal(brightness, 30, (64, 64, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "patches" / str(label) / f"{index:03}.png")
+    (folder / "tiny.json").write_text(json.dumps(TINY))
+    torch.manual_seed(seed)
+    network = TinyNetwork()
+    with torch.no_grad():  # darker is more suspicious
+        network.layers[1].weight.fill_(-0.5)
+        network.layers[5].weight.fill_(6.0)
+        network.layers[5].bias.fill_(-6.0)
+    torch.save({name: value.half() for name, value in network.state_dict().items()}, folder / "tiny.pt")
+    return folder / "patches", folder / "tiny.json", folder / "tiny.pt"

@@ -1,0 +1,221 @@
+"""Inference on a Ray cluster of several nodes, all on this machine: nothing is lost and nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
+from integration.conftest import Outcome
+from scripts.cluster import load_ray
+from scripts.pyramid import write_pyramid
+
+pytest.importorskip("ray", reason="the extra 'cluster' brings Ray")
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+Command = Callable[..., Outcome]
+NUM_SLIDES = 40
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    pytest.importorskip("moto", reason="the extra 'test' brings moto's S3 server")
+    with serve_objects() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def nodes(store: ObjectStore) -> Iterator[Any]:
+    """A head that computes nothing, and two nodes of one process each; they inherit where tests and the store are."""
+    before = dict(os.environ)
+    tests = str(Path(__file__).parents[1])
+    os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=store.endpoint, OMP_NUM_THREADS="1", PYTHONPATH=tests)
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        del os.environ[name]  # it would follow into processes that are killed
+    ray = load_ray()
+    from ray.cluster_utils import Cluster
+
+    small = {"object_store_memory": 80 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **small)
+    ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny synthetic slide."""
+    image = np.full((501, 703, 3), 240, dtype=np.uint8)
+    image[50:450, 100:640] = (170, 70, 150)
+    image[100:200, 300:600, 1] = np.arange(300) % 200
+    path = tmp_path_factory.mktemp("tiny") / "tiny.tif"
+    write_pyramid(path, image, 0.243)
+    return path
+
+
+@pytest.fixture
+def slides(slide: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for index in range(NUM_SLIDES):
+        shutil.copy(slide, folder / f"slide_{index:03}.tif")
+    return folder
+
+
+@pytest.fixture
+def flags(nodes: Any, slides: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """The command line of a quick run, with changes."""
+    log = {"_target_": "helpers.slide_log.SlideLog", "path": str(tmp_path / "log.txt")}
+    overlay = {
+        "network_def": {"_target_": "helpers.networks.CentralColor", "channel": 1},
+        "handlers": ["@probability_maps", log],
+        "weights": None,
+    }
+    (tmp_path / "quick.json").write_text(json.dumps(overlay))
+    usual = {"slides": slides, "config_file": tmp_path / "quick.json", "output_dir": "maps", "stride": 32}
+    usual |= {"mode": "sliding", "runtime": "torch", "precision": "float32", "num_workers": 0, "tile_size": 512}
+    usual |= {"foreground#min_tissue_um2": 100, "ray": "auto"}
+
+    def make(**changes: object) -> list[str]:
+        chosen = {key: value for key, value in (usual | changes).items() if value is not None}
+        return ["infer", *(part for key, value in chosen.items() for part in (f"--{key}", str(value)))]
+
+    return make
+
+
+def summary(maps: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((maps / "run.json").read_text())
+    return content
+
+
+def begun(folder: Path) -> Counter[str]:
+    """How often each slide was begun, by the log that the engines write."""
+    lines = (folder / "log.txt").read_text().splitlines()
+    return Counter(Path(line.split(" ", maxsplit=1)[1]).stem for line in lines)
+
+
+NAMES = [f"slide_{index:03}" for index in range(NUM_SLIDES)]
+
+
+def test_each_slide_is_done_once_as_one_process_would(
+    tumor_detection: Command, flags: Callable[..., list[str]], slides: Path, tmp_path: Path
+) -> None:
+    (slides / "slide_007.tif").write_bytes((slides / "slide_007.tif").read_bytes()[:3000])
+    outcome = tumor_detection(*flags())
+    assert outcome.status == 1
+    assert f"1 of {NUM_SLIDES} slides failed, the others are done" in outcome.error
+    assert "slide_007.tif: cannot be opened" in outcome.error
+    good = [name for name in NAMES if name != "slide_007"]
+    assert begun(tmp_path) == Counter({name: 1 for name in NAMES})
+
+    run = summary(tmp_path / "maps")
+    assert sorted(Path(slide["slide"]).stem for slide in run["slides_done"]) == good
+    assert [Path(slide["slide"]).stem for slide in run["slides_failed"]] == ["slide_007"]
+    shares = [worker["slides"] for worker in run["workers"]]
+    assert len(shares) == 2
+    assert sum(shares) == len(good)
+    assert run["bound_by"] in run["seconds_in"]
+
+    alone = tumor_detection(*flags(ray=None, output_dir="alone"))
+    assert alone.status == 1
+    assert run.keys() - {"workers"} == summary(tmp_path / "alone").keys()
+    for name in ("slide_000", "slide_039"):
+        of_cluster, of_one = (np.load(tmp_path / folder / f"{name}.npy") for folder in ("maps", "alone"))
+        assert of_cluster.max() > 0
+        np.testing.assert_array_equal(of_cluster, of_one)
+    sidecars = [json.loads((tmp_path / folder / "slide_000.json").read_text()) for folder in ("maps", "alone")]
+    assert {**sidecars[0], "seconds": 0} == {**sidecars[1], "seconds": 0}
+
+    # one process and a cluster go on with what the other did
+    (tmp_path / "log.txt").unlink()
+    assert tumor_detection(*flags(output_dir="alone")).status == 1
+    again = summary(tmp_path / "alone")
+    assert sorted(Path(path).stem for path in again["slides_skipped"]) == good
+    assert again["slides_done"] == []
+
+
+def test_a_node_that_is_killed_repeats_only_its_slides(
+    tumor_detection: Command, flags: Callable[..., list[str]], nodes: Any, tmp_path: Path
+) -> None:
+    victim = nodes.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False)
+    killed: list[float] = []
+
+    def kill() -> None:
+        while len(list((tmp_path / "maps").glob("*.json"))) < 10 or len(pids(tmp_path)) < 3:
+            time.sleep(0.01)
+        nodes.remove_node(victim, allow_graceful=False)
+        killed.append(time.monotonic())
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    outcome = tumor_detection(*flags(stride=12))
+    killer.join(timeout=60)
+    assert killed, "the run ended before the node could be killed"
+    assert outcome.status == 0, outcome.err
+    assert "its slides go to others" in outcome.err
+    run = summary(tmp_path / "maps")
+    assert sorted(Path(slide["slide"]).stem for slide in run["slides_done"]) == NAMES
+    assert (run["slides_skipped"], run["slides_failed"]) == ([], [])
+    assert sum(worker["lost"] for worker in run["workers"]) == 1
+    for name in NAMES:
+        assert np.load(tmp_path / "maps" / f"{name}.npy").shape == (42, 59)
+    twice = [name for name, count in begun(tmp_path).items() if count > 1]
+    assert len(twice) <= 1, "only the slide that was in work"
+    assert max(begun(tmp_path).values()) <= 2
+
+
+def pids(folder: Path) -> set[str]:
+    log = folder / "log.txt"
+    return {line.split(" ")[0] for line in log.read_text().splitlines()} if log.exists() else set()
+
+
+def test_slides_and_maps_in_a_bucket(
+    tumor_detection: Command, flags: Callable[..., list[str]], store: ObjectStore, slide: Path, tmp_path: Path
+) -> None:
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        store.put("slides", f"in/{name}.tif", slide.read_bytes())
+    where = {"slides": "s3://slides/in", "output_dir": "s3://slides/maps", "cache_dir": "cache"}
+    gb = 2.5 * slide.stat().st_size / 1e9  # of which there are two processes
+    outcome = tumor_detection(*flags(**where, cache_gb=f"{2 * gb:.9f}"))
+    assert outcome.status == 0, outcome.error
+    assert begun(tmp_path) == Counter({name: 1 for name in names})
+    expected = [f"maps/{name}{suffix}" for name in names for suffix in (".json", ".npy")] + ["maps/run.json"]
+    assert [key for key in store.keys("slides") if key.startswith("maps/")] == sorted(expected)
+    run = json.loads(store.get("slides", "maps/run.json"))
+    assert sorted(entry["slide"] for entry in run["slides_done"]) == [f"s3://slides/in/{name}.tif" for name in names]
+
+    # one process goes on there: a changed slide is computed again, the others are not even copied
+    store.put("slides", "in/b.tif", slide.read_bytes() + b" ")
+    outcome = tumor_detection(*flags(**where, ray=None, cache_gb=f"{gb:.9f}"))
+    assert outcome.status == 0, outcome.error
+    run = json.loads(store.get("slides", "maps/run.json"))
+    assert [entry["slide"] for entry in run["slides_done"]] == ["s3://slides/in/b.tif"]
+    assert len(run["slides_skipped"]) == 3
+
+
+def test_what_one_process_would_refuse_is_refused(
+    tumor_detection: Command, flags: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    outcome = tumor_detection(*flags(weights="none.pt"))
+    assert outcome.status == 1
+    assert "none.pt: no such file of weights" in outcome.error
+    outcome = tumor_detection(*flags(workers=0))
+    assert "--workers must be at least 1, but got 0" in outcome.error
+    outcome = tumor_detection(*flags(ray=None, workers=2))
+    assert "are for a cluster; add --ray" in outcome.error
