@@ -502,6 +502,21 @@ def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp
         raise InputError(f"{failures} slides cannot be read; see above")
 
 
+def package(*, output: str) -> None:
+    """Put the bundle together as the model zoo holds it: a folder and a zip, pathology_tumor_detection.
+
+    Refuses when version, changelog, pins, metadata, card or files do not agree. Needs a checkout of the repository.
+
+    Example: tumor-detection package --output zoo
+
+    Args:
+        output: folder for both.
+    """
+    from scripts.release import package_bundle
+
+    print(package_bundle(output))
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (
@@ -521,6 +536,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
             mine,
             metrics,
             calibrate,
+            package,
         ),
     )
 }
@@ -611,6 +627,7 @@ def _end_progress_bars() -> None:
 
 
 def _run(run_id: str, config: str, overrides: dict[str, Any]) -> None:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reports as soon as MONAI imports it
     from scripts.workflow import run_bundle
 
     overlays = overrides.pop("config_file", [])

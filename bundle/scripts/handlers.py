@@ -23,7 +23,7 @@ from .tiles import SlidePlan, Tile, TileSampler
 
 logger = logging.getLogger(__name__)
 
-_VERSIONED = ("monai", "torch", "openvino", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
+_VERSIONED = ("monai", "torch", "openvino", "onnxruntime", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
 _SUMMARY_SECONDS = 10.0
 _WAIT_SECONDS = 0.2
 

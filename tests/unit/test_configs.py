@@ -30,6 +30,9 @@ COMPOSED = {
     "inference": ["inference.json"],
     "multi_gpu_inference": ["inference.json", "multi_gpu_inference.json"],
     "screen_10x": ["inference.json", "screen_10x.json"],
+    "inference_onnx": ["inference.json", "inference_onnx.json"],
+    "inference_trt": ["inference.json", "inference_trt.json"],
+    "mlflow": ["train.json", "mlflow.json"],
 }
 """Every config, with what it is laid over."""
 
@@ -247,7 +250,7 @@ def test_overlay_keys_exist_in_the_base_or_are_declared_new_at_the_top(name: str
     base.read_config([CONFIGS / file for file in COMPOSED[name][:-1]])
     content = read(name)
     keys = [key for key in content if key != "_desc_"]
-    new = [key for key in keys if key not in base and key != "finalize"]
+    new = [key for key in keys if key.removeprefix("+") not in base and key != "finalize"]
     assert keys[: len(new)] == new, "new ids come first"
     for key in new:
         assert "#" not in key

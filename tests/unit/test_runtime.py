@@ -121,7 +121,7 @@ def test_auto_takes_openvino_on_a_cpu(asked: str, device: str, expected: str) ->
 def test_runtimes_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="computes on a CPU, but device is cuda:1; give --runtime torch"):
         resolve_runtime("openvino", torch.device("cuda:1"))
-    with pytest.raises(InputError, match="runtime must be one of auto, torch, openvino, but got 'onnx'"):
+    with pytest.raises(InputError, match="runtime must be one of auto, torch, openvino, onnxruntime, but got 'onnx'"):
         resolve_runtime("onnx", CPU)
 
 
