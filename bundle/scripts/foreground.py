@@ -277,8 +277,9 @@ def _mask_and_sidecar(
     def drawn(polygons: tuple[Polygon, ...]) -> npt.NDArray[np.bool_]:
         return np.asarray(tumor_mask(Annotation(slide.path, polygons, ()), slide.shape, stride) != 0)
 
+    threshold: float | None = None
     if outlines.tissue:
-        mask, method, threshold = drawn(outlines.tissue), "annotated", None
+        mask, method = drawn(outlines.tissue), "annotated"
     else:
         mask, threshold = foreground_mask(overview, stride * (slide.mpp or MODEL_MPP), settings)
         method = "saturation threshold" if settings.saturation is not None else "Otsu on saturation"
