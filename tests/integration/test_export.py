@@ -76,7 +76,7 @@ def test_onnx_gives_the_same_probabilities(network: torch.nn.Module, onnx_file: 
     assert_parity(network, OnnxNetwork(onnx_file))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_torchscript_gives_the_same_probabilities(network: torch.nn.Module, torchscript_file: Path) -> None:
     assert_parity(network, load_torchscript(torchscript_file, CPU))
 

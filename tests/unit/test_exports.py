@@ -102,7 +102,7 @@ def test_onnxruntime_takes_no_other_network_precision_or_device(tmp_path: Path) 
         resolve_runtime("onnxruntime", torch.device("cuda"))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_torchscript_file_is_loaded(tmp_path: Path) -> None:
     network = torch.nn.Conv2d(3, 1, 64, stride=32)
     torch.jit.save(torch.jit.script(network), tmp_path / "a.ts")
