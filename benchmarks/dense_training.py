@@ -3,14 +3,16 @@
     python benchmarks/dense_training.py ../shared/data --output dense_training --markdown docs/benchmarks.md
 
 From the shipped weights two trainings go on for the same pictures, steps and rate: one by train_patches.json, one by
-train_dense.json over it. Pictures are PatchCamelyon's training patches. Compared are the maps of both modes on real
-contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, enlarged), on a mosaic of real 40x
-patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation patches, run on their own as ever.
+train_dense.json over it. Pictures are drawn from PatchCamelyon's training patches and the 40x patches. Compared are
+the maps of both modes on real contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm,
+enlarged), on a mosaic of real 40x patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation
+patches, run on their own as ever.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -53,6 +55,15 @@ def unpack(archive: Path, folder: Path, num_each: int) -> Path:
     return folder
 
 
+def unpack_table(folder: Path, output: Path) -> Path:
+    """Unpack the 40x patches beside a copy of their table; return that."""
+    make_output_dir(output)
+    with zipfile.ZipFile(folder / "patches.zip") as pictures:
+        for member in pictures.infolist():
+            (output / Path(member.filename).name).write_bytes(pictures.read(member))
+    return Path(shutil.copy(folder / "labels.csv", output))
+
+
 def make_slides(data: Path, folder: Path) -> dict[str, Path]:
     """The three slides to compare on, by what they are called in the table."""
     patches = read_patches(data / "camelyon16_40x")
@@ -67,11 +78,13 @@ def make_slides(data: Path, folder: Path) -> dict[str, Path]:
     }
 
 
-def train(arm: str, pictures: Path, validation: Path, output: Path, options: argparse.Namespace) -> Path:
-    """Train one arm; return its weights."""
+def train(arm: str, pictures: list[Path], validation: Path, output: Path, options: argparse.Namespace) -> Path:
+    """Train one arm on a folder and a table; return its weights."""
     overlays, overrides = ARMS[arm]
     settings = {
-        "train_folders": [str(pictures)],
+        "train_folders": [str(pictures[0])],
+        "train_tables": [str(pictures[1])],
+        "train_limit": options.num_train,
         "validation_folders": [str(validation)],
         "output_dir": str(output),
         "weights": str(SHIPPED),
@@ -124,7 +137,10 @@ def main() -> None:
     options = parser.parse_args()
     machine, root = machine_line(), make_output_dir(options.output)
     print(machine)
-    pictures = unpack(options.data / "pcam_10x" / "train.zip", root / "train", options.num_train // 2)
+    pictures = [
+        unpack(options.data / "pcam_10x" / "train.zip", root / "train", options.num_train // 2),
+        unpack_table(options.data / "camelyon16_40x", root / "train_40x"),
+    ]
     validation = unpack(options.data / "pcam_10x" / "valid.zip", root / "valid", options.num_validation // 2)
     slides = make_slides(options.data, root)
 

@@ -1,6 +1,6 @@
 """Write a probability map as a DICOM Parametric Map that lies on its slide.
 
-Where its patient, study and frame of reference come from: docs/decisions/0005-dicom-source.md.
+Where its patient, study and frame of reference come from: docs/decisions/0003-dicom-source.md.
 """
 
 from __future__ import annotations
