@@ -88,8 +88,8 @@ class RefinedInferer(DenseInferer):
     """As `DenseInferer`, then as `SlidingInferer` wherever the probability found exceeds a limit.
 
     Args:
-        refine_above: the limit, a probability. At 0.1 the shipped weights lost no position whose probability in mode
-            sliding exceeds 0.26.
+        refine_above: the limit, a probability. At 0.1 the shipped weights lost 0.08% of a mosaic's positions above 0.5
+            in mode sliding, and no detection (docs/benchmarks.md).
         arguments: see `DenseInferer`.
 
     Raises:

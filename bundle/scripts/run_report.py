@@ -94,6 +94,7 @@ class RunReport:
         """The content of ``run.json``: as of one process; ``seconds_in`` adds up over processes."""
         seconds_in = self._seconds_in
         return {
+            "processes": len(self.workers),
             "slides_done": self.done,
             "slides_skipped": self.skipped,
             "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.failed.items()],
