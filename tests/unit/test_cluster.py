@@ -1,4 +1,4 @@
-"""The master, with processes that are made up; the real ones are in tests/integration/test_cluster.py."""
+"""The master, with processes that are made up; the real ones are in tests/integration/test_infer_cluster.py."""
 
 from __future__ import annotations
 
