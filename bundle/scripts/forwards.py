@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +12,8 @@ import torch
 from .errors import InputError
 from .modes import NETWORK_STRIDE
 from .runtime import Runtime
-from .shared_layers import SharedLayers
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 CONTEXT = 7
 """Outputs by which parts of a tile overlap. A logit of ResNet-18 depends on 627 pixels each way, 202 beyond either side
@@ -42,14 +37,12 @@ class PatchForward:
         runtime: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels.
         patch_size: side of a patch in pixels that the model sees.
         batch_size: patches per forward pass; halved, for good, whenever they do not fit into memory.
-        shared: what computes the same of patches that overlap, if something does.
     """
 
-    def __init__(self, runtime: Runtime, patch_size: int, batch_size: int, shared: SharedLayers | None = None) -> None:
+    def __init__(self, runtime: Runtime, patch_size: int, batch_size: int) -> None:
         self.runtime = runtime
         self.patch_size = patch_size
         self.batch_size = batch_size
-        self.shared = shared
         self._batch: torch.Tensor | None = None
 
     def __call__(self, image: torch.Tensor, corners: npt.NDArray[np.int64]) -> torch.Tensor:
@@ -66,31 +59,22 @@ class PatchForward:
             InputError: if the network gives not one logit per patch, or a single patch does not fit into memory.
         """
         image = image[None].contiguous(memory_format=torch.channels_last)[0]
-        compute = self._shared(image, corners) or (
-            lambda start, stop: self.runtime(self._cut(image, corners[start:stop]))
-        )
         found = torch.empty(len(corners), device=image.device)
         start = 0
         while start < len(corners):
-            stop = min(start + self.batch_size, len(corners))
-            logits = _attempt(functools.partial(compute, start, stop))
+            part = corners[start : start + self.batch_size]
+            logits = _attempt(lambda part=part: self.runtime(self._cut(image, part)))  # type: ignore[misc]
             if logits is None:
-                self._shrink(stop - start)
+                self._shrink(len(part))
                 continue
-            if logits.numel() != stop - start:
+            if logits.numel() != len(part):
                 raise InputError(
                     f"network_def: must give one logit per patch of {self.patch_size} pixels, but gave shape "
-                    f"{tuple(logits.shape)} for {stop - start}; give another --patch_size or network"
+                    f"{tuple(logits.shape)} for {len(part)}; give another --patch_size or network"
                 )
-            found[start:stop] = logits.flatten()
-            start = stop
+            found[start : start + len(part)] = logits.flatten()
+            start += len(part)
         return found
-
-    def _shared(self, image: torch.Tensor, corners: npt.NDArray[np.int64]) -> Callable[[int, int], torch.Tensor] | None:
-        if self.shared is None or not len(corners) or not self.shared.is_worthwhile(corners):
-            return None
-        cells = _attempt(lambda: self.shared(image, corners))  # type: ignore[misc]
-        return None if cells is None else cells.logits
 
     def _cut(self, image: torch.Tensor, corners: npt.NDArray[np.int64]) -> torch.Tensor:
         side = self.patch_size
@@ -189,7 +173,7 @@ class DenseForward:
         return torch.cat([first.narrow(axis, 0, middle), second.narrow(axis, CONTEXT, count - middle)], dim=axis)
 
 
-def _attempt(compute: Callable[[], _T]) -> _T | None:
+def _attempt(compute: Callable[[], torch.Tensor]) -> torch.Tensor | None:
     """What ``compute`` returns, or None if memory ran out."""
     try:
         return compute()

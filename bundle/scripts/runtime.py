@@ -56,7 +56,6 @@ class OpenVINORuntime:
     Args:
         network: the network, which is converted as it is now; later changes of its weights have no effect.
         precision: see `network.resolve_precision`.
-        example: (N, C, h, w) float32, something that the network takes; None for patches.
 
     Raises:
         InputError: if OpenVINO cannot convert the network, or not compute in that precision on this processor.
@@ -64,7 +63,7 @@ class OpenVINORuntime:
 
     name = "openvino"
 
-    def __init__(self, network: torch.nn.Module, precision: str = "auto", example: torch.Tensor | None = None) -> None:
+    def __init__(self, network: torch.nn.Module, precision: str = "auto") -> None:
         dtype = resolve_precision(precision, torch.device("cpu"))
         hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
         options = {
@@ -72,7 +71,7 @@ class OpenVINORuntime:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        compiled = _core().compile_model(_convert(network, example), "CPU", options)
+        compiled = _core().compile_model(_convert(network), "CPU", options)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise InputError(
                 f"precision {str(dtype).removeprefix('torch.')}: OpenVINO does not compute it on this processor; give "
@@ -84,7 +83,7 @@ class OpenVINORuntime:
         """Compute logits; see `Runtime`. Channels-last pixels are not copied."""
         values = pixels.detach().permute(0, 2, 3, 1).contiguous().numpy()
         output = self._request.infer([values], share_inputs=True, share_outputs=True)[0]
-        return torch.from_numpy(output).permute(0, 3, 1, 2).clone()  # the next call writes to the same memory
+        return torch.from_numpy(output).clone()  # the next call writes to the same memory
 
 
 class ONNXRuntime:
@@ -185,10 +184,9 @@ def _root_logger_kept() -> Iterator[None]:
         root.filters, root.handlers = filters, handlers
 
 
-def _convert(network: torch.nn.Module, example: torch.Tensor | None) -> Any:
+def _convert(network: torch.nn.Module) -> Any:
     openvino = _openvino()
-    if example is None:
-        example = torch.zeros((2, 3, PATCH_SIZE, PATCH_SIZE))
+    example = torch.zeros((2, 3, PATCH_SIZE, PATCH_SIZE))
     try:
         with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad(), eval_mode(network):
             warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does
@@ -199,7 +197,6 @@ def _convert(network: torch.nn.Module, example: torch.Tensor | None) -> Any:
             "give --runtime torch"
         ) from error
     steps = openvino.preprocess.PrePostProcessor(model)
-    for end in (steps.input(), steps.output()):
-        end.model().set_layout(openvino.Layout("NCHW"))
-        end.tensor().set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    steps.input().tensor().set_layout(openvino.Layout("NHWC"))
     return steps.build()

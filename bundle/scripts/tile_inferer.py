@@ -15,7 +15,6 @@ from .forwards import DenseForward, PatchForward
 from .geometry import PATCH_SIZE
 from .network import resolve_precision
 from .runtime import make_runtime, resolve_runtime
-from .shared_layers import SharedLayers, share_layers
 from .tiles import SlidePlan, Tile, position_offsets
 
 
@@ -125,14 +124,9 @@ class TileInferer(Inferer):
         runtime = make_runtime(network, self.settings["runtime"], self.device, self.settings["precision"])
         if self.settings["tta"]:
             runtime = EightfoldRuntime(runtime)
-        self._patches = PatchForward(runtime, self.patch_size, self.batch_size, self._share(network))
+        self._patches = PatchForward(runtime, self.patch_size, self.batch_size)
         self._dense = DenseForward(runtime, self.patch_size)
         self._network = network
-
-    def _share(self, network: Any) -> SharedLayers | None:
-        """In bfloat16 the first layers are too quick to be worth it, and their cells' way through memory is not."""
-        is_slow = self.settings["runtime"] == "openvino" and self.settings["precision"] == "float32"
-        return share_layers(network, "float32", self.patch_size) if is_slow and not self.settings["tta"] else None
 
     def _slide(self, image: torch.Tensor, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
         offsets = position_offsets(int(wanted.max(initial=0)) + 1, plan.stride, plan.downsample)
