@@ -1,17 +1,19 @@
 """Do modes dense and sliding agree better after dense training than after as much training on patches?
 
-    python benchmarks/dense_training.py ../shared/data --output dense_training --markdown docs/benchmarks.md
+    python benchmarks/dense_training.py ../shared/data --weights patches.pt --output out --markdown docs/benchmarks.md
 
-From the shipped weights two trainings go on for the same pictures, steps and rate: one by train_patches.json, one by
-train_dense.json over it. Pictures are drawn from PatchCamelyon's training patches and the 40x patches. Compared are
-the maps of both modes on real contiguous tissue of another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, taken
-for 0.486 and enlarged twice), on a mosaic of real 40x patches and on a synthetic slide. The AUC is that of
-PatchCamelyon's validation patches, run on their own as ever.
+``patches.pt`` are weights that have seen patches only; the model card says how the shipped ones were made of such.
+From there trainings go on for the same pictures, steps and rate: by train_patches.json, and by train_dense.json over
+it, after the labels or after a teacher, which are the weights that it starts from. Pictures are drawn from
+PatchCamelyon's training patches and the 40x patches. Compared are the maps of both modes on real contiguous tissue of
+another origin (OpenSlide's CMU-1-Small-Region.svs, 0.499 µm, taken for 0.486 and enlarged twice), on a mosaic of real
+40x patches and on a synthetic slide. The AUC is that of PatchCamelyon's validation patches, run on their own as ever.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -45,6 +47,7 @@ FIELD = {"field_size": [352, 352], "picture_size": 384, "mirror": True, "num_alo
 ARMS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "patch training": (["train_patches.json"], {}),
     "dense training": (["train_dense.json", "train_patches.json"], FIELD),
+    "dense training, with a teacher": (["train_dense.json", "train_patches.json"], {**FIELD, "teacher": "@weights"}),
 }
 Map = npt.NDArray[np.floating[Any]]
 
@@ -91,7 +94,7 @@ def train(arm: str, pictures: list[Path], validation: Path, output: Path, option
         "train_limit": options.num_train,
         "validation_folders": [str(validation)],
         "output_dir": str(output),
-        "weights": str(SHIPPED),
+        "weights": str(options.weights),
         "epochs": 1,
         "batch_size": options.batch_size,
         "learning_rate": 1e-4,
@@ -132,6 +135,7 @@ def main() -> None:
     """Train, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with pcam_10x, camelyon16_40x and slides")
+    parser.add_argument("--weights", type=Path, required=True, help="to start from: trained on patches only")
     parser.add_argument("--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--num_train", type=int, default=1024, help="pictures to train on")
     parser.add_argument("--num_validation", type=int, default=600, help="pictures for the AUC")
@@ -147,9 +151,10 @@ def main() -> None:
     validation = unpack(options.data / "pcam_10x" / "valid.zip", root / "valid", options.num_validation // 2)
     slides = make_slides(options.data, root)
 
-    weights = {"shipped weights": SHIPPED}
+    weights = {"weights to start from": options.weights}
     for arm in ARMS:
-        weights[arm] = train(arm, pictures, validation, root / arm.replace(" ", "_"), options)
+        weights[arm] = train(arm, pictures, validation, root / re.sub(r"\W+", "_", arm), options)
+    weights["shipped weights"] = SHIPPED
     rows = []
     for name, path in weights.items():
         auc = validation_auc(path, validation)
@@ -175,7 +180,7 @@ def main() -> None:
     table = markdown_table([*header, "largest difference of probability", "cross 0.5"], rows)
     print("\n" + table)
     if options.markdown is not None:
-        steps = f"{options.num_train // options.batch_size} steps of {options.batch_size} pictures for either training."
+        steps = f"{options.num_train // options.batch_size} steps of {options.batch_size} pictures for each training."
         replace_block(
             options.markdown, "dense training", "\n\n".join([f"```\n{command_line()}\n```", machine, steps, table])
         )

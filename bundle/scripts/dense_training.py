@@ -1,23 +1,26 @@
 """Dense training: the network runs over pictures larger than a patch, as in dense inference, and on patches alone.
 
 A patch on its own ends in zeros where a picture goes on, so that a network that has only seen patches gives other
-logits in mode ``dense`` than in mode ``sliding``. Here it sees both, and their difference is part of the loss.
+logits in mode ``dense`` than in mode ``sliding``. Here it sees both, and their difference is part of the loss. Or it
+follows a teacher, a network that sees the patches on their own: then it need not learn anew what tumor is.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 from monai.transforms import MapTransform
-from torch.nn.functional import binary_cross_entropy_with_logits, pad
+from torch.nn.functional import binary_cross_entropy_with_logits, pad, smooth_l1_loss
 
 from .augmentation import PrepareAugmented
 from .errors import InputError
 from .modes import NETWORK_STRIDE
-from .network import AutocastInferer
+from .network import AutocastInferer, prepare_network
 
 
 class PrepareDense(PrepareAugmented):
@@ -27,7 +30,9 @@ class PrepareDense(PrepareAugmented):
 
     Args:
         label_size: (height, width) in pixels of the patch that a label stands for.
-        num_alone: patches per picture, of those with a label, that the network also sees on their own.
+        num_alone: patches per picture that the network also sees on their own.
+        teacher: weights of a teacher, see `make_teacher`; with one, these may be any patches of the picture, not only
+            those with a label.
         arguments: see `augmentation.PrepareAugmented`; its ``patch_size`` is the picture's here.
 
     Raises:
@@ -35,7 +40,9 @@ class PrepareDense(PrepareAugmented):
             than patches.
     """
 
-    def __init__(self, label_size: Sequence[int], num_alone: int = 1, **arguments: Any) -> None:
+    def __init__(
+        self, label_size: Sequence[int], num_alone: int = 1, teacher: str | Path | None = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         if not isinstance(num_alone, int) or isinstance(num_alone, bool) or num_alone < 1:
             raise InputError(f"num_alone must be a positive integer of patches, but got {num_alone!r}")
@@ -46,6 +53,7 @@ class PrepareDense(PrepareAugmented):
                 f"but is {list(self.patch_size)}"
             )
         self.num_alone = num_alone
+        self.any_alone = teacher is not None
         self.grid_shape = tuple(length // NETWORK_STRIDE + 1 for length in beyond)
 
     def __call__(  # type: ignore[override]
@@ -54,7 +62,8 @@ class PrepareDense(PrepareAugmented):
         """Return the pictures, (N, 1, rows, cols) float32 labels, NaN for unknown, and ``alone`` for the inferer."""
         pixels, label = super().__call__(batchdata, device, non_blocking, **kwargs)
         label = center_grid(label, (self.grid_shape[0], self.grid_shape[1]))
-        weights = (~label.isnan()).flatten(1).float().cpu()
+        choice = torch.ones_like(label) if self.any_alone else ~label.isnan()
+        weights = choice.flatten(1).float().cpu()
         drawn = torch.multinomial(weights, self.num_alone, replacement=True).to(label.device)
         return pixels, label, (), {"alone": drawn}
 
@@ -82,6 +91,22 @@ def center_grid(label: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return pad(label, (left, left, top, top), value=torch.nan)
 
 
+def make_teacher(network: torch.nn.Module, device: torch.device, weights: str | Path | None) -> torch.nn.Module | None:
+    """A copy of a network with weights of its own, which training leaves as they are.
+
+    Args:
+        network: the network; left as it is.
+        device: where the copy shall run.
+        weights: a plain state dict, or None for no teacher.
+
+    Raises:
+        InputError: see `network.load_weights`.
+    """
+    if weights is None:
+        return None
+    return prepare_network(copy.deepcopy(network), device, weights).eval().requires_grad_(False)
+
+
 class DenseTrainingInferer(Inferer):
     """Runs the network over whole pictures, and over a few of their patches on their own.
 
@@ -91,10 +116,14 @@ class DenseTrainingInferer(Inferer):
     Args:
         patch_size: (height, width) of a patch in pixels.
         precision: see `network.resolve_precision`.
+        teacher: see `make_teacher`.
     """
 
-    def __init__(self, patch_size: Sequence[int], precision: str = "auto") -> None:
+    def __init__(
+        self, patch_size: Sequence[int], precision: str = "auto", teacher: torch.nn.Module | None = None
+    ) -> None:
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
+        self.teacher = teacher
         self.forward = AutocastInferer(precision)
 
     def __call__(
@@ -111,7 +140,7 @@ class DenseTrainingInferer(Inferer):
 
         Returns:
             (N, 2, rows, cols) float32 logits: of the positions inside their picture, and on their own, NaN where not
-            asked for.
+            asked for. With a teacher a third channel: its logits of the patches on their own.
         """
         for module in network.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -124,13 +153,25 @@ class DenseTrainingInferer(Inferer):
             for picture, indices in zip(inputs, alone.tolist(), strict=True)
             for row, col in ((i // num_cols * NETWORK_STRIDE, i % num_cols * NETWORK_STRIDE) for i in indices)
         ]
-        logits = self.forward(torch.stack(patches), network, *args, **kwargs).reshape(alone.shape)
-        outside = torch.full_like(inside, torch.nan).flatten(1).scatter(1, alone, logits)
-        return torch.cat([inside, outside.reshape(inside.shape)], dim=1)
+        stacked = torch.stack(patches)
+        found = [inside, _on_grid(self.forward(stacked, network, *args, **kwargs), alone, inside)]
+        if self.teacher is not None:
+            with torch.no_grad():
+                found.append(_on_grid(self.forward(stacked, self.teacher), alone, inside))
+        return torch.cat(found, dim=1)
+
+
+def _on_grid(logits: torch.Tensor, indices: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Put the logits of single patches where they belong on a grid as large as another, NaN elsewhere."""
+    empty = torch.full_like(grid, torch.nan).flatten(1)
+    return empty.scatter(1, indices, logits.reshape(indices.shape)).reshape(grid.shape)
 
 
 class DenseLoss(torch.nn.Module):
     """Binary cross entropy inside pictures and on patches alone, and the squared difference of their logits.
+
+    With a teacher labels count nowhere: the loss is how far the logits of the patches that it saw, inside pictures and
+    alone, are from its own (smooth L1, which outliers do not rule).
 
     Args:
         agreement: weight of the difference.
@@ -151,14 +192,17 @@ class DenseLoss(torch.nn.Module):
         """Compute the loss.
 
         Args:
-            pred: (N, 2, rows, cols) of `DenseTrainingInferer`.
+            pred: (N, 2 or 3, rows, cols) of `DenseTrainingInferer`.
             label: (N, 1, rows, cols) of `PrepareDense`.
 
         Returns:
             () float32.
         """
         loss = pred.new_zeros(())
-        inside, alone = pred[:, :1], pred[:, 1:]
+        inside, alone, teacher = pred[:, :1], pred[:, 1:2], pred[:, 2:]
+        if teacher.shape[1]:
+            seen = ~teacher.isnan()
+            return sum((smooth_l1_loss(logits[seen], teacher[seen]) for logits in (inside, alone)), loss)
         for logits in (inside, alone):
             known = ~(label.isnan() | logits.isnan())
             loss = loss + binary_cross_entropy_with_logits(logits[known], label[known], pos_weight=self.pos_weight)
@@ -171,7 +215,7 @@ class TakeLabelledd(MapTransform):
     """From grids to (K, 1) predictions inside pictures and their labels, where these are known, for the metrics.
 
     Args:
-        pred: key of (N, 2, rows, cols) predictions.
+        pred: key of (N, 2 or 3, rows, cols) predictions.
         label: key of (N, 1, rows, cols) labels.
     """
 

@@ -88,8 +88,8 @@ class RefinedInferer(DenseInferer):
     """As `DenseInferer`, then as `SlidingInferer` wherever the probability found exceeds a limit.
 
     Args:
-        refine_above: the limit, a probability. At 0.1 the shipped weights lost 0.08% of a mosaic's positions above 0.5
-            in mode sliding, and no detection (docs/benchmarks.md).
+        refine_above: the limit, a probability. Weights that were trained on patches only, such as a fine-tuned
+            network's, need a lower one than the shipped (docs/benchmarks.md).
         arguments: see `DenseInferer`.
 
     Raises:
@@ -98,7 +98,7 @@ class RefinedInferer(DenseInferer):
 
     mode = "refined"
 
-    def __init__(self, refine_above: float = 0.1, **arguments: Any) -> None:
+    def __init__(self, refine_above: float = 0.2, **arguments: Any) -> None:
         super().__init__(**arguments)
         if isinstance(refine_above, bool) or not isinstance(refine_above, (int, float)) or not 0 <= refine_above <= 1:
             raise InputError(f"refine_above must be a probability from 0 to 1, but got {refine_above!r}")
@@ -136,7 +136,7 @@ class AutoInferer(RefinedInferer):
 
 def make_inferer(
     mode: str = "auto",
-    refine_above: float = 0.1,
+    refine_above: float = 0.2,
     num_checks: int = 64,
     patch_size: int = PATCH_SIZE,
     batch_size: int = 64,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from helpers.dense_networks import padded_network
 from scripts.augmentation import Augmentation, orient
-from scripts.dense_training import DenseLoss, DenseTrainingInferer, PrepareDense, TakeLabelledd, center_grid
+from scripts.dense_training import (
+    DenseLoss,
+    DenseTrainingInferer,
+    PrepareDense,
+    TakeLabelledd,
+    center_grid,
+    make_teacher,
+)
 from scripts.errors import InputError
 
 CPU = torch.device("cpu")
@@ -82,6 +90,55 @@ def test_the_inferer_runs_pictures_and_patches_alone() -> None:
             torch.testing.assert_close(found, network(patch)[0, 0, 0, 0])
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, running[name], msg=f"{name} is left")
+
+
+def test_patches_of_pictures_without_labels_go_to_a_teacher() -> None:
+    label = torch.tensor([1.0]).reshape(1, 1, 1, 1)
+    _, grid, _, keywords = prepare(num_alone=200, teacher="weights.pt")(batch(1, 300, label), CPU)
+    assert int(grid.isnan().sum()) == 8
+    assert set(keywords["alone"].flatten().tolist()) == set(range(9))
+
+
+def test_the_teacher_sees_patches_alone_and_learns_nothing() -> None:
+    network, teacher = padded_network().train(), padded_network(seed=3).eval()
+    pictures = torch.rand(2, 3, 288, 320, generator=torch.Generator().manual_seed(1)) - 0.5
+    alone = torch.tensor([[0, 7], [11, 5]])
+    logits = DenseTrainingInferer(PATCH, "float32", teacher)(pictures, network, alone=alone)
+    assert logits.shape == (2, 3, 3, 4)
+    plain = DenseTrainingInferer(PATCH, "float32")(pictures, network, alone=alone)
+    torch.testing.assert_close(logits[:, :2], plain, equal_nan=True)
+    taught = DenseTrainingInferer(PATCH, "float32")(pictures, teacher, alone=alone)
+    torch.testing.assert_close(logits[:, 2:], taught[:, 1:], equal_nan=True)
+    loss = DenseLoss()(logits, torch.zeros(2, 1, 3, 4))
+    loss.backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_teacher_is_a_copy_with_weights_of_its_own(tmp_path: Path) -> None:
+    network, other = padded_network(), padded_network(seed=3)
+    torch.save(other.state_dict(), tmp_path / "other.pt")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    teacher = make_teacher(network, CPU, tmp_path / "other.pt")
+    assert teacher is not None
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+        torch.testing.assert_close(teacher.state_dict()[name], other.state_dict()[name], rtol=0, atol=0)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert make_teacher(network, CPU, None) is None
+
+
+def test_with_a_teacher_labels_count_nowhere() -> None:
+    nan = float("nan")
+    pred = torch.tensor([[[[0.5, -1.0, 4.0]], [[nan, 0.25, 1.0]], [[nan, 0.5, 6.0]]]], requires_grad=True)
+    loss = DenseLoss(agreement=0.3)(pred, torch.tensor([[[[1.0, nan, 0.0]]]]))
+    inside = ((1.5 - 0.5) + (2.0 - 0.5)) / 2  # of errors beyond 1, the error less one half
+    alone = (0.25**2 / 2 + (5.0 - 0.5)) / 2
+    torch.testing.assert_close(loss, torch.tensor(inside + alone))
+    loss.backward()
+    assert pred.grad is not None
+    assert not pred.grad.isnan().any()
 
 
 def test_the_loss_by_hand() -> None:
