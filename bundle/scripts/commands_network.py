@@ -46,7 +46,8 @@ def infer(
             every other id (docs/configs.md); --config_file FILE... lays overlays on top.
     """
     if ray is not None:
-        from scripts.cluster import Request, infer_on_cluster
+        from scripts.cluster import infer_on_cluster
+        from scripts.worker_pool import Request
 
         overlays = overrides.pop("config_file", [])
         overlays = [overlays] if isinstance(overlays, str) else overlays

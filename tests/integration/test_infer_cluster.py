@@ -171,7 +171,7 @@ def test_a_node_that_is_killed_repeats_only_its_slides(
     run = summary(tmp_path / "maps")
     assert sorted(Path(slide["slide"]).stem for slide in run["slides_done"]) == NAMES
     assert (run["slides_skipped"], run["slides_failed"]) == ([], [])
-    assert sum(worker["lost"] for worker in run["workers"]) == 1
+    assert sum(worker["lost"] for worker in run["workers"]) == 1, outcome.err
     for name in NAMES:
         assert np.load(tmp_path / "maps" / f"{name}.npy").shape == (42, 59)
     twice = [name for name, count in begun(tmp_path).items() if count > 1]

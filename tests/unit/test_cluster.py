@@ -6,14 +6,16 @@ import builtins
 import os
 from collections import Counter, deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from scripts.cluster import MAX_LOSSES, Request, SlideCluster, _Worker, check_request, load_ray
+from scripts.cluster import MAX_LOSSES, SlideCluster, load_ray
 from scripts.errors import InputError
 from scripts.results import ResultFolder
 from scripts.run_report import RunReport
+from scripts.worker_pool import MAX_STARTS, Request, Worker, WorkerPool, check_request
 
 
 class Actor:
@@ -26,13 +28,61 @@ class Actor:
     introduce = stage = infer = fraction = Method()
 
 
+class Ray:
+    """A cluster of one machine of two processors, where everything starts at once; it keeps what was killed."""
+
+    def __init__(self) -> None:
+        self.killed: list[object] = []
+        self.started = 0
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}]
+
+    def remote(self, **options: Any) -> Any:
+        return lambda actor_class: self
+
+    def options(self, **options: Any) -> Any:
+        return SimpleNamespace(remote=self._start)
+
+    def kill(self, actor: object) -> None:
+        self.killed.append(actor)
+
+    def _start(self, *arguments: Any) -> Actor:
+        self.started += 1
+        return Actor()
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("scripts.worker_pool.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+FOUND = {"host": "here", "process": 1}
+
+
+def make_pool(workers: int | None = None) -> WorkerPool:
+    return WorkerPool(Ray(), Request("auto", workers), {"num_workers": 0})
+
+
 def make_cluster(num_workers: int, slides: list[str]) -> SlideCluster:
     """A master whose processes have started."""
     cluster = SlideCluster.__new__(SlideCluster)
-    cluster._workers = [_Worker(Actor()) for _ in range(num_workers)]
-    for worker in cluster._workers:
-        worker.welcome({"host": "here", "process": 1})
-    cluster._waiting, cluster._losses, cluster._num_starts = deque(slides), Counter(), 0
+    cluster._pool = make_pool(num_workers)
+    cluster._pool.workers = [Worker(Actor()) for _ in range(num_workers)]
+    for worker in cluster._pool.workers:
+        worker.welcome(FOUND)
+    cluster._waiting, cluster._losses = deque(slides), Counter()
     return cluster
 
 
@@ -79,28 +129,29 @@ def test_no_process_gets_more_than_two_slides() -> None:
     cluster = make_cluster(3, [f"{index}.tif" for index in range(100)])
     cluster._hand_out()
     cluster._hand_out()
-    assert [len(worker.slides) for worker in cluster._workers] == [2, 2, 2]
+    assert [len(worker.slides) for worker in cluster._pool.workers] == [2, 2, 2]
     assert len(cluster._waiting) == 94
 
 
 def test_towards_the_end_none_waits_behind_another() -> None:
     cluster = make_cluster(3, ["a.tif", "b.tif", "c.tif", "d.tif"])
     cluster._hand_out()
-    assert [len(worker.slides) for worker in cluster._workers] == [1, 1, 1]
+    assert [len(worker.slides) for worker in cluster._pool.workers] == [1, 1, 1]
     assert list(cluster._waiting) == ["d.tif"]
 
 
 def test_slides_of_a_lost_process_come_first_and_one_counts_it(tmp_path: Path) -> None:
     cluster = make_cluster(2, [f"{index}.tif" for index in range(10)])
     cluster._hand_out()
-    lost = cluster._workers[0]
+    lost = cluster._pool.workers[0]
     in_work, ahead = lost.slides.values()
     report = RunReport(ResultFolder(tmp_path), 10)
     cluster._replace(lost, OSError("gone"), report)
     assert set(list(cluster._waiting)[:2]) == {in_work, ahead}
     assert cluster._losses[in_work] == 1
     assert cluster._losses[ahead] == 0
-    assert lost not in cluster._workers
+    assert lost not in cluster._pool.workers
+    assert cluster._pool._ray.killed == [lost.actor]
     assert [worker["lost"] for worker in report.workers] == [True]
 
 
@@ -109,14 +160,76 @@ def test_a_slide_that_takes_processes_with_it_is_set_aside(tmp_path: Path) -> No
     cluster = make_cluster(MAX_LOSSES, ["bad.tif"])
     for _ in range(MAX_LOSSES):
         cluster._hand_out()
-        (holder,) = [worker for worker in cluster._workers if worker.slides]
+        (holder,) = [worker for worker in cluster._pool.workers if worker.slides]
         cluster._replace(holder, OSError("out of memory"), report)
     assert not cluster._waiting
     assert "3 processes were lost while they computed it (out of memory)" in report.failed["bad.tif"]
 
 
-def test_processes_that_never_start_end_the_run() -> None:
+def test_a_process_that_ends_as_it_starts_did_no_work(tmp_path: Path) -> None:
     cluster = make_cluster(1, ["a.tif"])
-    cluster._num_starts = 5
+    cluster._pool.workers.append(starting := Worker(Actor()))
+    report = RunReport(ResultFolder(tmp_path), 1)
+    cluster._replace(starting, OSError("no such node"), report)
+    assert report.workers == []
+    assert list(cluster._waiting) == ["a.tif"]
+
+
+def fail_to_start(pool: WorkerPool, clock: Clock) -> list[float]:
+    """Start again and again what ends at once; returns how long each start waited for the last end."""
+    pauses = []
+    for _ in range(MAX_STARTS):
+        before = clock.now
+        while all(worker.is_ready for worker in pool.workers):
+            clock.now += 0.5
+            pool.start(2)
+        pauses.append(clock.now - before)
+        pool.drop(pool.workers[-1], "no such node")
+    return pauses
+
+
+def test_processes_that_never_start_end_the_run(clock: Clock) -> None:
+    pool = make_pool(workers=1)
+    assert fail_to_start(pool, clock) == [0.5, 1.0, 2.0, 4.0, 8.0]
     with pytest.raises(InputError, match="5 processes in a row ended as they started"):
-        cluster._start_workers()
+        pool.start(2)
+
+
+def test_a_lost_machine_does_not_end_the_run_of_another(clock: Clock) -> None:
+    pool = make_pool()
+    pool.start(2)
+    assert len(pool.workers) == 2
+    pool.welcome(pool.workers[0], FOUND)
+    pool.drop(pool.workers[1], "gone")
+    fail_to_start(pool, clock)
+    pool.start(2)  # raises nothing
+    pool.drop(pool.workers[0], "gone too")
+    with pytest.raises(InputError, match="processes in a row ended as they started"):
+        pool.start(2)
+
+
+def test_one_that_is_slow_to_start_is_waited_for(clock: Clock) -> None:
+    pool = make_pool()
+    pool.start(2)
+    slow, _ = pool.workers
+    clock.now += 0.5
+    pool.drop(pool.workers[1], "gone")
+    for _ in range(MAX_STARTS):
+        clock.now += 60
+        pool.start(2)
+        pool.drop(pool.workers[1], "gone")
+    pool.start(2)  # raises nothing
+    pool.welcome(slow, FOUND)
+    clock.now += 0.1
+    pool.start(2)
+    assert len(pool.workers) == 2, "no pause is left"
+
+
+def test_no_more_processes_than_fit_or_find_work(clock: Clock) -> None:
+    pool = make_pool()
+    pool.start(1)
+    assert len(pool.workers) == 1
+    pool.start(9)
+    assert len(pool.workers) == 2
+    pool.close()
+    assert len(pool._ray.killed) == 2
