@@ -19,6 +19,7 @@ class EightfoldRuntime:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.name = runtime.name
+        self.dtype = runtime.dtype
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute mean logits; see `runtime.Runtime`."""

@@ -49,7 +49,7 @@ class PatchForward:
         """Compute logits.
 
         Args:
-            image: (3, h, w) float32 pixels of the tile.
+            image: (3, h, w) pixels of the tile, of the runtime's dtype.
             corners: (N, 2) int64, (row, col) of each patch's upper left pixel in the tile.
 
         Returns:
@@ -80,7 +80,7 @@ class PatchForward:
         side = self.patch_size
         if self._batch is None or len(self._batch) < len(corners) or self._batch.device != image.device:
             shape = (min(self.batch_size, max(len(corners), 1)), 3, side, side)
-            self._batch = torch.empty(shape, device=image.device, memory_format=torch.channels_last)
+            self._batch = torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=torch.channels_last)
         batch = self._batch[: len(corners)]
         for patch, (top, left) in zip(batch, corners.tolist(), strict=True):
             patch.copy_(image[:, top : top + side, left : left + side])
@@ -114,7 +114,7 @@ class DenseForward:
         """Compute logits.
 
         Args:
-            image: (3, h, w) float32 pixels of the tile.
+            image: (3, h, w) pixels of the tile, of the runtime's dtype.
 
         Returns:
             (r, c) float32 logits; that at (i, j) stands for the patch whose upper left pixel is (32 i, 32 j).
@@ -134,7 +134,7 @@ class DenseForward:
         """Whether the network gives a grid of logits for more than a patch."""
         shape = (1, 3, self.patch_size + 2 * NETWORK_STRIDE, self.patch_size + NETWORK_STRIDE)
         try:
-            grid = self.runtime(torch.zeros(shape, device=device))
+            grid = self.runtime(torch.zeros(shape, dtype=self.runtime.dtype, device=device))
         except RuntimeError:  # a last layer that fits one size only
             return False
         return grid.shape == (1, 1, 3, 2)

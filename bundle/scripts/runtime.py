@@ -17,14 +17,21 @@ from .errors import InputError
 from .exports import OnnxNetwork
 from .geometry import PATCH_SIZE
 from .network import AutocastInferer, resolve_precision
+from .preprocessing import Scaling
 
 RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 
 class Runtime(Protocol):
-    """A network ready to compute: (N, 3, h, w) float32 pixels to (N, 1, r, c) float32 logits on the same device."""
+    """A network ready to compute: (N, 3, h, w) pixels to (N, 1, r, c) float32 logits on the same device.
+
+    Attributes:
+        name: of `RUNTIMES`.
+        dtype: of the pixels: uint8 with a scaling, float32 without.
+    """
 
     name: str
+    dtype: torch.dtype
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute logits."""
@@ -36,18 +43,21 @@ class TorchRuntime:
     Args:
         network: the network, on its device, in evaluation mode.
         precision: see `network.resolve_precision`.
+        scaling: what is done to pixels first; None takes them as they are.
     """
 
     name = "torch"
 
-    def __init__(self, network: Any, precision: str = "auto") -> None:
+    def __init__(self, network: Any, precision: str = "auto", scaling: Scaling | None = None) -> None:
         self.network = network
         self.forward = AutocastInferer(precision)
+        self.scaling = scaling
+        self.dtype = _dtype(scaling)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute logits; see `Runtime`."""
         with torch.no_grad():
-            return self.forward(pixels, self.network)
+            return self.forward(pixels if self.scaling is None else self.scaling.apply(pixels), self.network)
 
 
 class OpenVINORuntime:
@@ -56,6 +66,7 @@ class OpenVINORuntime:
     Args:
         network: the network, which is converted as it is now; later changes of its weights have no effect.
         precision: see `network.resolve_precision`.
+        scaling: see `TorchRuntime`; it becomes a part of the converted network.
 
     Raises:
         InputError: if OpenVINO cannot convert the network, or not compute in that precision on this processor.
@@ -63,7 +74,8 @@ class OpenVINORuntime:
 
     name = "openvino"
 
-    def __init__(self, network: torch.nn.Module, precision: str = "auto") -> None:
+    def __init__(self, network: torch.nn.Module, precision: str = "auto", scaling: Scaling | None = None) -> None:
+        self.dtype = _dtype(scaling)
         dtype = resolve_precision(precision, torch.device("cpu"))
         hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
         options = {
@@ -71,7 +83,7 @@ class OpenVINORuntime:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        compiled = _core().compile_model(_convert(network), "CPU", options)
+        compiled = _core().compile_model(_convert(network, scaling), "CPU", options)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise InputError(
                 f"precision {str(dtype).removeprefix('torch.')}: OpenVINO does not compute it on this processor; give "
@@ -92,6 +104,7 @@ class ONNXRuntime:
     Args:
         network: the exported network.
         precision: see `network.resolve_precision`; such a file computes in float32.
+        scaling: see `TorchRuntime`.
 
     Raises:
         InputError: if the network is no exported one, or another precision is asked for.
@@ -99,7 +112,7 @@ class ONNXRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, network: Any, precision: str = "float32") -> None:
+    def __init__(self, network: Any, precision: str = "float32", scaling: Scaling | None = None) -> None:
         if not isinstance(network, OnnxNetwork):
             raise InputError(
                 f"runtime onnxruntime computes an ONNX file, but network is {type(network).__name__}; give "
@@ -108,10 +121,16 @@ class ONNXRuntime:
         if resolve_precision(precision, torch.device("cpu")) is not torch.float32:
             raise InputError(f"precision {precision}: the ONNX file computes in float32; give --precision float32")
         self.network = network
+        self.scaling = scaling
+        self.dtype = _dtype(scaling)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute logits; see `Runtime`."""
-        return self.network.forward(pixels)
+        return self.network.forward(pixels if self.scaling is None else self.scaling.apply(pixels))
+
+
+def _dtype(scaling: Scaling | None) -> torch.dtype:
+    return torch.float32 if scaling is None else torch.uint8
 
 
 def resolve_runtime(runtime: str, device: torch.device) -> str:
@@ -136,7 +155,9 @@ def resolve_runtime(runtime: str, device: torch.device) -> str:
     return runtime
 
 
-def make_runtime(network: Any, runtime: str, device: torch.device, precision: str) -> Runtime:
+def make_runtime(
+    network: Any, runtime: str, device: torch.device, precision: str, scaling: Scaling | None = None
+) -> Runtime:
     """Make a network ready to compute.
 
     Args:
@@ -144,16 +165,17 @@ def make_runtime(network: Any, runtime: str, device: torch.device, precision: st
         runtime: see `resolve_runtime`.
         device: where the network is.
         precision: see `network.resolve_precision`.
+        scaling: see `TorchRuntime`.
 
     Raises:
         InputError: see `resolve_runtime`, `OpenVINORuntime`, `ONNXRuntime`.
     """
     chosen = resolve_runtime(runtime, device)
     if chosen == "openvino":
-        return OpenVINORuntime(network, precision)
+        return OpenVINORuntime(network, precision, scaling)
     if chosen == "onnxruntime":
-        return ONNXRuntime(network, precision)
-    return TorchRuntime(network, precision)
+        return ONNXRuntime(network, precision, scaling)
+    return TorchRuntime(network, precision, scaling)
 
 
 def _openvino() -> Any:
@@ -184,7 +206,7 @@ def _root_logger_kept() -> Iterator[None]:
         root.filters, root.handlers = filters, handlers
 
 
-def _convert(network: torch.nn.Module) -> Any:
+def _convert(network: torch.nn.Module, scaling: Scaling | None) -> Any:
     openvino = _openvino()
     example = torch.zeros((2, 3, PATCH_SIZE, PATCH_SIZE))
     try:
@@ -199,4 +221,8 @@ def _convert(network: torch.nn.Module) -> Any:
     steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     steps.input().tensor().set_layout(openvino.Layout("NHWC"))
+    if scaling is not None:
+        steps.input().tensor().set_element_type(openvino.Type.u8)
+        scaled = steps.input().preprocess().convert_element_type(openvino.Type.f32)
+        scaled.mean(-scaling.shift / scaling.factor).scale(1 / scaling.factor)
     return steps.build()

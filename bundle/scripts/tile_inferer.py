@@ -14,6 +14,7 @@ from .errors import InputError
 from .forwards import DenseForward, PatchForward
 from .geometry import PATCH_SIZE
 from .network import resolve_precision
+from .preprocessing import Scaling
 from .runtime import make_runtime, resolve_runtime
 from .tiles import SlidePlan, Tile, position_offsets
 
@@ -63,17 +64,22 @@ class TileInferer(Inferer):
             "tta": tta,
         }
         self._network: Any = None
+        self._scaling: Scaling | None = None
         self._patches: PatchForward
         self._dense: DenseForward
 
-    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, tile: Tile, **kwargs: Any) -> torch.Tensor:
+    def __call__(
+        self, inputs: torch.Tensor, network: Any, *args: Any, tile: Tile, scaling: Scaling | None = None, **kwargs: Any
+    ) -> torch.Tensor:
         """Compute the positions of a tile.
 
         Args:
-            inputs: (1, 3, h, w) float32 pixels of the tile; its first patch starts at (0, 0).
+            inputs: (1, 3, h, w) pixels of the tile, uint8 with a scaling, else float32; its first patch starts at
+                (0, 0).
             network: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels; made ready at the first tile.
             args: unused.
             tile: tells which positions to compute, their stride and downsample.
+            scaling: what makes the network's input of the pixels; None if they are that.
             kwargs: unused.
 
         Returns:
@@ -86,7 +92,8 @@ class TileInferer(Inferer):
         logits = torch.full((1, 1, *tile.positions.shape), -torch.inf, device=inputs.device)
         if tile.plan is None or not tile.positions.any():
             return logits
-        if network is not self._network:
+        if network is not self._network or scaling != self._scaling:
+            self._scaling = scaling
             self._make_ready(network)
         wanted = np.argwhere(tile.positions)
         with torch.no_grad():
@@ -98,7 +105,7 @@ class TileInferer(Inferer):
         """Compute logits of a tile: what each mode does in its way.
 
         Args:
-            image: (3, h, w) float32 pixels.
+            image: (3, h, w) pixels.
             tile: the tile.
             plan: its plan.
             wanted: (N, 2) int64, (row, col) in the tile's block of the map, N at least 1.
@@ -121,7 +128,8 @@ class TileInferer(Inferer):
         return {"mode": self.mode, "agreement": None, "refined_positions": None}
 
     def _make_ready(self, network: Any) -> None:
-        runtime = make_runtime(network, self.settings["runtime"], self.device, self.settings["precision"])
+        settings = self.settings["runtime"], self.device, self.settings["precision"]
+        runtime = make_runtime(network, *settings, scaling=self._scaling)
         if self.settings["tta"]:
             runtime = EightfoldRuntime(runtime)
         self._patches = PatchForward(runtime, self.patch_size, self.batch_size)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.engines.utils import PrepareBatch
 from torch.utils.data import Dataset, Sampler
 
 from .cells import CellReader, Part, kept_cells
@@ -193,8 +192,8 @@ class TileDataset(Dataset[dict[str, Any]]):
         """Read a tile.
 
         Returns:
-            ``{"image": (1, 3, h, w) uint8 tensor, "tile": Tile}``. A tile that cannot be read comes back with its
-            error and without positions.
+            ``{"image": (1, 3, h, w) uint8 tensor, "tile": Tile}``, channels last in memory. A tile that cannot be read
+            comes back with its error and without positions.
         """
         blank = torch.empty((1, 3, 0, 0), dtype=torch.uint8)
         if tile.plan is None or not tile.positions.any():
@@ -203,7 +202,8 @@ class TileDataset(Dataset[dict[str, Any]]):
             pixels = self._read(tile, tile.plan)
         except InputError as error:
             return {"image": blank, "tile": tile._replace(positions=_NO_POSITIONS, error=str(error))}
-        return {"image": torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], "tile": tile}
+        pixels = np.require(pixels, requirements=["C", "W"])
+        return {"image": torch.from_numpy(pixels).permute(2, 0, 1)[None], "tile": tile}
 
     def tiles(self, path: str, ahead: str | None = None) -> Iterator[Tile]:
         """The tiles of one slide; a slide that cannot be planned yields a single tile with the error.
@@ -321,23 +321,3 @@ class TileSampler(Sampler[Tile]):
 def keep(sample: dict[str, Any]) -> dict[str, Any]:
     """Collate function of a loader whose every sample is a batch already."""
     return sample
-
-
-class PrepareTile(PrepareBatch):
-    """Moves a tile to the device as uint8 and applies the preprocessing there.
-
-    Args:
-        preprocessing: dictionary transform of ``{"image": (1, 3, h, w)}``.
-    """
-
-    def __init__(self, preprocessing: Any) -> None:
-        self.preprocessing = preprocessing
-
-    def __call__(
-        self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
-    ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
-        """Return the tile's pixels for the network, no label, and the tile for the inferer."""
-        image = batchdata["image"].to(device=device, non_blocking=non_blocking)
-        if image.numel():
-            image = self.preprocessing({"image": image})["image"]
-        return image, None, (), {"tile": batchdata["tile"]}

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scripts.errors import InputError
 from scripts.exports import OnnxNetwork, load_torchscript
 from scripts.forwards import DenseForward, PatchForward
+from scripts.preprocessing import Scaling
 from scripts.runtime import ONNXRuntime, make_runtime, resolve_runtime
 
 CPU = torch.device("cpu")
@@ -36,6 +37,14 @@ def expected(pixels: torch.Tensor) -> torch.Tensor:
 
 def noise(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(2)) * 2 - 1
+
+
+def test_a_scaling_goes_before_an_onnx_file(tmp_path: Path) -> None:
+    network = OnnxNetwork(write_onnx(tmp_path / "a.onnx"))
+    runtime = make_runtime(network, "onnxruntime", CPU, "float32", Scaling(2 / 255, -1.0))
+    pixels = torch.arange(2 * 3 * 64 * 96).reshape(2, 3, 64, 96).to(torch.uint8)
+    assert runtime.dtype == torch.uint8
+    torch.testing.assert_close(runtime(pixels), expected(pixels / 127.5 - 1), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (5, 3, 64, 64), (2, 3, 96, 160)])

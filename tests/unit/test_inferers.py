@@ -18,10 +18,11 @@ from helpers.ramp import ramp_image
 from scripts.errors import InputError
 from scripts.geometry import map_shape
 from scripts.inferers import DenseInferer, RefinedInferer, SlidingInferer, make_inferer
+from scripts.preprocessing import PrepareTile
 from scripts.pyramid import write_pyramid
 from scripts.slide import open_slide
 from scripts.tile_inferer import TileInferer
-from scripts.tiles import PrepareTile, SlidePlan, Tile, TileDataset
+from scripts.tiles import SlidePlan, Tile, TileDataset
 
 SHAPE = (1501, 2203)
 PREPARE = PrepareTile(ScaleIntensityRanged("image", 0, 255, -1, 1))
@@ -75,9 +76,9 @@ def infer(path: Path, network: torch.nn.Module, inferer: TileInferer, **argument
         assert tile.plan is not None, tile.error
         if found is None:
             found = np.full(tile.plan.map_shape, np.nan, dtype=np.float32)
-        image, *_ = PREPARE(dataset[tile], device=torch.device("cpu"))
+        image, _, _, keywords = PREPARE(dataset[tile], device=torch.device("cpu"))
         with torch.no_grad():
-            logits = inferer(image, network, tile=tile)
+            logits = inferer(image, network, **keywords)
         assert logits.shape == (1, 1, *tile.positions.shape)
         assert logits.dtype == torch.float32
         assert torch.isneginf(logits[0, 0][~torch.from_numpy(tile.positions)]).all()

@@ -20,7 +20,6 @@ from scripts.foreground import ForegroundSettings
 from scripts.geometry import map_shape, map_to_level0
 from scripts.pyramid import write_pyramid
 from scripts.tiles import (
-    PrepareTile,
     Tile,
     TileDataset,
     TileSampler,
@@ -329,31 +328,6 @@ def test_dataset_and_tiles_travel_to_workers(slide: Path) -> None:
 def test_keep_keeps_the_sample() -> None:
     sample: dict[str, Any] = {"image": 1}
     assert keep(sample) is sample
-
-
-def test_prepare_tile_applies_the_preprocessing(slide: Path) -> None:
-    dataset = dataset_of(slide, foreground=EVERYTHING)
-    tile = next(iter(dataset.tiles(str(slide))))
-
-    def halve(sample: dict[str, Any]) -> dict[str, Any]:
-        return {"image": sample["image"] / 2}
-
-    batch = dataset[tile]
-    image, label, arguments, keywords = PrepareTile(halve)(batch, device=torch.device("cpu"))
-    torch.testing.assert_close(image, batch["image"] / 2)
-    assert label is None
-    assert arguments == ()
-    assert keywords == {"tile": batch["tile"]}
-
-
-def test_prepare_tile_leaves_an_empty_tile_alone() -> None:
-    def fail(sample: Any) -> Any:
-        raise AssertionError("nothing to prepare")
-
-    tile = Tile("a.tif", None, (0, 0), np.zeros((0, 0), dtype=bool), "gone")
-    batch = {"image": torch.empty((1, 3, 0, 0), dtype=torch.uint8), "tile": tile}
-    image, *_ = PrepareTile(fail)(batch, device=torch.device("cpu"))
-    assert image.shape == (1, 3, 0, 0)
 
 
 # --- each compressed tile once ----------------------------------------------------------------------------------
