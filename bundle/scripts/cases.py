@@ -127,7 +127,7 @@ def scale_differences(cases: Sequence[Case]) -> list[str]:
         stated = None if case.truth is None else stated_scale(case.truth).mpp
         if stated is not None and abs(stated / case.mpp - 1) > _MPP_TOLERANCE:
             odd.append(f"{case.info.name} ({stated:g})")
-    return [f"{len(odd)} slides have truth that states another mpp than is scored with: {few(odd)}"] if odd else []
+    return [f"slides whose truth states another mpp than is scored with: {few(odd)}"] if odd else []
 
 
 def detect(info: MapInfo | DetectionFile, radius: float, threshold: float, is_um: bool = True) -> Found:

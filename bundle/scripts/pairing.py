@@ -114,7 +114,7 @@ def missing_warnings(maps: Path, infos: Sequence[Named], without_map: Sequence[s
     """
     warnings = []
     if without_map:
-        warnings.append(f"{len(without_map)} slides have truth but no map and are not scored: {few(without_map)}")
+        warnings.append(f"slides with truth but no map, not scored: {few(without_map)}")
     record = maps / "run.json"
     content = read_json(record) if record.is_file() else {}
     failures = content.get("slides_failed", []) if isinstance(content, dict) else []
@@ -158,7 +158,7 @@ def slide_warnings(infos: Sequence[Named], slides: Sequence[Path], excluded: fro
     """
     known = {info.name.lower() for info in infos} | excluded
     missing = [path.name for path in slides if path.stem.lower() not in known]
-    return [f"{len(missing)} slides have no map or detections and are not scored: {few(missing)}"] if missing else []
+    return [f"slides without map or detections, not scored: {few(missing)}"] if missing else []
 
 
 def name_warnings(judged: Sequence[tuple[Named, bool]]) -> list[str]:
@@ -175,16 +175,16 @@ def name_warnings(judged: Sequence[tuple[Named, bool]]) -> list[str]:
         remark = _remark(info.name, is_tumor)
         if remark is not None:
             slides.setdefault(remark, []).append(info.slide)
-    return [f"{len(names)} slides {remark}: {few(names)}" for remark, names in slides.items()]
+    return [f"slides {remark}: {few(names)}" for remark, names in slides.items()]
 
 
 def _remark(name: str, is_tumor: bool) -> str | None:
     from .annotations import is_normal_name
 
     if is_tumor and is_normal_name(name):
-        return "are named normal, but their truth marks tumor, which counts"
+        return "named normal whose truth marks tumor, which counts"
     if not is_tumor and not is_normal_name(name):
-        return "have truth that marks no tumor, and count as normal"
+        return "whose truth marks no tumor, counted as normal"
     return None
 
 

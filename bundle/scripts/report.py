@@ -165,9 +165,9 @@ def _picture_warnings(shown: Sequence[_Slide], has_slides: bool) -> list[str]:
     if not has_slides:
         warnings.append("no slides were given (--slides), so maps are shown without tissue and without details")
     elif without:
-        warnings.append(f"{len(without)} slides are shown without their pixels, see there: {few(without)}")
+        warnings.append(f"slides shown without their pixels, see there: {few(without)}")
     if left := sum(not slide.is_shown for slide in shown):
-        warnings.append(f"{left} slides are in the table alone, without pictures; --max_slides shows more")
+        warnings.append(f"slides in the table alone, without pictures: {left}; --max_slides shows more")
     for warning in warnings:
         logger.warning("%s", warning)
     return warnings

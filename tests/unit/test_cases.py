@@ -110,5 +110,5 @@ def test_truth_of_another_scale_is_warned_of(tmp_path):
     (info,) = read_map_infos(tmp_path / "maps")
     assert scale_differences([map_case(info, truth_of(tmp_path))]) == []
     assert scale_differences([map_case(info, None)]) == []
-    expected = ["1 slides have truth that states another mpp than is scored with: t (0.5)"]
+    expected = ["slides whose truth states another mpp than is scored with: t (0.5)"]
     assert scale_differences([map_case(info, truth_of(tmp_path, mpp=0.5))]) == expected

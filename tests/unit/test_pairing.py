@@ -61,7 +61,7 @@ def test_missing_warnings_of_truth_without_map(tmp_path):
     names = [f"tumor_1{index}" for index in range(6)]
     assert missing_warnings(tmp_path, infos_of("tumor_001"), []) == []
     assert missing_warnings(tmp_path, infos_of("tumor_001"), names) == [
-        "6 slides have truth but no map and are not scored: tumor_10, tumor_11, tumor_12, tumor_13, tumor_14 and 1 more"
+        "slides with truth but no map, not scored: tumor_10, tumor_11, tumor_12, tumor_13, tumor_14 and 1 more"
     ]
 
 
@@ -85,8 +85,8 @@ def test_name_warnings():
     assert name_warnings(list(agreeing)) == []
     odd = zip(infos_of("Normal_001", "tumor_002", "Normal_003"), (True, False, True), strict=True)
     assert name_warnings(list(odd)) == [
-        "2 slides are named normal, but their truth marks tumor, which counts: Normal_001.tif, Normal_003.tif",
-        "1 slides have truth that marks no tumor, and count as normal: tumor_002.tif",
+        "slides named normal whose truth marks tumor, which counts: Normal_001.tif, Normal_003.tif",
+        "slides whose truth marks no tumor, counted as normal: tumor_002.tif",
     ]
 
 
@@ -121,5 +121,5 @@ def test_scale_warnings_of_maps_unlike_most():
 def test_slide_warnings_of_slides_without_a_map():
     slides = [Path(f"slides/{name}.svs") for name in ("A", "b", "c", "test_049")]
     assert slide_warnings(infos_of("a", "b", "c"), slides, frozenset({"test_049"})) == []
-    expected = ["2 slides have no map or detections and are not scored: b.svs, c.svs"]
+    expected = ["slides without map or detections, not scored: b.svs, c.svs"]
     assert slide_warnings(infos_of("a"), slides, frozenset({"test_049"})) == expected
