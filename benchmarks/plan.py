@@ -1,6 +1,6 @@
 """What 10,000 and 1,000,000 slides take: storage, transfer and computing, from figures that are given.
 
-    python benchmarks/plan.py --mm2_per_second 0.089 --worker "2 CPU cores" --markdown docs/scaling.md
+    python benchmarks/plan.py --mm2_per_second 0.159 --worker "2 CPU cores" --markdown docs/scaling.md
 
 Figures come from a run.json (``--run``: ``mm2_per_second`` and the tissue per slide of that run) or one by one. Nothing
 is measured here, nor are prices known: ``--price_hour`` and ``--price_tb_month`` give those of a provider.

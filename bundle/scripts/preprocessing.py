@@ -23,8 +23,8 @@ class Scaling(NamedTuple):
     shift: float
 
     def apply(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale pixels, of any shape and dtype, to float32."""
-        return pixels.to(torch.float32).mul_(self.factor).add_(self.shift)
+        """Scale pixels of any shape, uint8 or float32, to float32; they stay as they are."""
+        return torch.mul(pixels, self.factor).add_(self.shift)
 
 
 def find_scaling(preprocessing: Callable[[dict[str, torch.Tensor]], dict[str, Any]]) -> Scaling | None:

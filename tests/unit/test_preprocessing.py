@@ -32,6 +32,9 @@ def test_the_preprocessing_of_the_bundle_is_a_scaling() -> None:
         found.apply(pixels), torch.as_tensor(BUNDLE({"image": pixels})["image"]), rtol=0, atol=3e-7
     )
     assert found.apply(pixels).dtype == torch.float32
+    given = pixels.float()
+    torch.testing.assert_close(found.apply(given), found.apply(pixels), rtol=0, atol=0)
+    torch.testing.assert_close(given, pixels.float(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
