@@ -14,12 +14,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +33,7 @@ from comparison import COMPARED, STRIDE, compare  # noqa: E402
 from reference import Reference, shipped_network  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import BACKGROUND, CELL, MPP, Patches, make_layout, read_patches, write_mosaic  # noqa: E402
+from stopwatch import synchronize, timed  # noqa: E402
 
 from scripts.masks import write_mask  # noqa: E402
 from scripts.slide import open_slide  # noqa: E402
@@ -107,7 +105,7 @@ class Pipeline:
             config.get_parsed_content("probability_maps").inferer = self.inferer  # which notes what it did
             with timed() as result:
                 evaluator.run()
-                _synchronize()
+                synchronize()
             config.get_parsed_content("probability_maps").finish()
             sidecar = json.loads((Path(folder) / f"{slide.stem}.json").read_text(encoding="utf-8"))
             prob_map = np.load(Path(folder) / f"{slide.stem}.npy")
@@ -123,10 +121,10 @@ class Pipeline:
         with torch.no_grad():
             for sample in samples:
                 image, _, _, keywords = prepare(sample, device)
-                _synchronize()
+                synchronize()
                 started = time.monotonic()
                 self.inferer(image, self.network, **keywords)
-                _synchronize()
+                synchronize()
                 seconds += time.monotonic() - started
         self.inferer.report(str(slide))  # what it noted of the slide; the next run starts anew
         return seconds
@@ -140,30 +138,6 @@ class Pipeline:
 
 def _slide_ids(slide: Path, foreground_dir: Path | None) -> dict[str, Any]:
     return {"slides": str(slide), "foreground_dir": None if foreground_dir is None else str(foreground_dir)}
-
-
-def _synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-@contextmanager
-def timed() -> Iterator[dict[str, Any]]:
-    """Measure the wall time of a block, and the GPU's utilization, sampled five times a second, where there is one."""
-    result: dict[str, Any] = {"seconds": 0.0, "utilization": None}
-    sampler = None
-    if torch.cuda.is_available():
-        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "200"]
-        sampler = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
-    started = time.monotonic()
-    try:
-        yield result
-    finally:
-        result["seconds"] = time.monotonic() - started
-        if sampler is not None:
-            sampler.terminate()
-            found = [int(line) for line in sampler.communicate()[0].split() if line.isdigit()]
-            result["utilization"] = float(np.mean(found)) if found else None
 
 
 def make_slides(patches: Patches, shape: tuple[int, int], folder: Path) -> tuple[Path, Path, tuple[float, float]]:

@@ -3,6 +3,10 @@
 python benchmarks/patch_metrics.py --folders pcam_10x/valid
 python benchmarks/patch_metrics.py --overlay train_10x.json --weights models/model_10x.pt --folders pcam_10x/valid
 
+Several weights with folders are a mean of networks: their logits are averaged.
+
+python benchmarks/patch_metrics.py --overlay train_10x.json --weights runs/teacher_*/model.pt --folders pcam_10x/valid
+
 Several weights with as many tables are a cross-validation: each file of weights is run on the table of its place, and
 the logits are pooled. One file of weights is what `tumor-detection metrics` does, too.
 
@@ -34,16 +38,18 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args()
 
-    if len(options.weights) == 1:
-        runs = [(options.weights[0], options.folders, options.tables)]
+    if options.folders or len(options.weights) == 1:
+        runs = [(weights, options.folders, options.tables) for weights in options.weights]
     elif len(options.weights) == len(options.tables) and not options.folders:
         runs = [(weights, [], [table]) for weights, table in zip(options.weights, options.tables, strict=True)]
     else:
-        parser.error(f"{len(options.weights)} weights need as many tables and no folders")
+        parser.error(f"{len(options.weights)} weights need folders, or as many tables")
     found = [compute_patch_logits(weights, folders, tables, options.overlay) for weights, folders, tables in runs]
-    logits, is_tumor = (
-        np.concatenate(parts) for parts in zip(*((it.logits, it.is_tumor) for it in found), strict=True)
-    )
+    if options.folders:
+        logits, is_tumor = np.mean([it.logits for it in found], axis=0), found[0].is_tumor
+    else:
+        logits = np.concatenate([it.logits for it in found])
+        is_tumor = np.concatenate([it.is_tumor for it in found])
     print(", ".join([*options.folders, *options.tables]))
     print(summary(patch_report(logits, is_tumor, options.resamples)))
 

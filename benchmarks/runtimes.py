@@ -28,6 +28,7 @@ from comparison import STRIDE  # noqa: E402
 from reference import shipped_network  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import CELL, read_patches  # noqa: E402
+from stopwatch import synchronize  # noqa: E402
 
 from scripts.exports import OnnxNetwork  # noqa: E402
 from scripts.preprocessing import Scaling  # noqa: E402
@@ -65,8 +66,7 @@ def seconds_of(compute: Callable[[], torch.Tensor]) -> float:
     """Wall time of one call."""
     started = time.monotonic()
     compute()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    synchronize()
     return time.monotonic() - started
 
 

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.data import PatchWSIDataset
 from monai.transforms import (
@@ -43,6 +42,7 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import BACKGROUND, CELL, make_layout, read_patches, write_mosaic  # noqa: E402
+from stopwatch import Stopwatch  # noqa: E402
 
 from scripts.cucim_backend import import_cucim  # noqa: E402
 
@@ -180,41 +180,6 @@ def pipeline_table(rows: Rows, rounds: int) -> str:
     return markdown_table(["one thread", "CPU ms per region", "patches per CPU second", "ratio", "wanted"], table)
 
 
-class _Stopwatch:
-    """Time of a training's steps, and how much of it the trainer waited for its loader.
-
-    Args:
-        skipped: first steps that are left out, while workers start and the network warms up.
-    """
-
-    def __init__(self, skipped: int) -> None:
-        self.skipped = skipped
-        self.waits: list[float] = []
-        self._asked = self._begun = self._ended = 0.0
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
-        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._got)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end)
-
-    def _start(self) -> None:
-        self._asked = time.monotonic()
-
-    def _got(self) -> None:
-        self.waits.append(time.monotonic() - self._asked)
-        if len(self.waits) == self.skipped + 1:
-            self._begun = self._asked
-
-    def _end(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self._ended = time.monotonic()
-
-    def result(self) -> tuple[int, float, float]:
-        """Steps, their seconds, and the seconds that were waited in them."""
-        return len(self.waits) - self.skipped, self._ended - self._begun, sum(self.waits[self.skipped :])
-
-
 def training_table(rows: Rows, device: str, batch_size: int, num_workers: int, skipped: int = 2) -> str:
     """Run train.json for an epoch without validation and tell what it waited for."""
     with tempfile.TemporaryDirectory() as folder:
@@ -227,7 +192,7 @@ def training_table(rows: Rows, device: str, batch_size: int, num_workers: int, s
             "device": f"$torch.device({device!r})",
         }
         trainer = train_config(rows, overrides).get_parsed_content("train#trainer")
-        watch = _Stopwatch(skipped)
+        watch = Stopwatch(skipped)
         watch.attach(trainer)
         trainer.run()
     steps, seconds, waited = watch.result()
@@ -247,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("patches", type=Path, help="folder with patches.zip and labels.csv")
     parser.add_argument("--regions", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1, help="how often the training takes each region")
     parser.add_argument("--batch_size", type=int, default=8, help="regions a step of the training")
     parser.add_argument("--num_workers", type=int, default=1, help="of the training")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of the training")
@@ -263,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = make_rows(layout, patches.is_tumor, slide, options.regions)
         tables = [
             pipeline_table(rows, options.rounds),
-            training_table(rows, options.device, options.batch_size, options.num_workers),
+            training_table(rows * options.repeats, options.device, options.batch_size, options.num_workers),
         ]
     print("\n" + "\n\n".join(tables))
     if options.markdown is not None:

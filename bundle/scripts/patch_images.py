@@ -112,11 +112,11 @@ class PatchImageDataset(Dataset[Any]):
         self._labels = torch.tensor([sample["label"] for sample in data], dtype=torch.float32)[:, None, None, None]
         self._cached: torch.Tensor | None = None
         if cache is not None:
-            self._labels = self._labels.to(cache)
-            self._cached = torch.empty((len(data), 3, size, size), dtype=torch.uint8, device=cache)
+            pictures = torch.empty((len(data), 3, size, size), dtype=torch.uint8)
             with ThreadPoolExecutor() as threads:
                 for index, patch in enumerate(threads.map(self._read, range(len(data)))):
-                    self._cached[index] = patch
+                    pictures[index] = patch
+            self._cached, self._labels = pictures.to(cache), self._labels.to(cache)
 
     def __len__(self) -> int:
         return len(self.data)
