@@ -41,10 +41,10 @@ def prepare_run_dir(output_dir: str | Path) -> str:
 class TrainingCheckpoints:
     """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
 
-    ``last.pt`` holds network, average, optimizer, scheduler, epoch and the best metric so far; ``model.pt`` is the
-    plain state dict of the epoch with the best key metric, or of the latest as long as there is none. Resumed for
-    another number of epochs, a cosine schedule is stretched to it. Attach it after the validation and
-    learning-rate handlers.
+    ``last.pt`` holds network, average, optimizer, scheduler, epoch and the best metric so far, and the loss if it has
+    parameters; ``model.pt`` is the plain state dict of the epoch with the best key metric, or of the latest as long as
+    there is none. Resumed for another number of epochs, a cosine schedule is stretched to it. Attach it after the
+    validation and learning-rate handlers.
 
     Args:
         output_dir: see `prepare_run_dir`.
@@ -52,10 +52,11 @@ class TrainingCheckpoints:
         average: what is validated and becomes ``model.pt``.
         optimizer: the optimizer.
         lr_scheduler: the scheduler.
-        evaluator: the validation engine, whose key metric decides.
+        evaluator: the validation engine, whose key metric decides; without one the latest epoch counts.
         resume: continue from ``last.pt`` if it is there.
         half: write ``model.pt`` in float16, half as large.
         rank: which of the processes that train together this is; all resume, the first saves.
+        loss: the loss.
 
     Raises:
         InputError: see `prepare_run_dir`.
@@ -68,13 +69,16 @@ class TrainingCheckpoints:
         average: WeightAverage,
         optimizer: torch.optim.Optimizer,
         lr_scheduler: Any,
-        evaluator: Engine,
+        evaluator: Engine | None,
         resume: bool = True,
         half: bool = False,
         rank: int = 0,
+        loss: torch.nn.Module | None = None,
     ) -> None:
         self.output_dir = Path(prepare_run_dir(output_dir))
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        if loss is not None and any(True for _ in loss.parameters()):
+            self.parts["loss"] = loss
         self.average = average
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
@@ -121,8 +125,9 @@ class TrainingCheckpoints:
                 _change_length(cosine, cosine_length)
             trainer.state.epoch = state["epoch"]
             trainer.state.iteration = state["epoch"] * length
-            self.evaluator.state.best_metric = state["best_metric"]
-            self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+            if self.evaluator is not None:
+                self.evaluator.state.best_metric = state["best_metric"]
+                self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
             self._saved_epoch = state["best_metric_epoch"]
         except InputError:
             raise
@@ -154,22 +159,28 @@ class TrainingCheckpoints:
 
     def save(self, trainer: Engine) -> None:
         """Save the epoch that just ended, and the weights if they are the best so far."""
-        best = self.evaluator.state
-        has_best = best.best_metric_epoch > 0 and math.isfinite(best.best_metric)
+        best_metric, best_epoch = self._best()
+        has_best = best_epoch > 0 and math.isfinite(best_metric)
         state = {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "average": self.average.position(),
             "epoch": trainer.state.epoch,
             "epoch_length": trainer.state.epoch_length,
-            "best_metric": float(best.best_metric),
-            "best_metric_epoch": best.best_metric_epoch,
+            "best_metric": best_metric,
+            "best_metric_epoch": best_epoch,
         }
-        if not has_best:
+        if not has_best and self.evaluator is not None:
             self._warn_without_metric()
-        if not has_best or best.best_metric_epoch > self._saved_epoch:
+        if not has_best or best_epoch > self._saved_epoch:
             _save(self._weights(), self.output_dir / "model.pt")
-            self._saved_epoch = best.best_metric_epoch
+            self._saved_epoch = best_epoch
         _save(state, self.last_path)
+
+    def _best(self) -> tuple[float, int]:
+        """The best metric so far and its epoch, which is -1 as long as there is none."""
+        if self.evaluator is None:
+            return -1.0, -1
+        return float(self.evaluator.state.best_metric), self.evaluator.state.best_metric_epoch
 
     def _weights(self) -> dict[str, torch.Tensor]:
         # on the CPU: a file of CUDA tensors cannot be read where there is no GPU

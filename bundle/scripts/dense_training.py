@@ -7,7 +7,6 @@ follows a teacher, a network that sees the patches on their own: then it need no
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad, smooth_l1
 from .augmentation import PrepareAugmented
 from .errors import InputError
 from .modes import NETWORK_STRIDE
-from .network import AutocastInferer, prepare_network
+from .network import AutocastInferer
 
 
 class PrepareDense(PrepareAugmented):
@@ -31,8 +30,8 @@ class PrepareDense(PrepareAugmented):
     Args:
         label_size: (height, width) in pixels of the patch that a label stands for.
         num_alone: patches per picture that the network also sees on their own.
-        teacher: weights of a teacher, see `make_teacher`; with one, these may be any patches of the picture, not only
-            those with a label.
+        teacher: weights of a teacher, see `teaching.make_teacher`; with one, these may be any patches of the picture,
+            not only those with a label.
         arguments: see `augmentation.PrepareAugmented`; its ``patch_size`` is the picture's here.
 
     Raises:
@@ -41,7 +40,11 @@ class PrepareDense(PrepareAugmented):
     """
 
     def __init__(
-        self, label_size: Sequence[int], num_alone: int = 1, teacher: str | Path | None = None, **arguments: Any
+        self,
+        label_size: Sequence[int],
+        num_alone: int = 1,
+        teacher: str | Path | Sequence[str | Path] | None = None,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         if not isinstance(num_alone, int) or isinstance(num_alone, bool) or num_alone < 1:
@@ -91,22 +94,6 @@ def center_grid(label: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return pad(label, (left, left, top, top), value=torch.nan)
 
 
-def make_teacher(network: torch.nn.Module, device: torch.device, weights: str | Path | None) -> torch.nn.Module | None:
-    """A copy of a network with weights of its own, which training leaves as they are.
-
-    Args:
-        network: the network; left as it is.
-        device: where the copy shall run.
-        weights: a plain state dict, or None for no teacher.
-
-    Raises:
-        InputError: see `network.load_weights`.
-    """
-    if weights is None:
-        return None
-    return prepare_network(copy.deepcopy(network), device, weights).eval().requires_grad_(False)
-
-
 class DenseTrainingInferer(Inferer):
     """Runs the network over whole pictures, and over a few of their patches on their own.
 
@@ -116,7 +103,7 @@ class DenseTrainingInferer(Inferer):
     Args:
         patch_size: (height, width) of a patch in pixels.
         precision: see `network.resolve_precision`.
-        teacher: see `make_teacher`.
+        teacher: see `teaching.make_teacher`.
     """
 
     def __init__(

@@ -27,9 +27,11 @@ class RankSampler(DistributedSampler[Any]):
         seed: of the order.
         fill: complete a last step that has fewer samples than there are processes with the epoch's first samples, since
             every process must take every step of a training. Otherwise each sample occurs once.
+        whole: leave out a last step of fewer samples than ``batch_size``; of another order these are others.
 
     Raises:
-        InputError: if ``batch_size`` or the dataset is too small for each process to get a sample.
+        InputError: if ``batch_size`` or the dataset is too small for each process to get a sample, or the dataset for
+            a whole step.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class RankSampler(DistributedSampler[Any]):
         shuffle: bool = False,
         seed: int = 0,
         fill: bool = False,
+        whole: bool = False,
     ) -> None:
         super().__init__(dataset, num_replicas=num_ranks, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         for name, count in (("batch_size", batch_size), ("samples", len(dataset))):
@@ -49,6 +52,9 @@ class RankSampler(DistributedSampler[Any]):
                     f"{name}: {count} cannot be shared by {num_ranks} processes; give more, or fewer processes"
                 )
         self.count = len(dataset)
+        self.num_taken = self.count - self.count % batch_size if whole else self.count
+        if not self.num_taken:
+            raise InputError(f"batch_size must be at most {self.count}, the number of samples, but is {batch_size}")
         self.batch_size = batch_size
         self.fill = fill
 
@@ -57,7 +63,7 @@ class RankSampler(DistributedSampler[Any]):
         return len(range(self.rank, self.batch_size, self.num_replicas))
 
     def __len__(self) -> int:
-        return len(self._share(range(self.count)))
+        return len(self._share(range(self.num_taken)))
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over indices into the dataset."""
@@ -65,7 +71,7 @@ class RankSampler(DistributedSampler[Any]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed + self.epoch)
             order = torch.randperm(self.count, generator=generator).tolist()
-        return iter(self._share(order))
+        return iter(self._share(order[: self.num_taken]))
 
     def _share(self, order: Sequence[int]) -> list[int]:
         return rank_share(order, self.batch_size, self.rank, self.num_replicas, self.fill)

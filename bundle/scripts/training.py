@@ -89,16 +89,18 @@ class EarlyStopping:
     """Ends a training whose key metric has not improved for some epochs. Attach it after the validation handler.
 
     Args:
-        evaluator: the validation engine.
+        evaluator: the validation engine; None where nothing is validated.
         patience: epochs without a better metric; None trains to the end.
 
     Raises:
-        InputError: if ``patience`` is not a positive integer.
+        InputError: if ``patience`` is not a positive integer, or there is no validation to wait for.
     """
 
-    def __init__(self, evaluator: Engine, patience: int | None = None) -> None:
+    def __init__(self, evaluator: Engine | None, patience: int | None = None) -> None:
         if patience is not None and (not isinstance(patience, int) or patience < 1):
             raise InputError(f"patience must be a positive number of epochs or null, but got {patience!r}")
+        if patience is not None and evaluator is None:
+            raise InputError(f"patience must be null in a training without validation, but got {patience}")
         self.evaluator = evaluator
         self.patience = patience
 
@@ -109,7 +111,9 @@ class EarlyStopping:
 
     def __call__(self, trainer: Engine) -> None:
         """Stop if the patience is used up."""
+        if self.evaluator is None or self.patience is None:
+            return
         best = self.evaluator.state.best_metric_epoch
-        if self.patience is not None and best > 0 and trainer.state.epoch - best >= self.patience:
+        if best > 0 and trainer.state.epoch - best >= self.patience:
             logger.info("stopping after epoch %d: the best was epoch %d", trainer.state.epoch, best)
             trainer.terminate()

@@ -8,6 +8,7 @@ import time
 from typing import Any, NamedTuple
 
 from .errors import InputError
+from .readers import readers_of_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +69,16 @@ class WorkerPool:
 
     def __init__(self, ray: Any, request: Request, config: dict[str, Any]) -> None:
         total = ray.cluster_resources()
-        readers = config.get("num_workers", 1)
         self.gpus = request.gpus if request.gpus is not None else float(total.get("GPU", 0) > 0)
-        self.cpus = request.cpus or min(1.0 + (readers if isinstance(readers, int) else 1), total.get("CPU", 1))
+        readers = config.get("num_workers")
+        if not isinstance(readers, int):
+            share = self.gpus / max(total.get("GPU", 0), self.gpus, 1)
+            readers = readers_of_gpu(request.cpus or share * total.get("CPU", 1)) if self.gpus else 1
+        self.cpus = request.cpus or min(1.0 + readers, total.get("CPU", 1))
         self.workers: list[Worker] = []
         self._ray = ray
         self._num_wanted = request.workers
-        self._config = dict(config)
+        self._config = {**config, "num_workers": readers}
         if not self.gpus and config.get("device", "").startswith("$torch.device('cuda' if"):
             self._config["device"] = "$torch.device('cpu')"  # GPUs that were not asked for are others'
         self._actor = ray.remote(concurrency_groups={"stage": 1, "report": 1})(_actor_class())

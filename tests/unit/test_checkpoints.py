@@ -71,12 +71,15 @@ def make_run(
     decay: float = 0.0,
     half: bool = False,
     rank: int = 0,
+    loss: torch.nn.Module | None = None,
+    is_validated: bool = True,
 ) -> Run:
     torch.manual_seed(1)
     network = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(12, width), torch.nn.BatchNorm1d(width), torch.nn.Linear(width, 1)
     )
-    optimizer = Novograd(network.parameters(), lr=0.01)
+    loss = torch.nn.BCEWithLogitsLoss() if loss is None else loss
+    optimizer = Novograd([*network.parameters(), *loss.parameters()], lr=0.01)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     loader = torch.utils.data.DataLoader(SAMPLES, batch_size=batch_size)  # type: ignore[arg-type]
     evaluator = SupervisedEvaluator(
@@ -86,17 +89,28 @@ def make_run(
         key_val_metric={"val_auc": _Scripted(values or [0.5 + epoch / 100 for epoch in range(99)], first_epoch)},
     )
     average = WeightAverage(network, decay)
-    checkpoints = TrainingCheckpoints(output_dir, network, average, optimizer, scheduler, evaluator, resume, half, rank)
+    checkpoints = TrainingCheckpoints(
+        output_dir,
+        network,
+        average,
+        optimizer,
+        scheduler,
+        evaluator if is_validated else None,
+        resume,
+        half,
+        rank,
+        loss,
+    )
     trainer = SupervisedTrainer(
         device=CPU,
         max_epochs=epochs,
         train_data_loader=loader,
         network=network,
         optimizer=optimizer,
-        loss_function=torch.nn.BCEWithLogitsLoss(),
+        loss_function=loss,
         train_handlers=[
             LrScheduleHandler(scheduler, print_lr=False),
-            ValidationHandler(validator=evaluator, epoch_level=True, interval=val_interval),
+            *([ValidationHandler(val_interval, evaluator)] if is_validated else []),
             checkpoints,
         ],
     )
@@ -244,6 +258,61 @@ def test_a_metric_that_comes_later_decides_from_then_on(tmp_path: Path) -> None:
     assert (last["best_metric"], last["best_metric_epoch"]) == (0.7, 2)
     model = load(tmp_path / "model.pt")
     assert not torch.equal(model["1.weight"], run.network.state_dict()["1.weight"])
+
+
+def test_without_validation_the_latest_weights_are_kept_and_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="scripts.checkpoints"):
+        make_run(tmp_path, 1, is_validated=False).trainer.run()
+        run = make_run(tmp_path, 3, is_validated=False)
+        run.trainer.run()
+    torch.testing.assert_close(load(tmp_path / "model.pt"), run.network.state_dict(), rtol=0, atol=0)
+    assert (load(tmp_path / "last.pt")["epoch"], load(tmp_path / "last.pt")["best_metric_epoch"]) == (3, -1)
+    (record,) = [record for record in caplog.records if record.name == "scripts.checkpoints"]
+    assert "resuming after epoch 1 of 3" in record.getMessage()
+
+
+# --- a loss that is trained too -----------------------------------------------------------------------------------
+
+
+class _TrainedLoss(torch.nn.Module):
+    """Binary cross entropy on logits, normalized and scaled by what is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.BatchNorm1d(1), torch.nn.Linear(1, 1))
+
+    def forward(self, pred: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.binary_cross_entropy_with_logits(self.layers(pred), label)
+
+
+def test_a_trained_loss_is_resumed_too(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    losses = [_TrainedLoss() for _ in range(3)]
+    straight = make_run(tmp_path / "straight", 5, loss=losses[0])
+    start = {name: value.clone() for name, value in losses[0].state_dict().items()}
+    straight.trainer.run()
+    losses[1].load_state_dict(start)
+    first = make_run(tmp_path / "cut", 5, loss=losses[1])
+    stop_after(first, 2)
+    with pytest.raises(KeyboardInterrupt):
+        first.trainer.run()
+    second = make_run(tmp_path / "cut", 5, first_epoch=3, loss=losses[2])
+    second.trainer.run()
+    assert_same_state(second, straight)
+    torch.testing.assert_close(losses[2].state_dict(), losses[0].state_dict(), rtol=0, atol=0)
+    assert load(tmp_path / "cut" / "model.pt").keys() == straight.network.state_dict().keys()
+
+
+def test_a_loss_without_parameters_is_not_saved_and_old_checkpoints_go_on(tmp_path: Path) -> None:
+    weighted = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(2.0))
+    assert list(weighted.state_dict()) == ["pos_weight"]
+    make_run(tmp_path, 1, loss=weighted).trainer.run()
+    assert "loss" not in load(tmp_path / "last.pt")
+    run = make_run(tmp_path, 2, first_epoch=2, loss=weighted)
+    run.trainer.run()
+    assert run.trainer.state.epoch == 2
 
 
 # --- what cannot be resumed -------------------------------------------------------------------------------------

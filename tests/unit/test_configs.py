@@ -24,6 +24,8 @@ COMPOSED = {
     "train": ["train.json"],
     "train_patches": ["train.json", "train_patches.json"],
     "train_10x": ["train.json", "train_patches.json", "train_10x.json"],
+    "pretrain": ["train.json", "train_patches.json", "pretrain.json"],
+    "train_taught": ["train.json", "train_patches.json", "train_taught.json"],
     "train_dense": ["train.json", "train_dense.json"],
     "finetune": ["train.json", "finetune.json"],
     "multi_gpu_train": ["train.json", "multi_gpu_train.json"],
@@ -44,6 +46,7 @@ ALLOWED = {
     "joining a path": rf"{ID} \+ '/[\w./]+'",
     "a device": r"torch\.device\([^@]*\)",
     "leaving the processes' group": r"torch\.distributed\.destroy_process_group\(\)",
+    "whether there is something": rf"{ID} is None",
     "a comparison": rf"{ID}(\.\w+)? (==|!=|<|<=|>|>=) ('\w+'|\d+)",
 }
 """What an expression may do, see the house style; anything else becomes a component with a name."""
@@ -264,6 +267,17 @@ def test_the_screening_model_is_trained_and_run_alike() -> None:
     assert train["mpp"] == inference["mpp"] == 4 * MODEL_MPP
     assert train["patch_size"] == [inference["patch_size"]] * 2
     assert train["picture_size"] == inference["patch_size"]
+
+
+def test_pretraining_and_the_screening_model_go_in_either_order() -> None:
+    found = []
+    for last in (["train_10x.json", "pretrain.json"], ["pretrain.json", "train_10x.json"]):
+        parser = ConfigParser()
+        parser.read_config([CONFIGS / name for name in ["train.json", "train_patches.json", *last]])
+        found.append({key: value for key, value in parser.get().items() if key != "_desc_"})
+    assert found[0] == found[1]
+    assert found[0]["patch_size"] == [96, 96]
+    assert found[0]["validate"]["evaluator"] is None
 
 
 def test_patches_overlay_replaces_both_phases() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from scripts.dense_training import (
     PrepareDense,
     TakeLabelledd,
     center_grid,
-    make_teacher,
 )
 from scripts.errors import InputError
 
@@ -113,20 +111,6 @@ def test_the_teacher_sees_patches_alone_and_learns_nothing() -> None:
     loss.backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-def test_a_teacher_is_a_copy_with_weights_of_its_own(tmp_path: Path) -> None:
-    network, other = padded_network(), padded_network(seed=3)
-    torch.save(other.state_dict(), tmp_path / "other.pt")
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    teacher = make_teacher(network, CPU, tmp_path / "other.pt")
-    assert teacher is not None
-    for name, value in network.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-        torch.testing.assert_close(teacher.state_dict()[name], other.state_dict()[name], rtol=0, atol=0)
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    assert all(parameter.requires_grad for parameter in network.parameters())
-    assert make_teacher(network, CPU, None) is None
 
 
 def test_with_a_teacher_labels_count_nowhere() -> None:

@@ -105,6 +105,15 @@ def test_bad_patience_is_refused(patience: Any) -> None:
         EarlyStopping(Engine(lambda engine, batch: None), patience)
 
 
+def test_without_validation_there_is_no_patience() -> None:
+    trainer = Engine(lambda engine, batch: None)
+    EarlyStopping(None).attach(trainer)
+    trainer.run([0, 1], max_epochs=3)
+    assert trainer.state.epoch == 3
+    with pytest.raises(InputError, match="patience must be null in a training without validation, but got 2"):
+        EarlyStopping(None, 2)
+
+
 def test_loss_is_a_number() -> None:
     found = loss_of({"loss": torch.tensor(0.25, requires_grad=True)})
     assert found == 0.25

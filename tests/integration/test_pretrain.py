@@ -1,0 +1,127 @@
+"""Pretraining on pictures without labels: what it leaves, what goes on from it, how it is resumed, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from integration.conftest import Outcome
+from scripts import bundle_root
+
+pytestmark = pytest.mark.integration
+
+CONFIGS = Path(bundle_root()) / "configs"
+OVERLAYS = ["train_patches.json", "train_10x.json", "pretrain.json"]
+Command = Callable[..., Outcome]
+
+
+def write_pictures(folder: Path, count: int, seed: int) -> None:
+    """Blots of random colors."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for index in range(count):
+        blots = Image.fromarray(rng.integers(60, 230, (5, 5, 3), dtype=np.uint8))
+        blots.resize((96, 96), Image.Resampling.BICUBIC).save(folder / f"{index:02}.png")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A run on 17 pictures without labels, in two steps of 8."""
+    write_pictures(tmp_path / "pictures" / "0", 17, seed=1)
+    found = {"train_folders": [str(tmp_path / "pictures")], "batch_size": 8, "num_workers": 0}
+    return found | {"projector_width": 32, "precision": "float32"}
+
+
+def flags_of(settings: dict[str, Any], **changes: Any) -> list[str]:
+    return [part for key, value in (settings | changes).items() for part in (f"--{key}", str(value))]
+
+
+def load(path: Path) -> Any:
+    return torch.load(path, weights_only=True)
+
+
+def test_a_training_starts_from_pretrained_weights(
+    tumor_detection: Command, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    flags = flags_of(settings, epochs=8, output_dir=tmp_path / "pretrained")
+    outcome = tumor_detection("train", "--config_file", *OVERLAYS, *flags)
+    assert outcome.status == 0, outcome.err
+    assert "WARNING" not in outcome.err
+    last = load(tmp_path / "pretrained" / "last.pt")
+    assert (last["epoch"], last["epoch_length"], last["best_metric_epoch"]) == (8, 2, -1)
+    assert "projector.0.weight" in last["loss"]
+
+    events = EventAccumulator(str(tmp_path / "pretrained"))
+    events.Reload()
+    (tag,) = events.Tags()["scalars"]
+    losses = [event.value for event in events.Scalars(tag)]
+    assert len(losses) == 16
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+
+    weights = tmp_path / "pretrained" / "model.pt"
+    write_pictures(tmp_path / "pictures" / "1", 5, seed=2)
+    changes = {"learning_rate": 0, "ema_decay": 0.0, "half": False, "weights": weights, "epochs": 1}
+    changes |= {"validation_folders": settings["train_folders"], "output_dir": tmp_path / "trained"}
+    followed = {key: value for key, value in settings.items() if key != "projector_width"}
+    outcome = tumor_detection("train", "--config_file", *OVERLAYS[:2], *flags_of(followed, **changes))
+    assert outcome.status == 0, outcome.err
+    pretrained, trained = load(weights), load(tmp_path / "trained" / "model.pt")
+    assert trained.keys() == pretrained.keys()
+    for name, value in trained.items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(value, pretrained[name].float(), rtol=0, atol=0, msg=name)
+
+
+def test_a_killed_pretraining_ends_where_it_would_have(
+    tumor_detection: Command, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """To the bit, with projector and views; killed under MONAI's own command, its overlays in the other order."""
+    flags = flags_of(settings, epochs=3)
+    assert (
+        tumor_detection("train", "--config_file", *OVERLAYS, *flags, "--output_dir", tmp_path / "straight").status == 0
+    )
+    fail = {"_target_": "helpers.rank_events.Fail", "rank": 0, "epoch": 3, "how": "kill", "note": str(tmp_path / "at")}
+    (tmp_path / "fail.json").write_text(json.dumps({"+train#handlers": [fail]}))
+    files = [CONFIGS / "train.json", *(CONFIGS / OVERLAYS[index] for index in (0, 2, 1)), tmp_path / "fail.json"]
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str([*map(str, files)])]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command += [*flags, "--output_dir", str(tmp_path / "parts")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == -9, result.stderr
+    assert load(tmp_path / "parts" / "last.pt")["epoch"] == 2
+    outcome = tumor_detection("train", "--config_file", *OVERLAYS, *flags, "--output_dir", tmp_path / "parts")
+    assert outcome.status == 0, outcome.err
+    assert "resuming after epoch 2 of 3" in outcome.err
+    for name in ("last.pt", "model.pt"):
+        found, expected = (load(tmp_path / run / name) for run in ("parts", "straight"))
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_less_than_one_step_is_refused(tumor_detection: Command, settings: dict[str, Any], tmp_path: Path) -> None:
+    flags = flags_of(settings, batch_size=18, output_dir=tmp_path / "run")
+    outcome = tumor_detection("train", "--config_file", *OVERLAYS, *flags)
+    assert outcome.status == 1
+    assert outcome.error == "error: batch_size must be at most 17, the number of samples, but is 18"
+
+
+def test_a_checkpoint_of_another_projector_is_refused(
+    tumor_detection: Command, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["output_dir"] = tmp_path / "run"
+    assert tumor_detection("train", "--config_file", *OVERLAYS, *flags_of(settings, epochs=1)).status == 0
+    flags = flags_of(settings, epochs=2, projector_width=16)
+    outcome = tumor_detection("train", "--config_file", *OVERLAYS, *flags)
+    assert outcome.status == 1
+    assert "last.pt: does not fit this run" in outcome.error
