@@ -126,7 +126,7 @@ def load_checkpoint(path: str | Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file of weights; give another path or train first") from error
-    except pickle.UnpicklingError as error:  # torch's own text is long and advises to read the file unsafely
+    except (pickle.UnpicklingError, LookupError) as error:  # torch's text is long and advises to read it unsafely
         raise InputError(
             f"{path}: not a file of weights (expected tensors and plain values written by torch.save); make it again"
         ) from error

@@ -12,17 +12,20 @@ MAX_READERS = 16
 """More are given to no network."""
 
 
-def count_readers(device: torch.device, on_cpu: int = 1) -> int:
+def count_readers(device: torch.device, on_cpu: int = 1, cache: str | None = None) -> int:
     """How many processes shall read for the network of this process.
 
     Args:
         device: where the network runs.
         on_cpu: how many there shall be for a network on a CPU.
+        cache: where what is read stays, see `patch_images.PatchImageDataset`; None where it is read again and again.
 
     Returns:
-        ``on_cpu``, or for a GPU `readers_of_gpu` of the processors, which the processes that ``torchrun`` started on
-        this machine share.
+        0 for what stays; else ``on_cpu``, or for a GPU `readers_of_gpu` of the processors, which the processes that
+        ``torchrun`` started on this machine share.
     """
+    if cache is not None:
+        return 0
     if device.type == "cpu":
         return on_cpu
     num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

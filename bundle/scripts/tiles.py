@@ -171,6 +171,8 @@ class TileDataset(Dataset[dict[str, Any]]):
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
         if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not 0 < mpp < float("inf"):
             raise InputError(f"mpp must be a positive number of µm per pixel, but got {mpp!r}")
+        if not isinstance(num_workers, int) or isinstance(num_workers, bool) or num_workers < 0:
+            raise InputError(f"num_workers must be an integer from 0 on, but got {num_workers!r}")
         if foreground_dir is not None and not Path(foreground_dir).is_dir():
             raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks")
         self.data = list(data)

@@ -116,6 +116,12 @@ def test_load_weights_of_a_truncated_file(tmp_path: Path, network: torch.nn.Modu
         load_weights(network, path)
 
 
+def test_load_weights_of_a_text_says_what_is_expected(tmp_path: Path, network: torch.nn.Module) -> None:
+    (tmp_path / "model.pt").write_text("hello\n")
+    with pytest.raises(InputError, match=r"model\.pt: not a file of weights \(expected tensors and plain values"):
+        load_weights(network, tmp_path / "model.pt")
+
+
 def test_load_weights_of_a_folder(tmp_path: Path, network: torch.nn.Module) -> None:
     with pytest.raises(InputError, match="not a file of weights"):
         load_weights(network, tmp_path)

@@ -22,6 +22,11 @@ def test_a_cpu_is_left_to_the_network(machine: pytest.MonkeyPatch) -> None:
     assert count_readers(torch.device("cpu"), on_cpu=2) == 2
 
 
+@pytest.mark.parametrize("device", [torch.device("cpu"), GPU])
+def test_what_is_kept_is_not_read(device: torch.device) -> None:
+    assert count_readers(device, on_cpu=2, cache="cuda") == 0
+
+
 def test_a_gpu_gets_all_processors_but_one(machine: pytest.MonkeyPatch) -> None:
     assert count_readers(GPU) == 11
     machine.setenv("LOCAL_WORLD_SIZE", "4")

@@ -272,6 +272,12 @@ def test_stride_must_be_a_positive_integer(slide: Path, stride: Any) -> None:
         dataset_of(slide, stride=stride)
 
 
+@pytest.mark.parametrize("num_workers", [-1, "two", 1.0, None, False])
+def test_readers_must_be_counted(slide: Path, num_workers: Any) -> None:
+    with pytest.raises(InputError, match="num_workers must be an integer from 0 on, but got"):
+        dataset_of(slide, num_workers=num_workers)
+
+
 def test_folder_of_masks_must_exist(tmp_path: Path, slide: Path) -> None:
     with pytest.raises(InputError, match=r"foreground_dir .*gone: no such folder of masks"):
         dataset_of(slide, foreground_dir=tmp_path / "gone")
