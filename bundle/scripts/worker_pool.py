@@ -72,8 +72,7 @@ class WorkerPool:
         self.gpus = request.gpus if request.gpus is not None else float(total.get("GPU", 0) > 0)
         readers = config.get("num_workers")
         if not isinstance(readers, int):
-            share = self.gpus / max(total.get("GPU", 0), self.gpus, 1)
-            readers = readers_of_gpu(request.cpus or share * total.get("CPU", 1)) if self.gpus else 1
+            readers = readers_of_gpu(request.cpus or _cpus_per_gpu(ray) * self.gpus) if self.gpus else 1
         self.cpus = request.cpus or min(1.0 + readers, total.get("CPU", 1))
         self.workers: list[Worker] = []
         self._ray = ray
@@ -238,6 +237,12 @@ class Worker:
             "seconds": round(self._seconds, 3),
             "lost": False,
         }
+
+
+def _cpus_per_gpu(ray: Any) -> float:
+    """Processors for each GPU on the machine that has the fewest, so that a process finds room on all of them."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    return min((float(machine.get("CPU", 0) / machine["GPU"]) for machine in machines), default=0.0)
 
 
 def _actor_class() -> Any:

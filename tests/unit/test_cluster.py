@@ -29,17 +29,23 @@ class Actor:
 
 
 class Ray:
-    """A cluster of one machine of two processors, where everything starts at once; it keeps what was killed."""
+    """A cluster, where everything starts at once; it keeps what was killed.
 
-    def __init__(self) -> None:
+    Args:
+        machines: resources of each.
+    """
+
+    def __init__(self, *machines: dict[str, float]) -> None:
+        self.machines = machines or ({"CPU": 2.0},)
         self.killed: list[object] = []
         self.started = 0
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
+        return dict(sum((Counter(machine) for machine in self.machines), Counter()))  # type: ignore[arg-type]
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"Alive": True, "Resources": {"CPU": 2.0}}]
+        lost = {"Alive": False, "Resources": {"CPU": 1.0, "GPU": 1.0}}
+        return [lost, *({"Alive": True, "Resources": machine} for machine in self.machines)]
 
     def remote(self, **options: Any) -> Any:
         return lambda actor_class: self
@@ -73,6 +79,31 @@ FOUND = {"host": "here", "process": 1}
 
 def make_pool(workers: int | None = None) -> WorkerPool:
     return WorkerPool(Ray(), Request("auto", workers), {"num_workers": 0})
+
+
+GPUS = ({"CPU": 64.0}, {"CPU": 32.0, "GPU": 2.0}, {"CPU": 24.0, "GPU": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("machines", "request_", "given", "readers", "cpus"),
+    [
+        (({"CPU": 8.0},), {}, {}, 1, 2),
+        (({"CPU": 8.0},), {"cpus": 4.0}, {}, 1, 4),
+        (({"CPU": 8.0},), {}, {"num_workers": 3}, 3, 4),
+        (({"CPU": 8.0},), {}, {"num_workers": 0}, 0, 1),
+        (GPUS, {}, {}, 11, 12),
+        (GPUS, {"gpus": 0.5}, {}, 5, 6),
+        (GPUS, {"cpus": 4.0}, {}, 3, 4),
+        (GPUS, {"gpus": 0.0}, {}, 1, 2),
+        (GPUS, {}, {"num_workers": 2}, 2, 3),
+    ],
+)
+def test_a_gpu_gets_the_readers_that_fit_on_every_machine(
+    machines: Any, request_: dict[str, float], given: dict[str, int], readers: int, cpus: float
+) -> None:
+    component = {"num_workers": {"_target_": "scripts.readers.count_readers", "device": "@device"}}
+    pool = WorkerPool(Ray(*machines), Request("auto", 1)._replace(**request_), component | given)
+    assert (pool._config["num_workers"], pool.cpus) == (readers, cpus)
 
 
 def make_cluster(num_workers: int, slides: list[str]) -> SlideCluster:
