@@ -1,4 +1,8 @@
-"""Runs a function in several forked processes that form a group over gloo, which takes no second import of torch."""
+"""Runs a function in several processes that form a group over gloo.
+
+They are forked off a process that has imported torch and done nothing with it: off one whose autograd has threads,
+as this one may have, no process can be forked that trains.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,8 @@ def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *argum
     Returns:
         What each returned.
     """
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "ignite.distributed", "monai.engines"])
     pipes = [context.Pipe(duplex=False) for _ in range(num_ranks)]
     processes = [
         context.Process(target=_run, args=(function, rank, num_ranks, folder, pipe, arguments), daemon=True)
@@ -33,7 +38,7 @@ def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *argum
     ]
     for process in processes:
         process.start()
-    results = [pipe.recv() if pipe.poll(60) else "no answer within a minute" for pipe, _ in pipes]
+    results = [pipe.recv() if pipe.poll(180) else "no answer within three minutes" for pipe, _ in pipes]
     for process in processes:
         process.join(10)
         process.kill()
@@ -52,7 +57,7 @@ def _run(
             init_method=f"file://{folder / 'meeting'}",
             rank=rank,
             world_size=num_ranks,
-            timeout=timedelta(seconds=50),
+            timeout=timedelta(seconds=150),
         )
         pipe.send((function(rank, *arguments),))
     except BaseException:

@@ -69,6 +69,8 @@ class SaveEach:
 class NoteSlides:
     """Notes which slides each process takes; before the first it waits until each has one, and one may be killed.
 
+    After a restart none waits: the few slides that are left may all be one process's.
+
     Args:
         folder: where a file ``<attempt>_<rank>.txt`` lists them.
         kill: the process that is killed at its first slide, unless it was restarted.
@@ -91,7 +93,9 @@ class NoteSlides:
         self.slides.append(name)
         (self.folder / f"{self.attempt}_{self.rank}.txt").write_text("\n".join(self.slides))
         deadline = time.monotonic() + 300
-        while len(list(self.folder.glob(f"{self.attempt}_*.txt"))) < self.num_ranks and time.monotonic() < deadline:
+        while self.attempt == 0 and len(list(self.folder.glob("0_*.txt"))) < self.num_ranks:
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.05)
         if self.is_killed:
             (self.folder / "failed_at").write_text(str(time.time()))

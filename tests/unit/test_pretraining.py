@@ -174,3 +174,20 @@ def test_a_step_of_one_patch_is_refused() -> None:
 def test_embeddings_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="loss#num_features must be 6, as of the network's features, but is 4"):
         TwoViewLoss(4, 3)(drawn(8, 6))
+
+
+def test_the_loss_of_the_same_views_falls() -> None:
+    torch.manual_seed(0)
+    patches = torch.rand(32, 3, 12, 12)
+    views = torch.cat([patches + 0.2 * torch.rand_like(patches) for _ in range(2)])
+    network, loss = torch.nn.Module(), TwoViewLoss(8, 16)
+    network.features = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.ReLU())
+    optimizer = torch.optim.AdamW(all_parameters([network, loss]), lr=0.01)
+    losses = []
+    for _ in range(40):
+        value = loss(EmbeddingInferer("float32")(views, network))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert losses[-1] < losses[0] / 2
