@@ -176,3 +176,47 @@ def test_plan_multiplies_what_it_is_given(tmp_path: Path) -> None:
     run.write_text('{"mm2_per_second": 0.25, "tissue_mm2": 60.0, "slides_done": [{}, {}, {}]}')
     arguments = parse(["--run", str(run)])
     assert (arguments.mm2_per_second, arguments.mm2_per_slide) == (0.25, 20.0)
+
+
+def test_a_training_curve_is_read_from_events_and_from_what_was_printed(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+    from training_curves import main, read_curve
+
+    expected = {1: 0.75, 2: 0.875, 4: 0.8125}
+    with SummaryWriter(str(tmp_path / "run")) as writer:
+        for epoch, value in expected.items():
+            writer.add_scalar("val_auc", value, epoch)
+    lines = [
+        f"INFO - Epoch[{epoch}] Metrics -- val_accuracy: 0.7 val_auc: {value}" for epoch, value in expected.items()
+    ]
+    (tmp_path / "printed.log").write_text("\r".join(["training: [1/2]", *lines, "val_auc best value: 0.9 at epoch: 2"]))
+    assert read_curve(tmp_path / "run") == expected
+    assert read_curve(tmp_path / "printed.log") == expected
+    (tmp_path / "empty.log").write_text("nothing")
+    with pytest.raises(ValueError, match=r"empty\.log: expected epochs with val_auc"):
+        read_curve(tmp_path / "empty.log")
+    main([str(tmp_path / "run"), str(tmp_path / "printed.log"), "--output", str(tmp_path / "curves.png")])
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_stopwatch_tells_steps_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    import stopwatch
+    from ignite.engine import Engine
+
+    now = [0.0]
+    monkeypatch.setattr(stopwatch.time, "monotonic", lambda: now[0])
+
+    def batches() -> Any:
+        for _ in range(4):
+            now[0] += 0.25  # reading
+            yield None
+
+    def step(engine: Engine, batch: Any) -> None:
+        now[0] += 1.0
+
+    engine = Engine(step)
+    watch = stopwatch.Stopwatch(skipped=1)
+    watch.attach(engine)
+    engine.run(batches(), epoch_length=4)
+    steps, seconds, waited = watch.result()
+    assert (steps, seconds, waited) == (3, pytest.approx(3.75), pytest.approx(0.75))
