@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from comparison import COMPARED, STRIDE, compare  # noqa: E402
 from reference import Reference, shipped_network  # noqa: E402
-from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import BACKGROUND, CELL, MPP, Patches, make_layout, read_patches, write_mosaic  # noqa: E402
 from stopwatch import synchronize, timed  # noqa: E402
 
@@ -296,10 +296,7 @@ def main() -> None:
             measured.measure_round()
         measured.measure_overheads(options.overheads)
     tables = [measured.speed_table(), measured.agreement_table(), measured.other_table()]
-    print("\n" + "\n\n".join(tables))
-    if options.markdown is not None:
-        content = "\n\n".join([f"```\n{command_line()}\n```", machine, *tables])
-        replace_block(options.markdown, f"inference {torch.device(options.device).type}", content)
+    publish(options.markdown, f"inference {torch.device(options.device).type}", machine, *tables)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,17 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def publish(page: str | Path | None, name: str, machine: str, *tables: str) -> None:
+    """Print tables and, where there is a page, put them into its block ``name``, below the command and the machine.
+
+    Raises:
+        InputError: see `replace_block`.
+    """
+    print("\n" + "\n\n".join(tables))
+    if page is not None:
+        replace_block(page, name, "\n\n".join([f"```\n{command_line()}\n```", machine, *tables]))
+
+
 def replace_block(page: str | Path, name: str, content: str) -> None:
     """Put text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a page, in place of what is there.
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from comparison import STRIDE  # noqa: E402
 from reference import shipped_network  # noqa: E402
-from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import CELL, read_patches  # noqa: E402
 from stopwatch import synchronize  # noqa: E402
 
@@ -110,10 +110,7 @@ def main() -> None:
         rows.append([*key, *cells_of_row, f"{difference:.1e}"])
     header = ["runtime", "precision", "sliding, positions/s (ratio)", "dense, positions/s (ratio)"]
     table = markdown_table([*header, "largest difference of logits"], rows)
-    print("\n" + table)
-    if options.markdown is not None:
-        content = "\n\n".join([f"```\n{command_line()}\n```", machine, table])
-        replace_block(options.markdown, f"runtimes {device.type}", content)
+    publish(options.markdown, f"runtimes {device.type}", machine, table)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from monai.utils import set_determinism
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
-from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import BACKGROUND, CELL, make_layout, read_patches, write_mosaic  # noqa: E402
 from stopwatch import Stopwatch  # noqa: E402
 
@@ -231,10 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pipeline_table(rows, options.rounds),
             training_table(rows * options.repeats, options.device, options.batch_size, options.num_workers),
         ]
-    print("\n" + "\n\n".join(tables))
-    if options.markdown is not None:
-        content = "\n\n".join([f"```\n{command_line()}\n```", machine, *tables])
-        replace_block(options.markdown, f"training {torch.device(options.device).type}", content)
+    publish(options.markdown, f"training {torch.device(options.device).type}", machine, *tables)
 
 
 if __name__ == "__main__":

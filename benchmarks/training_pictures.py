@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
-from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
+from report import machine_line, markdown_table, publish  # noqa: E402
 from stopwatch import Stopwatch, timed  # noqa: E402
 
 CONFIGS = {
@@ -33,21 +32,22 @@ CONFIGS = {
 }
 
 
-def make_trainer(names: list[str], overrides: dict[str, Any]) -> Engine:
-    """The trainer of train.json under overlays, without what runs once an epoch only."""
+def make_config(names: list[str], overrides: dict[str, Any]) -> ConfigParser:
+    """train.json under overlays, for one epoch without validation."""
     config = ConfigParser()
     config.read_config([str(ROOT / "bundle" / "configs" / name) for name in ("train.json", *names)])
-    config.update({"epochs": 1, "val_interval": 2, "validation_limit": 8, "num_workers": 0, **overrides})
-    return config.get_parsed_content("train#trainer")
+    config.update({"epochs": 1, "validate#evaluator": None, **overrides})
+    return config
 
 
 def measure(names: list[str], skipped: int, overrides: dict[str, Any]) -> tuple[float, float, float | None]:
     """Patches per second, share of a step that is waited for data, and the GPU's mean utilization in per cent."""
     shares, rate, utilization = [], 0.0, None
+    overrides = {**overrides, "train#dataset": make_config(names, overrides).get_parsed_content("train#dataset")}
     for waits in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             set_determinism(seed=0)
-            trainer = make_trainer(names, {**overrides, "output_dir": folder})
+            trainer = make_config(names, {**overrides, "output_dir": folder}).get_parsed_content("train#trainer")
             watch = Stopwatch(skipped, waits)
             watch.attach(trainer)
             with timed() as result:
@@ -75,7 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, names in CONFIGS.items():
         overrides = {
             "train_folders": [options.folder] * options.repeats,
-            "validation_folders": [options.folder],
             "train_limit": options.limit,
             "batch_size": options.batch_size,
             "cache": options.device,
@@ -86,10 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append([name, f"{rate:,.0f}", f"{100 * share:.1f} %", told])
         print(rows[-1], flush=True)
     table = markdown_table(["training", "patches/s", "waited for data", "GPU"], rows)
-    print("\n" + table)
-    if options.markdown is not None:
-        content = "\n\n".join([f"```\n{command_line()}\n```", machine, table])
-        replace_block(options.markdown, f"training pictures {torch.device(options.device).type}", content)
+    publish(options.markdown, f"training pictures {torch.device(options.device).type}", machine, table)
 
 
 if __name__ == "__main__":

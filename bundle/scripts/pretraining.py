@@ -41,8 +41,10 @@ class PrepareViews(PrepareAugmented):
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (2N, 3, h, w) float32 views, the first of all N patches before the second, and the N labels."""
-        first, label = super().__call__(batchdata, device, non_blocking, **kwargs)
-        second, _ = super().__call__(batchdata, device, non_blocking, **kwargs)
+        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
+        moved = {**batchdata, "image": image}
+        first, label = super().__call__(moved, device, non_blocking, **kwargs)
+        second, _ = super().__call__(moved, device, non_blocking, **kwargs)
         return torch.cat([first, second]), label
 
 

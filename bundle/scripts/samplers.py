@@ -27,7 +27,7 @@ class RankSampler(DistributedSampler[Any]):
         seed: of the order.
         fill: complete a last step that has fewer samples than there are processes with the epoch's first samples, since
             every process must take every step of a training. Otherwise each sample occurs once.
-        whole: leave out a last step of fewer samples than ``batch_size``; of another order these are others.
+        drop_last: leave out a last step of fewer samples than ``batch_size``; of another order these are others.
 
     Raises:
         InputError: if ``batch_size`` or the dataset is too small for each process to get a sample, or the dataset for
@@ -43,7 +43,7 @@ class RankSampler(DistributedSampler[Any]):
         shuffle: bool = False,
         seed: int = 0,
         fill: bool = False,
-        whole: bool = False,
+        drop_last: bool = False,
     ) -> None:
         super().__init__(dataset, num_replicas=num_ranks, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         for name, count in (("batch_size", batch_size), ("samples", len(dataset))):
@@ -52,7 +52,7 @@ class RankSampler(DistributedSampler[Any]):
                     f"{name}: {count} cannot be shared by {num_ranks} processes; give more, or fewer processes"
                 )
         self.count = len(dataset)
-        self.num_taken = self.count - self.count % batch_size if whole else self.count
+        self.num_taken = self.count - self.count % batch_size if drop_last else self.count
         if not self.num_taken:
             raise InputError(f"batch_size must be at most {self.count}, the number of samples, but is {batch_size}")
         self.batch_size = batch_size

@@ -1,9 +1,9 @@
 """Learning from a teacher: the network follows the logits of other, trained networks instead of labels.
 
-The mean of several networks that were trained alike but for their seed ranks patches better than each of them. A single
-network that follows this mean on patches changed at random keeps most of that (Hinton et al. 2015,
-https://arxiv.org/abs/1503.02531; Beyer et al. 2022, https://arxiv.org/abs/2106.05237: teacher and student see the same
-changes and mixed patches).
+The mean of several networks ranks patches better than each of them, and a single network may keep some of that if it
+follows the mean on patches changed at random (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Beyer et al. 2022,
+https://arxiv.org/abs/2106.05237: teacher and student see the same changes and mixed patches). `docs/README.md` says how
+little it brought here.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ class PrepareMixed(PrepareAugmented):
     """As `augmentation.PrepareAugmented`; then some patches get another patch of the batch laid over them.
 
     Mixed patches (Zhang et al. 2018, https://arxiv.org/abs/1710.09412) have no labels that are known, but a teacher's
-    logits. A patch keeps half of its weight at least, and its label, which serves the metrics alone.
+    logits. A patch keeps half of its weight at least, and its label, which serves the metrics alone. MONAI's ``MixUp``
+    mixes every patch, refuses an epoch's shorter last step, and draws from NumPy, which `training.EpochSeed` does not
+    seed.
 
     Args:
         mix_prob: share of the patches that are mixed.

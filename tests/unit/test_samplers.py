@@ -89,15 +89,15 @@ def test_a_process_without_samples_is_refused(count: int, batch_size: int, messa
 
 
 def test_only_whole_steps_are_taken_and_each_epoch_leaves_others_out() -> None:
-    taken = [list(chain(*chain(*steps(11, 4, 1, epoch, shuffle=True, whole=True)))) for epoch in range(6)]
+    taken = [list(chain(*chain(*steps(11, 4, 1, epoch, shuffle=True, drop_last=True)))) for epoch in range(6)]
     assert {len(samples) for samples in taken} == {8}
     assert {len(set(samples)) for samples in taken} == {8}
     assert set(chain(*taken)) == set(range(11))
-    of_two = [list(chain(*share)) for share in steps(11, 4, 2, 0, shuffle=True, whole=True)]
+    of_two = [list(chain(*share)) for share in steps(11, 4, 2, 0, shuffle=True, drop_last=True)]
     assert sorted(chain(*of_two)) == sorted(taken[0])
 
 
 def test_less_than_a_whole_step_is_refused() -> None:
-    assert len(RankSampler(range(8), 8, whole=True)) == 8
+    assert len(RankSampler(range(8), 8, drop_last=True)) == 8
     with pytest.raises(InputError, match="batch_size must be at most 7, the number of samples, but is 8"):
-        RankSampler(range(7), 8, whole=True)
+        RankSampler(range(7), 8, drop_last=True)
