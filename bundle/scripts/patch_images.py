@@ -161,7 +161,7 @@ class PatchImageDataset(Dataset[Any]):
         except InputError:
             raise
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-            raise InputError(f"{path}: not a readable picture ({error})") from error
+            raise InputError(f"{path}: not a readable picture ({error}); take it out or get it anew") from error
         factor = self.coarse_factor if max(patch.size) <= self.coarse_size else 1
         side = self.size / factor
         if min(patch.size) < side and self.mirror:
