@@ -331,15 +331,15 @@ def orient(patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
     output = torch.empty_like(patches)
     if patches.device.type == "cpu":
         for turned, patch, kind in zip(output, patches, kinds.tolist(), strict=True):
-            turned.copy_(_turn(patch, kind))
+            turned.copy_(turn(patch, kind))
         return output
     for kind in range(8):  # few kernels, rather than some for each patch
         chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
-        output[chosen] = _turn(patches[chosen], kind)
+        output[chosen] = turn(patches[chosen], kind)
     return output
 
 
-def _turn(patches: torch.Tensor, kind: int) -> torch.Tensor:
+def turn(patches: torch.Tensor, kind: int) -> torch.Tensor:
     """(..., H, W) in one of the eight orientations."""
     flipped, is_transposed = _ORIENTATIONS[kind]
     turned = patches.flip(flipped) if flipped else patches

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,7 @@ _TORCHVISION = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "la
 
 
 def prepare_network(
-    network: torch.nn.Module,
-    device: torch.device,
-    weights: str | Path | None = None,
-    frozen: Sequence[str] = (),
+    network: torch.nn.Module, device: torch.device, weights: str | Path | None = None
 ) -> torch.nn.Module:
     """Put a network on its device, channels-last, with weights from a file if one is given.
 
@@ -31,40 +27,16 @@ def prepare_network(
         network: the network; changed in place.
         device: where it shall run.
         weights: a plain state dict, or None to keep the network's own.
-        frozen: names of parts that training leaves as they are, see `freeze`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: see `load_weights` and `freeze`.
+        InputError: see `load_weights`.
     """
     if weights is not None:
         load_weights(network, weights)
-    freeze(network, frozen)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def freeze(network: torch.nn.Module, names: Sequence[str]) -> None:
-    """Exclude parts of a network from training: neither their weights nor their running statistics change.
-
-    Args:
-        network: the network; changed in place.
-        names: names of modules, such as ``features.0``.
-
-    Raises:
-        InputError: if the network has no module of a name.
-    """
-    modules = dict(network.named_modules())
-    for name in names:
-        if name not in modules:
-            raise InputError(
-                f"frozen: the network has no part {name!r}; it has {', '.join(filter(None, modules))[:200]}"
-            )
-        modules[name].requires_grad_(False)
-        for module in modules[name].modules():
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                module.momentum = 0.0
 
 
 def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:

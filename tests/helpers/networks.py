@@ -1,8 +1,15 @@
-"""Networks in place of the bundle's, for tests of what is around them; configs name them in ``network_def``."""
+"""The bundle's network, and others in its place for tests of what is around it; ``network_def`` names them."""
 
 from __future__ import annotations
 
 import torch
+from monai.networks.nets import TorchVisionFCModel
+
+
+def fc_network(pool: int = 7) -> torch.nn.Module:
+    """The network of ``train.json``, of random weights; 3 positions to pool are of ``train_10x.json``."""
+    pools = ("avg", {"kernel_size": pool, "stride": 1})
+    return TorchVisionFCModel("resnet18", num_classes=1, use_conv=True, pool=pools, pretrained=False)
 
 
 class TinyNetwork(torch.nn.Module):

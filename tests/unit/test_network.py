@@ -11,8 +11,8 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.networks.nets import TorchVisionFCModel
 
+from helpers.networks import fc_network
 from scripts.errors import InputError
 from scripts.network import AutocastInferer, load_checkpoint, load_weights, prepare_network, resolve_precision
 
@@ -250,11 +250,6 @@ def test_autocast_inferer_takes_what_transforms_give(network: torch.nn.Module) -
 # --- other starts ---------------------------------------------------------------------------------------------------
 
 
-def fc_network() -> torch.nn.Module:
-    pool = ("avg", {"kernel_size": 7, "stride": 1})
-    return TorchVisionFCModel("resnet18", num_classes=1, use_conv=True, pool=pool, pretrained=False)
-
-
 def test_weights_of_torchvisions_own_network_are_a_start(tmp_path: Path) -> None:
     torch.manual_seed(0)
     original = torchvision.models.resnet18(weights=None).eval()
@@ -274,21 +269,3 @@ def test_weights_of_another_torchvision_network_are_refused(tmp_path: Path) -> N
     torch.save(torchvision.models.resnet34(weights=None).state_dict(), tmp_path / "deeper.pt")
     with pytest.raises(InputError, match=r"deeper\.pt: weights of another network"):
         load_weights(fc_network(), tmp_path / "deeper.pt")
-
-
-def test_frozen_parts_are_not_trained() -> None:
-    network = prepare_network(fc_network(), torch.device("cpu"), frozen=["features.0", "features.1", "features.4"])
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=0.05)
-    network.train()(torch.randn(3, 3, 224, 224)).sum().backward()
-    optimizer.step()
-    stem = tuple(f"features.{index}." for index in (0, 1, 4))
-    for name, value in network.state_dict().items():
-        if not value.is_floating_point():
-            continue
-        assert value.equal(before[name]) == name.startswith(stem), name
-
-
-def test_unknown_part_to_freeze_is_named() -> None:
-    with pytest.raises(InputError, match=r"frozen: the network has no part 'layer1'; it has features, features\.0"):
-        prepare_network(fc_network(), torch.device("cpu"), frozen=["layer1"])
