@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .augmentation import turn
 from .errors import InputError
@@ -90,9 +91,9 @@ def make_equivariant(network: torch.nn.Module, *, fresh: bool) -> None:
                 weight.data.copy_(_first_weight(weight.data, *orientations))
             _tie(f"{name}.weight", weight, partial(_mean_weight, out=orientations[0], into=orientations[1]))
         elif isinstance(module, torch.nn.BatchNorm2d):
-            module.register_forward_hook(_average_statistics)
             for part, values in module.named_parameters(recurse=False):
                 _tie(f"{name}.{part}", values, _mean_channels)
+    network.register_forward_hook(_average_statistics)
 
 
 def _tie(name: str, values: torch.Tensor, mean: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -143,8 +144,10 @@ def _mean_channels(values: torch.Tensor) -> torch.Tensor:
     return values.reshape(-1, NUM_ORIENTATIONS).mean(dim=1).repeat_interleave(NUM_ORIENTATIONS)
 
 
-def _average_statistics(module: torch.nn.BatchNorm2d, inputs: Any, output: Any) -> None:
-    """After a batch normalization has updated its running statistics."""
-    if module.training and module.running_mean is not None and module.running_var is not None:
-        module.running_mean.data.copy_(_mean_channels(module.running_mean))
-        module.running_var.data.copy_(_mean_channels(module.running_var))
+def _average_statistics(network: torch.nn.Module, inputs: Any, output: Any) -> None:
+    """Of all batch normalizations, also those that have been replaced since; autograd does not need their values."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.training:
+            for statistics in (module.running_mean, module.running_var):
+                if statistics is not None:
+                    statistics.data.copy_(_mean_channels(statistics))

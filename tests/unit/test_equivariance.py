@@ -69,6 +69,18 @@ def test_training_keeps_the_symmetry() -> None:
     torch.testing.assert_close(logits, logits[:1].expand(8), rtol=1e-3, atol=1e-3)
 
 
+def test_statistics_are_symmetric_also_where_normalization_was_replaced() -> None:
+    """As training in several processes does."""
+    network = even_network().train()
+    replaced = torch.nn.BatchNorm2d(64)
+    network.features[1] = replaced  # type: ignore[index,operator]
+    network(torch.randn(4, 3, 97, 97))
+    for statistics in (replaced.running_mean, replaced.running_var):
+        assert statistics is not None
+        assert statistics.std() > 0
+        assert statistics.equal(statistics[::8].repeat_interleave(8))
+
+
 def test_the_gradient_is_that_of_the_shared_weight() -> None:
     """Against autograd through the weights' construction, times the eight places that share the gradient."""
     torch.manual_seed(0)
