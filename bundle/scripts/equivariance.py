@@ -15,10 +15,8 @@ from typing import Any
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .augmentation import turn
 from .errors import InputError
-
-NUM_ORIENTATIONS = 8
+from .orientations import NUM_ORIENTATIONS, turn
 
 
 def _product_table() -> list[list[int]]:

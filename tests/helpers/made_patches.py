@@ -7,6 +7,7 @@ import json
 import numpy as np
 import torch
 from PIL import Image
+from skimage.color import hed2rgb
 
 from helpers.networks import TinyNetwork
 
@@ -31,3 +32,12 @@ def write_patches(folder, count=24, seed=0):
         network.layers[5].bias.fill_(-6.0)
     torch.save({name: value.half() for name, value in network.state_dict().items()}, folder / "tiny.pt")
     return folder / "patches", folder / "tiny.json", folder / "tiny.pt"
+
+
+def tissue(count: int, side: int = 32) -> torch.Tensor:
+    """(count, 3, side, side) uint8 synthetic patches of hematoxylin and eosin, each of another strength."""
+    rng = np.random.default_rng(0)
+    densities = np.zeros((count, side, side, 3))
+    densities[..., :2] = rng.random((count, side, side, 2)) * rng.uniform(0.05, 0.12, (count, 1, 1, 2))
+    pixels = np.rint(hed2rgb(densities) * 255).astype(np.uint8)
+    return torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())

@@ -220,7 +220,7 @@ def test_training_is_what_was_asked_for() -> None:
     assert not {"shuffle", "fill"} & train["validate"]["sampler"].keys()
     augmentation = train["train"]["augmentation"]
     assert augmentation["color"] == {
-        "_target_": "scripts.augmentation.ColorJitter",
+        "_target_": "scripts.jitter.ColorJitter",
         "brightness": 0.25,
         "contrast": 0.75,
         "saturation": 0.25,

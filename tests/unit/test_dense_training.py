@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from helpers.dense_networks import padded_network
-from scripts.augmentation import Augmentation, orient
+from scripts.augmentation import Augmentation
 from scripts.dense_training import (
     DenseLoss,
     DenseTrainingInferer,
@@ -16,6 +16,7 @@ from scripts.dense_training import (
     center_grid,
 )
 from scripts.errors import InputError
+from scripts.orientations import orient
 
 CPU = torch.device("cpu")
 FIELD, PATCH = (288, 288), (224, 224)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from helpers.networks import fc_network
-from scripts.augmentation import turn
-from scripts.equivariance import NUM_ORIENTATIONS, make_equivariant, mean_kernels, spread_kernels
+from scripts.equivariance import make_equivariant, mean_kernels, spread_kernels
 from scripts.errors import InputError
+from scripts.orientations import NUM_ORIENTATIONS, turn
 
 
 def even_network() -> torch.nn.Module:

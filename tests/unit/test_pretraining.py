@@ -9,8 +9,9 @@ from monai.networks.nets import TorchVisionFCModel
 from torch.nn.parallel import DistributedDataParallel
 
 from helpers.networks import TinyNetwork
-from scripts.augmentation import Augmentation, ColorJitter
+from scripts.augmentation import Augmentation
 from scripts.errors import InputError
+from scripts.jitter import ColorJitter
 from scripts.pretraining import EmbeddingInferer, PrepareViews, TwoViewLoss, all_parameters, decorrelation_loss
 
 CPU = torch.device("cpu")
