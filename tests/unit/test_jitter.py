@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,6 @@ from torchvision.transforms.v2 import functional
 from helpers.made_patches import tissue
 from scripts.errors import InputError
 from scripts.jitter import ColorJitter, StainJitter, color_map
-
-PLAIN: dict[str, Any] = {"resample_prob": 0.0}
 
 
 @pytest.fixture(autouse=True)
