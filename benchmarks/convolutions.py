@@ -49,9 +49,9 @@ def measure(network: torch.nn.Module, pixels: torch.Tensor) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 224], help="sides of a patch in pixels")
-    parser.add_argument("--pixels", type=int, default=1 << 19, help="pixels of a batch, about")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 224], help="sides of a patch in pixels")
+    parser.add_argument("--pixels", type=int, default=256 * 96**2, help="pixels of a batch, about")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--markdown", type=Path, help="page whose block is written anew")
     options = parser.parse_args(arguments)
     machine = machine_line()

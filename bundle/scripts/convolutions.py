@@ -1,7 +1,7 @@
 """Convolutions of small grids as one product of matrices, for training on a CPU.
 
 oneDNN's gradients of bfloat16 convolutions take several times as long as this where there are many channels and few
-positions, as in a ResNet's last layers; `benchmarks/convolutions.py` measures it.
+positions, as in a ResNet's last layers; `benchmarks/convolutions.py` measures it. Those of float32 do not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class MatmulConv2d(torch.nn.Conv2d):
         """Convolve (N, C, h, w)."""
         stride = int(self.stride[0])
         rows, cols = ((side - 1) // stride + 1 for side in input.shape[2:])
-        if not (torch.is_grad_enabled() and input.device.type == "cpu" and rows * cols <= MAX_POSITIONS):
+        if rows * cols > MAX_POSITIONS or not _needs_bfloat16_gradients(input):
             return super().forward(input)
         padded = pad(input.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         shifted = [
@@ -42,6 +42,11 @@ def use_matmul(network: torch.nn.Module) -> None:
     for module in network.modules():
         if type(module) is torch.nn.Conv2d and _fits(module):
             module.__class__ = MatmulConv2d
+
+
+def _needs_bfloat16_gradients(input: torch.Tensor) -> bool:
+    is_bfloat16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
+    return torch.is_grad_enabled() and input.device.type == "cpu" and is_bfloat16
 
 
 def _fits(module: torch.nn.Conv2d) -> bool:

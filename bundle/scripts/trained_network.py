@@ -1,4 +1,4 @@
-"""The network as it is trained: parts that stay as they are, symmetric weights, quicker gradients."""
+"""The network as it is trained: parts that stay as they are, and quicker gradients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from .convolutions import use_matmul
-from .equivariance import make_equivariant
 from .errors import InputError
 from .network import prepare_network
 
@@ -18,7 +17,6 @@ def prepare_trained_network(
     device: torch.device,
     weights: str | Path | None = None,
     frozen: Sequence[str] = (),
-    equivariant: bool = False,
 ) -> torch.nn.Module:
     """Put a network on its device, ready to be trained.
 
@@ -27,17 +25,14 @@ def prepare_trained_network(
         device: where it shall be trained.
         weights: a plain state dict, or None to keep the network's own.
         frozen: names of parts that training leaves as they are, see `freeze`.
-        equivariant: whether training keeps the weights symmetric, see `equivariance.make_equivariant`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: see `network.load_weights`, `equivariance.make_equivariant` and `freeze`.
+        InputError: see `network.load_weights` and `freeze`.
     """
     prepare_network(network, device, weights)
-    if equivariant:
-        make_equivariant(network, fresh=weights is None)
     freeze(network, frozen)
     if device.type == "cpu":
         use_matmul(network)

@@ -44,20 +44,3 @@ def test_what_is_trained_has_the_names_and_values_of_the_plain_network(tmp_path:
         assert value.equal(plain[name]), name
     torch.save(prepared.state_dict(), tmp_path / "model.pt")
     load_weights(fc_network(), tmp_path / "model.pt")
-
-
-def test_weights_that_are_not_symmetric_are_no_start_for_an_equivariant_training(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    torch.save(fc_network().state_dict(), tmp_path / "plain.pt")
-    with pytest.raises(InputError, match=r"features\.0\.weight: expected weights that are the same in eight orienta"):
-        prepare_trained_network(fc_network(), CPU, tmp_path / "plain.pt", equivariant=True)
-
-
-def test_symmetric_weights_are_a_start_also_in_half_precision(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    first = prepare_trained_network(fc_network(), CPU, equivariant=True)
-    halves = {name: value.half() if value.is_floating_point() else value for name, value in first.state_dict().items()}
-    torch.save(halves, tmp_path / "model.pt")
-    second = prepare_trained_network(fc_network(), CPU, tmp_path / "model.pt", equivariant=True)
-    for name, value in second.state_dict().items():
-        assert value.equal(halves[name].to(value.dtype)), name
