@@ -8,6 +8,8 @@ Several weights with folders are a mean of networks: their logits are averaged, 
 python benchmarks/patch_metrics.py --overlay train_10x.json --weights runs/seed_*/model.pt --folders pcam_10x/valid
 python benchmarks/patch_metrics.py --overlay train_10x.json --weights a.pt --weights_40x b.pt --folders pcam_10x/valid
 
+With --eightfold the logits of a patch's eight orientations are averaged.
+
 Several weights with as many tables are a cross-validation: each file of weights is run on the table of its place, and
 the logits are pooled. One file of weights is what `tumor-detection metrics` does, too.
 
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", default=[ROOT / "bundle/models/model.pt"])
     parser.add_argument("--overlay", nargs="*", default=[], help="overlays in bundle/configs, as train_10x.json")
     parser.add_argument("--weights_40x", type=Path, nargs="*", default=[], help="more weights, run without overlays")
+    parser.add_argument("--eightfold", action="store_true", help="the mean over a patch's eight orientations")
     parser.add_argument("--folders", nargs="*", default=[], help="folders with the subfolders 0 and 1")
     parser.add_argument("--tables", nargs="*", default=[], help="CSV files with the columns file and label")
     parser.add_argument("--resamples", type=int, default=1000)
@@ -49,7 +52,7 @@ def main() -> None:
         runs = [(weights, [], [table], options.overlay) for weights, table in pairs]
     else:
         parser.error(f"{len(options.weights)} weights need folders, or as many tables")
-    found = [compute_patch_logits(*run) for run in runs]
+    found = [compute_patch_logits(*run, eightfold=options.eightfold) for run in runs]
     if is_mean:
         logits, is_tumor = np.mean([it.logits for it in found], axis=0), found[0].is_tumor
     else:

@@ -34,6 +34,7 @@ def compute_patch_logits(
     folders: Sequence[str | Path] = (),
     tables: Sequence[str | Path] = (),
     overlays: Sequence[str] = (),
+    eightfold: bool = False,
 ) -> PatchLogits:
     """Run the network of ``train.json`` and ``train_patches.json`` on labelled patches, in float32.
 
@@ -42,6 +43,7 @@ def compute_patch_logits(
         folders: see `patch_images.patch_datalist`.
         tables: see `patch_images.patch_datalist`.
         overlays: config files laid over the two.
+        eightfold: whether a patch's logit is the mean over its eight orientations.
 
     Returns:
         The logits, in the order of the list.
@@ -54,6 +56,7 @@ def compute_patch_logits(
     from tqdm import tqdm
 
     from .network import AutocastInferer, prepare_network
+    from .orientations import NUM_ORIENTATIONS, turn
 
     path = Path(bundle_root()) / "models" / "model.pt" if weights is None else Path(weights)
     config = ConfigParser(
@@ -69,7 +72,8 @@ def compute_patch_logits(
     with torch.inference_mode():
         for batch in tqdm(loader, desc="patches", unit="batch"):
             patches, label = prepare(batch, device)
-            logits.append(infer(patches, network).flatten().cpu().numpy())
+            found = [infer(turn(patches, kind), network) for kind in range(NUM_ORIENTATIONS if eightfold else 1)]
+            logits.append(torch.stack(found).mean(dim=0).flatten().cpu().numpy())
             labels.append(label.flatten().cpu().numpy() > 0.5)
     files = [str(sample["image"]) for sample in config.get_parsed_content("validate#datalist")]
     return PatchLogits(files, np.concatenate(labels), np.concatenate(logits).astype(np.float64), path)

@@ -32,6 +32,23 @@ def test_logits_are_those_of_each_picture(tmp_path):
             assert logit == pytest.approx(float(network(image)), abs=1e-5)
 
 
+def test_eightfold_is_the_mean_over_turned_and_mirrored_pictures(tmp_path):
+    folder, overlay, weights = write_patches(tmp_path, 4)
+    torch.manual_seed(1)
+    network = TinyNetwork().eval()
+    torch.save(network.state_dict(), weights)
+    found = compute_patch_logits(weights, [folder], overlays=[str(overlay)], eightfold=True)
+    for file, logit in zip(found.files, found.logits, strict=True):
+        with Image.open(file) as picture:
+            pixels = np.asarray(picture.resize((96, 96), Image.Resampling.BICUBIC, box=(20, 20, 44, 44)))
+        seen = [np.rot90(side, turns) for side in (pixels, pixels[:, ::-1]) for turns in range(4)]
+        images = torch.tensor(np.stack(seen).transpose(0, 3, 1, 2).copy()) / 127.5 - 1
+        with torch.inference_mode():
+            logits = network(images)
+        assert logits.std() > 1e-4, "the network tells them apart"
+        assert logit == pytest.approx(float(logits.mean()), abs=1e-5)
+
+
 def test_without_patches_is_an_error(tmp_path):
     _, overlay, weights = write_patches(tmp_path, 2)
     with pytest.raises((InputError, RuntimeError)) as error:
