@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{torchs / ours:.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
             ]
         )
-        print(rows[-1], flush=True)
+        print(", ".join(rows[-1]), flush=True)
     header = ["patches", "in a batch", "torch's, patches/s", "ours, patches/s", "times as fast (single rounds)"]
     publish(options.markdown, "convolutions", machine, markdown_table(header, rows))
 

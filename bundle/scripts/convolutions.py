@@ -1,7 +1,7 @@
 """Convolutions of small grids as one product of matrices, for training on a CPU.
 
 oneDNN's gradients of bfloat16 convolutions take several times as long as this where there are many channels and few
-positions, as in a ResNet's last layers; `benchmarks/convolutions.py` measures it. Those of float32 do not.
+positions, as in a ResNet's last layers; `benchmarks/convolutions.py` measures it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import torch
 from torch.nn.functional import linear, pad
 
 MIN_CHANNELS = 256
+"""Channels of the input and of the output."""
+
 MAX_POSITIONS = 64
 """Positions of the output, for one patch."""
 
@@ -18,7 +20,7 @@ class MatmulConv2d(torch.nn.Conv2d):
     """A 3 x 3 convolution that is computed as a product of matrices where that is quicker."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Convolve (N, C, h, w)."""
+        """Convolve (N, C, h, w) to (N, channels, rows, cols), channels-last."""
         stride = int(self.stride[0])
         rows, cols = ((side - 1) // stride + 1 for side in input.shape[2:])
         if rows * cols > MAX_POSITIONS or not _needs_bfloat16_gradients(input):
@@ -34,7 +36,7 @@ class MatmulConv2d(torch.nn.Conv2d):
 
 
 def use_matmul(network: torch.nn.Module) -> None:
-    """Compute a network's convolutions of many channels by `MatmulConv2d`; its weights and names stay.
+    """Let a network's convolutions of many channels be `MatmulConv2d`; its weights and their names stay.
 
     Args:
         network: changed in place.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-NUM_ORIENTATIONS = 8
-
 _ORIENTATIONS: tuple[tuple[tuple[int, ...], bool], ...] = (
     ((), False),
     ((-1,), True),
@@ -16,7 +14,9 @@ _ORIENTATIONS: tuple[tuple[tuple[int, ...], bool], ...] = (
     ((-2,), False),
     ((), True),
 )
-"""Axes to flip, and whether to transpose then: quarter turns, and these mirrored."""
+"""Axes to flip, and whether to transpose then."""
+
+NUM_ORIENTATIONS = len(_ORIENTATIONS)
 
 
 def orient(patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
@@ -41,7 +41,7 @@ def orient(patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
 
 
 def turn(patches: torch.Tensor, kind: int) -> torch.Tensor:
-    """(..., H, W) in one of the eight orientations."""
+    """(..., H, W) in one of the eight orientations, of the same shape or, transposed, (..., W, H); a view or a copy."""
     flipped, is_transposed = _ORIENTATIONS[kind]
     turned = patches.flip(flipped) if flipped else patches
     return turned.transpose(-2, -1) if is_transposed else turned

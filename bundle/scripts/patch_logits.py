@@ -43,7 +43,7 @@ def compute_patch_logits(
         folders: see `patch_images.patch_datalist`.
         tables: see `patch_images.patch_datalist`.
         overlays: config files laid over the two.
-        eightfold: whether a patch's logit is the mean over its eight orientations.
+        eightfold: whether a patch's logit is the mean over its eight orientations, see `eightfold`.
 
     Returns:
         The logits, in the order of the list.
@@ -55,8 +55,9 @@ def compute_patch_logits(
     from monai.bundle import ConfigParser
     from tqdm import tqdm
 
-    from .network import AutocastInferer, prepare_network
-    from .orientations import NUM_ORIENTATIONS, turn
+    from .eightfold import EightfoldRuntime
+    from .network import prepare_network
+    from .runtime import Runtime, TorchRuntime
 
     path = Path(bundle_root()) / "models" / "model.pt" if weights is None else Path(weights)
     config = ConfigParser(
@@ -68,12 +69,13 @@ def compute_patch_logits(
     network = prepare_network(config.get_parsed_content("network_def"), device, path).eval()
     prepare = config.get_parsed_content("validate#prepare_batch")
     loader = config.get_parsed_content("validate#dataloader")
-    infer, logits, labels = AutocastInferer("float32"), [], []
-    with torch.inference_mode():
-        for batch in tqdm(loader, desc="patches", unit="batch"):
-            patches, label = prepare(batch, device)
-            found = [infer(turn(patches, kind), network) for kind in range(NUM_ORIENTATIONS if eightfold else 1)]
-            logits.append(torch.stack(found).mean(dim=0).flatten().cpu().numpy())
-            labels.append(label.flatten().cpu().numpy() > 0.5)
+    runtime: Runtime = TorchRuntime(network, "float32")
+    if eightfold:
+        runtime = EightfoldRuntime(runtime)
+    logits, labels = [], []
+    for batch in tqdm(loader, desc="patches", unit="batch"):
+        patches, label = prepare(batch, device)
+        logits.append(runtime(patches).flatten().cpu().numpy())
+        labels.append(label.flatten().cpu().numpy() > 0.5)
     files = [str(sample["image"]) for sample in config.get_parsed_content("validate#datalist")]
     return PatchLogits(files, np.concatenate(labels), np.concatenate(logits).astype(np.float64), path)

@@ -6,10 +6,10 @@ import torch
 from monai.networks.nets import TorchVisionFCModel
 
 
-def fc_network(pool: int = 7) -> torch.nn.Module:
-    """The network of ``train.json``, of random weights; 3 positions to pool are of ``train_10x.json``."""
-    pools = ("avg", {"kernel_size": pool, "stride": 1})
-    return TorchVisionFCModel("resnet18", num_classes=1, use_conv=True, pool=pools, pretrained=False)
+def fc_network() -> torch.nn.Module:
+    """The network of ``train.json``, of random weights."""
+    pool = ("avg", {"kernel_size": 7, "stride": 1})
+    return TorchVisionFCModel("resnet18", num_classes=1, use_conv=True, pool=pool, pretrained=False)
 
 
 class TinyNetwork(torch.nn.Module):

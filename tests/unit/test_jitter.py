@@ -104,9 +104,6 @@ def test_stains_change_their_strength_as_scikit_image_measures_it() -> None:
     assert abs(np.corrcoef(slopes.T)[0, 1]) < 0.3, "each stain on its own"
 
 
-# --- places -------------------------------------------------------------------------------------------------------
-
-
 def test_bad_jitter_is_refused() -> None:
     with pytest.raises(InputError, match=r"hue must be from 0 to 0\.5, but got 0\.6"):
         ColorJitter(hue=0.6)
