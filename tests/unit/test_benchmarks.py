@@ -189,7 +189,8 @@ def test_a_training_curve_is_read_from_events_and_from_what_was_printed(tmp_path
     lines = [
         f"INFO - Epoch[{epoch}] Metrics -- val_accuracy: 0.7 val_auc: {value}" for epoch, value in expected.items()
     ]
-    (tmp_path / "printed.log").write_text("\r".join(["training: [1/2]", *lines, "val_auc best value: 0.9 at epoch: 2"]))
+    others = ["training: [1/2]", "Epoch[7] Complete, val_auc: 0.9", "Epoch[8] Metrics -- train_accuracy: 0.9"]
+    (tmp_path / "printed.log").write_text("\r".join([*others, *lines, "val_auc best value: 0.9 at epoch: 2"]))
     assert read_curve(tmp_path / "run") == expected
     assert read_curve(tmp_path / "printed.log") == expected
     (tmp_path / "empty.log").write_text("nothing")
