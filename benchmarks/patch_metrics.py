@@ -27,6 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
+from scripts.errors import InputError, explain  # noqa: E402
 from scripts.patch_logits import compute_patch_logits  # noqa: E402
 from scripts.patch_scores import patch_report, summary  # noqa: E402
 
@@ -52,7 +53,10 @@ def main() -> None:
         runs = [(weights, [], [table], options.overlay) for weights, table in pairs]
     else:
         parser.error(f"{len(options.weights)} weights need folders, or as many tables")
-    found = [compute_patch_logits(*run, eightfold=options.eightfold) for run in runs]
+    try:
+        found = [compute_patch_logits(*run, eightfold=options.eightfold) for run in runs]
+    except (InputError, RuntimeError) as error:  # MONAI wraps what a component raises
+        sys.exit(f"error: {explain(error)}")
     if is_mean:
         logits, is_tumor = np.mean([it.logits for it in found], axis=0), found[0].is_tumor
     else:
