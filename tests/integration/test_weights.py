@@ -81,8 +81,8 @@ def _validate(weights: str, overlays: list[str], folder: Path) -> dict[str, floa
 @pytest.mark.integration
 @pytest.mark.parametrize(("weights", "overlays"), MODELS)
 def test_shipped_weights_tell_real_patches_apart(weights: str, overlays: list[str], real_patches: Path) -> None:
-    # On all 3,000 patches the card states 0.938 and 0.956. On these 600, weights at 10x that know only resampled patches
-    # have 0.941, the shipped ones 0.948.
+    # On all 3,000 patches the card states 0.938 and 0.956. On these 600, weights at 10x that know only resampled
+    # patches have 0.941, the shipped ones 0.948.
     metrics = _validate(weights, overlays, real_patches)
     assert metrics["val_auc"] > (0.944 if overlays else 0.915), metrics
     assert metrics["val_accuracy"] > 0.82, metrics
