@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from .errors import InputError
 from .geometry import REGION_SIZE
-from .slide import MODEL_MPP, SlidePool
+from .slide import MODEL_MPP
+from .slide_pool import SlidePool
 
 
 class PatchWSIDataset(monai.data.PatchWSIDataset):

@@ -6,10 +6,8 @@ the same pixels, so the choice of backend changes no result.
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +17,18 @@ from PIL import Image
 from .cucim_backend import CucimPixels
 from .errors import InputError
 from .geometry import finest_level_for, level_downsample, map_shape, model_downsample
+from .openslide_backend import OpenSlidePixels, cell_shape, open_handle, stated_mpp
 
 BACKENDS = ("auto", "cucim", "openslide")
 MODEL_MPP = 0.243
 """µm per pixel of CAMELYON16's finest level, where the model lives."""
 
 _CUCIM_SUFFIXES = (".tif", ".tiff", ".svs")
-_COARSEST_MPP_UM = 50.0  # a TIFF without a resolution often claims 72 or 96 dpi, that is 353 or 265 µm per pixel
 _Resampling = Image.Resampling
 _WHITE = 255
 _BAND_PIXELS = 16_000_000
 MAX_OVERVIEW_PIXELS = 1 << 30
 """No larger overview is made: 32,768 x 32,768, a slide of 2 million pixels a side at stride 64."""
-
-_OPENSLIDE_CACHE_BYTES = 64 << 20
-_UNKNOWN_CELL = (512, 512)
 
 
 class Pixels(Protocol):
@@ -46,42 +41,6 @@ class Pixels(Protocol):
 
     def close(self) -> None:
         """Close the file."""
-
-
-class OpenSlidePixels:
-    """Reads pixels of one slide with OpenSlide; transparent pixels, those never scanned, are white.
-
-    OpenSlide takes whole level-0 locations. On a level whose downsample is no whole number it therefore interpolates,
-    up to half a level-0 pixel off.
-    """
-
-    name = "openslide"
-
-    def __init__(self, handle: openslide.OpenSlide) -> None:
-        self._handle = handle
-        self._downsamples = handle.level_downsamples  # by which OpenSlide divides; it tells nothing after an error
-
-    def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
-        """See `Pixels.read`.
-
-        Raises:
-            OSError: if a tile is damaged.
-        """
-        downsample = self._downsamples[level]
-        location_xy = (round(location[1] * downsample), round(location[0] * downsample))
-        try:
-            rgba = np.asarray(self._handle.read_region(location_xy, level, size[::-1]))
-        except openslide.OpenSlideError as error:
-            raise OSError(str(error)) from error
-        alpha = rgba[..., 3:]
-        if alpha.min() == 255:
-            return rgba[..., :3]
-        blended = rgba[..., :3] * (alpha / 255.0) + _WHITE * (1 - alpha / 255.0)
-        return np.rint(blended).astype(np.uint8)
-
-    def close(self) -> None:
-        """See `Pixels.close`."""
-        self._handle.close()
 
 
 class Region(NamedTuple):
@@ -128,9 +87,9 @@ class Slide:
         self.level_shapes = tuple((height, width) for width, height in handle.level_dimensions)
         self.shape = self.level_shapes[0]
         self.downsamples = tuple(level_downsample(self.shape, shape) for shape in self.level_shapes)
-        self.cell_shapes = tuple(_cell_shape(handle, level) for level in range(len(self.level_shapes)))
+        self.cell_shapes = tuple(cell_shape(handle, level) for level in range(len(self.level_shapes)))
         self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
-        self.mpp = assume_mpp if assume_mpp is not None else _mpp(path, handle)
+        self.mpp = assume_mpp if assume_mpp is not None else stated_mpp(path, handle)
         self._exact = tuple(
             all(full == side * round(d) for full, side in zip(self.shape, shape, strict=True))
             for shape, d in zip(self.level_shapes, self.downsamples, strict=True)
@@ -319,79 +278,7 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such slide; check the name and the folder")
-    try:
-        handle = openslide.OpenSlide(path)
-    except openslide.OpenSlideError as error:
-        raise InputError(
-            f"{path}: cannot be opened as a slide ({error}); it may be truncated or no tiled whole-slide image"
-        ) from error
-    handle.set_cache(_shared_openslide_cache())
-    return Slide(path, handle, backend, assume_mpp)
-
-
-class SlidePool:
-    """Open slides kept for reuse, the least recently used closed first; each process opens its own.
-
-    Args:
-        backend: see `open_slide`.
-        assume_mpp: see `open_slide`.
-        max_open: how many stay open.
-
-    Raises:
-        InputError: see `check_reading`.
-    """
-
-    def __init__(self, backend: str = "auto", assume_mpp: float | None = None, max_open: int = 32) -> None:
-        check_reading(backend, assume_mpp)
-        self.backend = backend
-        self.assume_mpp = assume_mpp
-        self.max_open = max_open
-        self._slides: OrderedDict[str, Slide] = OrderedDict()
-        self._process = os.getpid()
-
-    def get(self, path: str | Path) -> Slide:
-        """The open slide.
-
-        Raises:
-            InputError: see `open_slide`.
-        """
-        if self._process != os.getpid():  # handles do not survive a fork
-            self._slides, self._process = OrderedDict(), os.getpid()
-        key = str(path)
-        if key not in self._slides:
-            self._slides[key] = open_slide(path, self.backend, self.assume_mpp)
-        self._slides.move_to_end(key)
-        while len(self._slides) > self.max_open:
-            self._slides.popitem(last=False)[1].close()
-        return self._slides[key]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_slides": OrderedDict()}
-
-
-def _cell_shape(handle: openslide.OpenSlide, level: int) -> tuple[int, int]:
-    try:
-        height, width = (
-            int(handle.properties[f"openslide.level[{level}].tile-{side}"]) for side in ("height", "width")
-        )
-    except (KeyError, ValueError):  # formats whose tiles overlap or vary do not say
-        return _UNKNOWN_CELL
-    return (height, width) if min(height, width) > 0 else _UNKNOWN_CELL
-
-
-def _mpp(path: Path, handle: openslide.OpenSlide) -> float | None:
-    try:
-        mpp_y, mpp_x = (float(handle.properties[f"openslide.mpp-{axis}"]) for axis in "yx")
-    except (KeyError, ValueError):
-        return None
-    if not (0 < mpp_y < _COARSEST_MPP_UM and 0 < mpp_x < _COARSEST_MPP_UM):
-        return None
-    if abs(mpp_y / mpp_x - 1) > 0.05:
-        raise InputError(
-            f"{path}: pixels must be square, but the file states {mpp_x} x {mpp_y} µm; resample it, "
-            "or give the resolution with --assume_mpp"
-        )
-    return (mpp_y + mpp_x) / 2
+    return Slide(path, open_handle(path), backend, assume_mpp)
 
 
 def _choose_pixels(
@@ -405,13 +292,3 @@ def _choose_pixels(
         if backend == "cucim":
             raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
         return from_openslide
-
-
-def _shared_openslide_cache() -> openslide.OpenSlideCache:
-    global _openslide_cache
-    if _openslide_cache is None:
-        _openslide_cache = openslide.OpenSlideCache(_OPENSLIDE_CACHE_BYTES)
-    return _openslide_cache
-
-
-_openslide_cache: openslide.OpenSlideCache | None = None

@@ -33,7 +33,7 @@ WORKERS = """
 import sys
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
-from scripts.slide import SlidePool
+from scripts.slide_pool import SlidePool
 
 class Regions(Dataset):
     def __init__(self, path):

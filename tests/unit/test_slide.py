@@ -17,7 +17,8 @@ import tifffile
 from scripts import slide as slide_module
 from scripts.errors import InputError
 from scripts.pyramid import downsample_image, write_pyramid
-from scripts.slide import Slide, SlidePool, open_slide
+from scripts.slide import Slide, open_slide
+from scripts.slide_pool import SlidePool
 
 Image = npt.NDArray[np.uint8]
 
