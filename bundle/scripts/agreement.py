@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from .tiles import Tile
+from .tile_plan import Tile
 
 MAX_CROSSINGS = 0.05
 """Share of checked positions that may lie on another side of probability 0.5. docs/benchmarks.md says what the shipped

@@ -20,7 +20,8 @@ from .errors import InputError
 from .remote import is_url, list_slides
 from .results import open_results
 from .run_report import RunReport
-from .worker_pool import Request, Worker, WorkerPool, check_request
+from .worker import Worker
+from .worker_pool import Request, WorkerPool, check_request
 from .workflow import device_override, find_overlays
 
 logger = logging.getLogger(__name__)

@@ -196,7 +196,8 @@ def foreground(
         backend: auto, cucim or openslide.
         assume_mpp: µm per level-0 pixel, over what the slides say; areas need it.
     """
-    from scripts.foreground import ForegroundSettings, write_foregrounds
+    from scripts.foreground import ForegroundSettings
+    from scripts.foreground_files import write_foregrounds
 
     settings = ForegroundSettings(
         saturation, min_saturation, max_saturation, min_contrast, min_value, max_hole_um2, min_tissue_um2

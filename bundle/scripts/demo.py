@@ -12,7 +12,7 @@ from . import bundle_root
 from .errors import InputError
 from .evaluation import score_folder
 from .files import make_output_dir, read_npy
-from .foreground import write_foregrounds
+from .foreground_files import write_foregrounds
 from .groundtruth import write_groundtruth
 from .loclabel import generate_loclabels
 from .pictures import slide_picture

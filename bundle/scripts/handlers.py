@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,15 +12,15 @@ import numpy.typing as npt
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from . import bundle_root
 from .errors import InputError
+from .provenance import file_sha256, versions
 from .results import open_results, reading_settings, slide_identity
 from .run_summary import RunSummary
-from .tiles import SlidePlan, Tile, TileSampler
+from .tile_plan import SlidePlan, Tile
+from .tiles import TileSampler
 
 logger = logging.getLogger(__name__)
 
-_VERSIONED = ("monai", "torch", "openvino", "onnxruntime", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
 _SUMMARY_SECONDS = 10.0
 _WAIT_SECONDS = 0.2
 
@@ -74,8 +71,8 @@ class ProbabilityMapWriter:
         self.resume = resume
         self.provenance: dict[str, Any] = {
             "weights": None if weights is None else Path(weights).name,
-            "weights_sha256": None if weights is None else _sha256(Path(weights)),
-            "versions": _versions(),
+            "weights_sha256": None if weights is None else file_sha256(Path(weights)),
+            "versions": versions(),
         }
         self.summary = RunSummary(self.queue)
         self.done, self.skipped, self.failed = self.summary.done, self.summary.skipped, self.summary.failed
@@ -272,23 +269,3 @@ class ProbabilityMapWriter:
             self._position = whole if slides == 1 or not self._tiles_left else self._position + slides
             target = self._position + self.summary.num_by_others()
             self._progress.update(max(0.0, min(target, self._progress.total) - self._progress.n))
-
-
-def _sha256(weights: Path) -> str:
-    try:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise InputError(f"{weights}: no such file of weights; give another path or train first") from error
-    except OSError as error:
-        raise InputError(f"{weights}: cannot be read ({error.strerror}); give a file of weights") from error
-
-
-def _versions() -> dict[str, str]:
-    metadata = json.loads((Path(bundle_root()) / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    found = {"pathology_tumor_detection": str(metadata["version"])}
-    for name in _VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -15,7 +15,7 @@ from .errors import InputError
 from .geometry import PATCH_SIZE
 from .modes import check_mode, dense_step, resolve_mode
 from .tile_inferer import SlidingInferer, TileInferer
-from .tiles import SlidePlan, Tile
+from .tile_plan import SlidePlan, Tile
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from .annotations import Annotation
-from .foreground import foreground_mask, read_mask
+from .foreground import foreground_mask
+from .foreground_files import read_mask
 from .geometry import level0_to_map, map_shape, map_to_level0
 from .polygons import Polygon, in_any
 from .regions import SlideTruth, is_tumor, read_slide_truth

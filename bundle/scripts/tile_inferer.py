@@ -16,7 +16,7 @@ from .geometry import PATCH_SIZE
 from .network import resolve_precision
 from .preprocessing import Scaling
 from .runtime import make_runtime, resolve_runtime
-from .tiles import SlidePlan, Tile, position_offsets
+from .tile_plan import SlidePlan, Tile, position_offsets
 
 
 class TileInferer(Inferer):

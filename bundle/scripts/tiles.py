@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ from torch.utils.data import Dataset, Sampler
 
 from .cells import CellReader, Part, kept_cells
 from .errors import InputError
-from .foreground import ForegroundSettings, read_mask, slide_foreground
+from .foreground import ForegroundSettings
+from .foreground_files import read_mask, slide_foreground
 from .geometry import PATCH_SIZE, map_to_level0
 from .modes import check_mode, resolve_mode
 from .remote import is_url, list_slides
@@ -26,59 +27,7 @@ from .slide import MODEL_MPP, Region, Slide
 from .slide_pool import SlidePool
 from .slide_queue import SlideQueue
 from .staging import SlideCache
-
-
-class SlidePlan(NamedTuple):
-    """What is known of a slide before its pixels are read.
-
-    Attributes:
-        path: its file or address.
-        shape: (height, width) in level-0 pixels.
-        mpp: µm per level-0 pixel.
-        stride: level-0 pixels per map pixel.
-        downsample: level-0 pixels per pixel that the model sees.
-        map_shape: (rows, cols) of the map.
-        mask: where the foreground mask came from: a file's path or the method.
-        backend: what decodes the pixels.
-        num_positions: map pixels inside the foreground.
-        num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
-        copy: the file that is read where ``path`` is an address, else None.
-    """
-
-    path: str
-    shape: tuple[int, int]
-    mpp: float
-    stride: int
-    downsample: float
-    map_shape: tuple[int, int]
-    mask: str
-    backend: str
-    num_positions: int
-    num_tiles: int
-    copy: str | None = None
-
-
-_NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
-
-
-class Tile(NamedTuple):
-    """A block of map positions, and later what became of it.
-
-    Attributes:
-        path: the slide's file.
-        plan: the slide's plan; None if the slide could not be opened.
-        map_location: (row, col) of the block's first position on the map.
-        positions: (rows, cols) bool, which positions to compute.
-        keep: bool over the compressed tiles under the block: which of them a later tile of the same reader needs.
-        error: why the slide or the tile could not be read, or None.
-    """
-
-    path: str
-    plan: SlidePlan | None
-    map_location: tuple[int, int]
-    positions: npt.NDArray[np.bool_]
-    error: str | None = None
-    keep: npt.NDArray[np.bool_] = _NO_POSITIONS
+from .tile_plan import NO_POSITIONS, SlidePlan, Tile, position_offsets, tile_blocks
 
 
 def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
@@ -94,40 +43,6 @@ def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, 
         InputError: see `remote.list_slides`.
     """
     return [{"image": path} for path in list_slides(slides)]
-
-
-def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[np.int64]:
-    """Offsets of neighboring patches along one axis, in pixels that the model sees.
-
-    Args:
-        count: number of positions.
-        stride: level-0 pixels between them.
-        downsample: level-0 pixels per model pixel.
-
-    Returns:
-        (count,) int64; exact where ``stride / downsample`` is whole, else rounded to the nearest pixel.
-    """
-    offsets: npt.NDArray[np.int64] = np.rint(np.arange(count) * (stride / downsample)).astype(np.int64)
-    return offsets
-
-
-def tile_blocks(mask: npt.NDArray[np.bool_], block: int) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
-    """Cover the foreground with blocks of map positions, each trimmed to the foreground inside it.
-
-    Args:
-        mask: (rows, cols) bool foreground.
-        block: positions per side of a block.
-
-    Yields:
-        (row, col) of a block's first position and its (rows, cols) bool part of the mask, never empty.
-    """
-    for row in range(0, mask.shape[0], block):
-        for col in range(0, mask.shape[1], block):
-            part = mask[row : row + block, col : col + block]
-            rows, cols = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            if len(rows):
-                trimmed = part[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-                yield (row + int(rows[0]), col + int(cols[0])), trimmed.copy()
 
 
 class TileDataset(Dataset[dict[str, Any]]):
@@ -204,7 +119,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         try:
             pixels = self._read(tile, tile.plan)
         except InputError as error:
-            return {"image": blank, "tile": tile._replace(positions=_NO_POSITIONS, error=str(error))}
+            return {"image": blank, "tile": tile._replace(positions=NO_POSITIONS, error=str(error))}
         pixels = np.require(pixels, requirements=["C", "W"])
         return {"image": torch.from_numpy(pixels).permute(2, 0, 1)[None], "tile": tile}
 
@@ -222,12 +137,12 @@ class TileDataset(Dataset[dict[str, Any]]):
             downsample = slide.model_downsample(self.mpp)
             self._check_stride(path, downsample)
         except InputError as error:
-            yield Tile(path, None, (0, 0), _NO_POSITIONS, str(error))
+            yield Tile(path, None, (0, 0), NO_POSITIONS, str(error))
             return
         if ahead is not None and is_url(ahead):
             self.cache.fetch_ahead(ahead)
         block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
-        blocks = list(tile_blocks(mask, block)) or [((0, 0), _NO_POSITIONS)]
+        blocks = list(tile_blocks(mask, block)) or [((0, 0), NO_POSITIONS)]
         plan = SlidePlan(
             path=path,
             shape=slide.shape,
@@ -249,7 +164,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self, slide: Slide, plan: SlidePlan, blocks: list[tuple[tuple[int, int], npt.NDArray[np.bool_]]]
     ) -> list[npt.NDArray[np.bool_]]:
         if not plan.num_positions:
-            return [_NO_POSITIONS]
+            return [NO_POSITIONS]
         regions = [self._region(slide, plan, map_location, positions.shape) for map_location, positions in blocks]
         parts = [Part(region.level, region.location, region.size) for region in regions]
         level = parts[0].level

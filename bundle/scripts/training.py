@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
+from .augmentation import Augmentation
 from .errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,39 @@ class EpochSeed:
         """Seed torch's generators."""
         words = np.random.SeedSequence([self.seed, engine.state.epoch, self.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(words[0]))
+
+
+class CrispEnd:
+    """Resamples no patches in the last epochs of a training.
+
+    A patch that is turned or zoomed is blurred, and a patch of a slide is not: what Touvron et al. 2019 did about
+    resolutions (https://arxiv.org/abs/1906.06423), for blur.
+
+    Args:
+        augmentation: the training's.
+        epochs: how many epochs; 0 leaves the augmentation alone.
+
+    Raises:
+        InputError: if ``epochs`` is not an integer from 0 on.
+    """
+
+    def __init__(self, augmentation: Augmentation, epochs: int = 0) -> None:
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
+            raise InputError(f"crisp_epochs must be an integer from 0 on, but got {epochs!r}")
+        self.augmentation = augmentation
+        self.epochs = epochs
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        if self.epochs:
+            engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Stop resampling once only these epochs are left."""
+        left = (engine.state.max_epochs or 0) - engine.state.epoch + 1
+        if left <= self.epochs and self.augmentation.resample_prob > 0:
+            logger.info("no patch is resampled from epoch %d on", engine.state.epoch)
+            self.augmentation.resample_prob = 0.0
 
 
 class GradientClipping:

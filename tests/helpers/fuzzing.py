@@ -15,7 +15,7 @@ from PIL import Image
 from scripts.annotations import read_annotation
 from scripts.coords import read_coords
 from scripts.errors import InputError
-from scripts.foreground import read_mask
+from scripts.foreground_files import read_mask
 from scripts.loclabel import read_loclabels
 from scripts.maps import MapInfo, read_map, read_map_infos
 from scripts.masks import read_mask_array

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from scripts.agreement import Agreement, compare_logits, is_beyond_limits
-from scripts.tiles import SlidePlan, Tile
+from scripts.tile_plan import SlidePlan, Tile
 
 
 def make_tiles(counts: list[int], path: str = "a.tif") -> list[Tile]:

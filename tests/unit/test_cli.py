@@ -14,6 +14,7 @@ import pytest
 from scripts import cli
 from scripts.cli import COMMANDS, main
 from scripts.errors import InputError
+from scripts.foreground import ForegroundSettings
 
 COMMAND = Path(sys.executable).with_name("tumor-detection")
 
@@ -293,7 +294,7 @@ def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: py
 
 
 def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scripts import demo, findings, foreground, groundtruth, loclabel, map_exports
+    from scripts import demo, findings, foreground_files, groundtruth, loclabel, map_exports
 
     found: list[Any] = []
 
@@ -302,7 +303,7 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(demo, "run_demo", recorded("demo"))
     monkeypatch.setattr(loclabel, "generate_loclabels", recorded("loclabel"))
-    monkeypatch.setattr(foreground, "write_foregrounds", recorded("foreground"))
+    monkeypatch.setattr(foreground_files, "write_foregrounds", recorded("foreground"))
     monkeypatch.setattr(groundtruth, "write_groundtruth", recorded("groundtruth"))
     monkeypatch.setattr(map_exports, "export_maps", recorded("export"))
     run("demo --output o --seed 3")
@@ -310,7 +311,7 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     run("foreground --slides a b --output o --saturation 0.1 --backend openslide")
     run("groundtruth --annotations a --slides s --output o --stride 32")
     run("export --maps m --output o --format geojson,csv zarr --min_area_um2 9 --slides s")
-    settings = foreground.ForegroundSettings(saturation=0.1)
+    settings = ForegroundSettings(saturation=0.1)
     assert found == [
         ("demo", "o", 3),
         ("loclabel", "c", "a", "o", True, "s", None),

@@ -15,7 +15,8 @@ from scripts.cluster import MAX_LOSSES, SlideCluster, load_ray
 from scripts.errors import InputError
 from scripts.results import ResultFolder
 from scripts.run_report import RunReport
-from scripts.worker_pool import MAX_STARTS, Request, Worker, WorkerPool, check_request
+from scripts.worker import Worker
+from scripts.worker_pool import MAX_STARTS, Request, WorkerPool, check_request
 
 
 class Actor:

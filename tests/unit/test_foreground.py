@@ -17,16 +17,10 @@ from helpers.annotation_forms import collection, feature
 from scripts import foreground
 from scripts.errors import InputError
 from scripts.files import read_json
-from scripts.foreground import (
-    ForegroundSettings,
-    foreground_mask,
-    outline_overlay,
-    read_mask,
-    slide_foreground,
-    write_foregrounds,
-    write_mask,
-)
+from scripts.foreground import ForegroundSettings, foreground_mask
+from scripts.foreground_files import outline_overlay, read_mask, slide_foreground, write_foregrounds
 from scripts.geometry import map_shape
+from scripts.masks import write_mask
 from scripts.pyramid import write_pyramid
 from scripts.slide import open_slide
 

@@ -18,7 +18,8 @@ from scripts.foreground import ForegroundSettings
 from scripts.handlers import ProbabilityMapWriter
 from scripts.slide_queue import SlideQueue
 from scripts.tile_inferer import SlidingInferer
-from scripts.tiles import SlidePlan, Tile, TileDataset, TileSampler
+from scripts.tile_plan import SlidePlan, Tile
+from scripts.tiles import TileDataset, TileSampler
 
 SIDECAR_KEYS = {
     *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles"),

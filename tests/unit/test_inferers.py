@@ -22,7 +22,8 @@ from scripts.preprocessing import PrepareTile
 from scripts.pyramid import write_pyramid
 from scripts.slide import open_slide
 from scripts.tile_inferer import TileInferer
-from scripts.tiles import SlidePlan, Tile, TileDataset
+from scripts.tile_plan import SlidePlan, Tile
+from scripts.tiles import TileDataset
 
 SHAPE = (1501, 2203)
 PREPARE = PrepareTile(ScaleIntensityRanged("image", 0, 255, -1, 1))

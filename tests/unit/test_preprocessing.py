@@ -13,7 +13,7 @@ from monai.transforms import Compose, NormalizeIntensityd, RandScaleIntensityd, 
 from helpers.dense_networks import padded_network
 from scripts.preprocessing import PrepareTile, Scaling, find_scaling
 from scripts.runtime import make_runtime
-from scripts.tiles import Tile
+from scripts.tile_plan import Tile
 
 CPU = torch.device("cpu")
 BUNDLE = Compose([ScaleIntensityRanged(keys="image", a_min=0.0, a_max=255.0, b_min=-1.0, b_max=1.0)])

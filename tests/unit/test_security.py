@@ -21,7 +21,7 @@ from scripts.annotations import read_annotation
 from scripts.coords import check_cell, read_coords
 from scripts.errors import InputError
 from scripts.files import check_name, read_json, read_npy
-from scripts.foreground import read_mask
+from scripts.foreground_files import read_mask
 from scripts.maps import MapInfo, read_map, read_map_infos
 from scripts.masks import MAX_MASK_PIXELS, read_mask_array
 from scripts.network import load_checkpoint

@@ -19,15 +19,8 @@ from scripts.errors import InputError
 from scripts.foreground import ForegroundSettings
 from scripts.geometry import map_shape, map_to_level0
 from scripts.pyramid import write_pyramid
-from scripts.tiles import (
-    Tile,
-    TileDataset,
-    TileSampler,
-    keep,
-    position_offsets,
-    slide_datalist,
-    tile_blocks,
-)
+from scripts.tile_plan import Tile, position_offsets, tile_blocks
+from scripts.tiles import TileDataset, TileSampler, keep, slide_datalist
 
 SHAPE = (1501, 2203)
 EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)

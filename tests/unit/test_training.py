@@ -7,8 +7,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 
+from scripts.augmentation import Augmentation
 from scripts.errors import InputError
-from scripts.training import EarlyStopping, EpochSeed, GradientClipping, class_weight, loss_of
+from scripts.training import CrispEnd, EarlyStopping, EpochSeed, GradientClipping, class_weight, loss_of
 
 
 def run(max_norm: float | None) -> float:
@@ -70,6 +71,34 @@ def test_each_epoch_has_its_own_random_numbers_also_after_resuming() -> None:
 def test_bad_seed_is_refused(seed: Any) -> None:
     with pytest.raises(InputError, match="seed must be an integer from 0 on"):
         EpochSeed(seed)
+
+
+def resampled(crisp_epochs: int, first_epoch: int = 1) -> list[float]:
+    """The share of resampled patches in each epoch, up to the fifth."""
+    augmentation, found = Augmentation((8, 8), resample_prob=0.7), []
+    trainer = Engine(lambda engine, batch: found.append(augmentation.resample_prob))
+    CrispEnd(augmentation, crisp_epochs).attach(trainer)
+    trainer.state.epoch = first_epoch - 1
+    trainer.state.max_epochs, trainer.state.epoch_length = 5, 1
+    trainer.run([0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("crisp_epochs", "expected"),
+    [(0, [0.7] * 5), (1, [0.7] * 4 + [0.0]), (3, [0.7] * 2 + [0.0] * 3), (9, [0.0] * 5)],
+    ids=["none", "last", "three", "more than there are"],
+)
+def test_the_last_epochs_resample_nothing(crisp_epochs: int, expected: list[float]) -> None:
+    assert resampled(crisp_epochs) == expected
+    for first_epoch in (2, 5):
+        assert resampled(crisp_epochs, first_epoch) == expected[first_epoch - 1 :], "nor does a run that is resumed"
+
+
+@pytest.mark.parametrize("epochs", [-1, 1.5, True])
+def test_bad_number_of_crisp_epochs_is_refused(epochs: Any) -> None:
+    with pytest.raises(InputError, match="crisp_epochs must be an integer from 0 on"):
+        CrispEnd(Augmentation((8, 8)), epochs)
 
 
 def epochs_trained(values: list[float], patience: int | None) -> int:
