@@ -156,10 +156,10 @@ def uniform(count: int, low: float, high: float) -> torch.Tensor:
 
 
 def check_range(name: str, value: float, largest: float) -> None:
-    """Refuse a setting that is negative or too large.
+    """Refuse a setting that is no number, negative or too large.
 
     Raises:
         InputError: if it is.
     """
-    if not 0 <= value <= largest:
-        raise InputError(f"{name} must be from 0 to {largest}, but got {value}")
+    if not isinstance(value, (int, float)) or not 0 <= value <= largest:
+        raise InputError(f"{name} must be from 0 to {largest}, but got {value!r}")

@@ -11,6 +11,7 @@ from monai.engines.utils import IterationEvents
 
 from .augmentation import Augmentation
 from .errors import InputError
+from .jitter import check_range
 
 logger = logging.getLogger(__name__)
 
@@ -66,27 +67,26 @@ class CrispEnd:
 
     Args:
         augmentation: the training's.
-        epochs: how many epochs; 0 leaves the augmentation alone.
+        share: of the epochs, rounded to whole ones; 0 leaves the augmentation alone.
 
     Raises:
-        InputError: if ``epochs`` is not an integer from 0 on.
+        InputError: if ``share`` is not from 0 to 1.
     """
 
-    def __init__(self, augmentation: Augmentation, epochs: int = 0) -> None:
-        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
-            raise InputError(f"crisp_epochs must be an integer from 0 on, but got {epochs!r}")
+    def __init__(self, augmentation: Augmentation, share: float = 0.0) -> None:
+        check_range("crisp_share", share, 1)
         self.augmentation = augmentation
-        self.epochs = epochs
+        self.share = share
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        if self.epochs:
+        if self.share:
             engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Stop resampling once only these epochs are left."""
-        left = (engine.state.max_epochs or 0) - engine.state.epoch + 1
-        if left <= self.epochs and self.augmentation.resample_prob > 0:
+        epochs = engine.state.max_epochs or 0
+        if engine.state.epoch > epochs - round(self.share * epochs) and self.augmentation.resample_prob > 0:
             logger.info("no patch is resampled from epoch %d on", engine.state.epoch)
             self.augmentation.resample_prob = 0.0
 

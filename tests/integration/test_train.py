@@ -292,9 +292,10 @@ def test_training_on_patch_pictures(tumor_detection: Command, tmp_path: Path) ->
     (tmp_path / "tiny.json").write_text(json.dumps(TINY))
     flags: list[object] = ["--config_file", "train_patches.json", tmp_path / "tiny.json", "--num_workers", 0]
     flags += ["--train_folders", tmp_path / "train", "--validation_folders", tmp_path / "valid"]
-    flags += ["--ema_decay", 0.0, "--learning_rate", 0.02]
+    flags += ["--ema_decay", 0.0, "--crisp_share", 0.5, "--learning_rate", 0.02]
     outcome = tumor_detection("train", *flags, "--epochs", 2, "--batch_size", 4, "--output_dir", tmp_path / "run")
     assert outcome.status == 0, outcome.err
+    assert outcome.err.count("no patch is resampled") == outcome.err.count("is resampled from epoch 2 on") == 1
     last = load(tmp_path / "run" / "last.pt")
     assert (last["epoch"], last["epoch_length"]) == (2, 3)
     assert last["best_metric"] > 0.9, "dark and light are easily told apart"

@@ -73,11 +73,11 @@ def test_bad_seed_is_refused(seed: Any) -> None:
         EpochSeed(seed)
 
 
-def resampled(crisp_epochs: int, first_epoch: int = 1) -> list[float]:
+def resampled(share: float, first_epoch: int = 1) -> list[float]:
     """The share of resampled patches in each epoch, up to the fifth."""
     augmentation, found = Augmentation((8, 8), resample_prob=0.7), []
     trainer = Engine(lambda engine, batch: found.append(augmentation.resample_prob))
-    CrispEnd(augmentation, crisp_epochs).attach(trainer)
+    CrispEnd(augmentation, share).attach(trainer)
     trainer.state.epoch = first_epoch - 1
     trainer.state.max_epochs, trainer.state.epoch_length = 5, 1
     trainer.run([0])
@@ -85,20 +85,20 @@ def resampled(crisp_epochs: int, first_epoch: int = 1) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("crisp_epochs", "expected"),
-    [(0, [0.7] * 5), (1, [0.7] * 4 + [0.0]), (3, [0.7] * 2 + [0.0] * 3), (9, [0.0] * 5)],
-    ids=["none", "last", "three", "more than there are"],
+    ("share", "expected"),
+    [(0.0, [0.7] * 5), (0.05, [0.7] * 5), (0.2, [0.7] * 4 + [0.0]), (0.58, [0.7] * 2 + [0.0] * 3), (1.0, [0.0] * 5)],
+    ids=["none", "less than one", "last", "three", "all"],
 )
-def test_the_last_epochs_resample_nothing(crisp_epochs: int, expected: list[float]) -> None:
-    assert resampled(crisp_epochs) == expected
+def test_the_last_epochs_resample_nothing(share: float, expected: list[float]) -> None:
+    assert resampled(share) == expected
     for first_epoch in (2, 5):
-        assert resampled(crisp_epochs, first_epoch) == expected[first_epoch - 1 :], "nor does a run that is resumed"
+        assert resampled(share, first_epoch) == expected[first_epoch - 1 :], "nor does a run that is resumed"
 
 
-@pytest.mark.parametrize("epochs", [-1, 1.5, True])
-def test_bad_number_of_crisp_epochs_is_refused(epochs: Any) -> None:
-    with pytest.raises(InputError, match="crisp_epochs must be an integer from 0 on"):
-        CrispEnd(Augmentation((8, 8)), epochs)
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan"), "0.2"])
+def test_bad_share_of_crisp_epochs_is_refused(share: Any) -> None:
+    with pytest.raises(InputError, match="crisp_share must be"):
+        CrispEnd(Augmentation((8, 8)), share)
 
 
 def epochs_trained(values: list[float], patience: int | None) -> int:
