@@ -66,27 +66,28 @@ class CrispEnd:
     resolutions (https://arxiv.org/abs/1906.06423), for blur.
 
     Args:
-        augmentation: the training's.
+        augmentation: the training's; None where there is none.
         share: of the epochs, rounded to whole ones; 0 leaves the augmentation alone.
 
     Raises:
         InputError: if ``share`` is not from 0 to 1.
     """
 
-    def __init__(self, augmentation: Augmentation, share: float = 0.0) -> None:
+    def __init__(self, augmentation: Augmentation | None, share: float = 0.0) -> None:
         check_range("crisp_share", share, 1)
         self.augmentation = augmentation
         self.share = share
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        if self.share:
+        if self.augmentation is not None and self.share:
             engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Stop resampling once only these epochs are left."""
         epochs = engine.state.max_epochs or 0
-        if engine.state.epoch > epochs - round(self.share * epochs) and self.augmentation.resample_prob > 0:
+        is_crisp = engine.state.epoch > epochs - round(self.share * epochs)
+        if is_crisp and self.augmentation is not None and self.augmentation.resample_prob > 0:
             logger.info("no patch is resampled from epoch %d on", engine.state.epoch)
             self.augmentation.resample_prob = 0.0
 

@@ -95,6 +95,13 @@ def test_the_last_epochs_resample_nothing(share: float, expected: list[float]) -
         assert resampled(share, first_epoch) == expected[first_epoch - 1 :], "nor does a run that is resumed"
 
 
+def test_a_training_that_changes_nothing_has_no_crisp_end() -> None:
+    trainer = Engine(lambda engine, batch: None)
+    CrispEnd(None, 0.5).attach(trainer)
+    trainer.run([0], max_epochs=2)
+    assert trainer.state.epoch == 2
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan"), "0.2"])
 def test_bad_share_of_crisp_epochs_is_refused(share: Any) -> None:
     with pytest.raises(InputError, match="crisp_share must be"):
