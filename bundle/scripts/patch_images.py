@@ -174,8 +174,3 @@ class PatchImageDataset(Dataset[Any]):
         box = (left, top, left + side, top + side)
         pixels = np.asarray(patch.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box))
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-
-
-def keep(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Collate function for a dataset that gives whole batches."""
-    return batch

@@ -234,8 +234,3 @@ class TileSampler(Sampler[Tile]):
                 if tile.path in self.skip:
                     break
                 yield tile
-
-
-def keep(sample: dict[str, Any]) -> dict[str, Any]:
-    """Collate function of a loader whose every sample is a batch already."""
-    return sample

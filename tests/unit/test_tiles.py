@@ -20,7 +20,7 @@ from scripts.foreground import ForegroundSettings
 from scripts.geometry import map_shape, map_to_level0
 from scripts.pyramid import write_pyramid
 from scripts.tile_plan import Tile, position_offsets, tile_blocks
-from scripts.tiles import TileDataset, TileSampler, keep, slide_datalist
+from scripts.tiles import TileDataset, TileSampler, slide_datalist
 
 SHAPE = (1501, 2203)
 EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
@@ -322,11 +322,6 @@ def test_dataset_and_tiles_travel_to_workers(slide: Path) -> None:
     tile = list(dataset.tiles(str(slide)))[4]
     copy, copied_tile = pickle.loads(pickle.dumps((dataset, tile)))
     torch.testing.assert_close(copy[copied_tile]["image"], dataset[tile]["image"], rtol=0, atol=0)
-
-
-def test_keep_keeps_the_sample() -> None:
-    sample: dict[str, Any] = {"image": 1}
-    assert keep(sample) is sample
 
 
 # --- each compressed tile once ----------------------------------------------------------------------------------
