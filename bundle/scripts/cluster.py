@@ -20,7 +20,7 @@ from .errors import InputError
 from .remote import is_url, list_slides
 from .results import open_results
 from .run_report import RunReport
-from .worker import Worker
+from .worker_handle import WorkerHandle
 from .worker_pool import Request, WorkerPool, check_request
 from .workflow import device_override, find_overlays
 
@@ -185,7 +185,7 @@ class SlideCluster:
             raise InputError(f"{path}: {found['reason']}")
         report.add(path, found, was_in_work=self._losses[path] > 0)
 
-    def _welcome(self, worker: Worker, found: dict[str, Any], report: RunReport) -> None:
+    def _welcome(self, worker: WorkerHandle, found: dict[str, Any], report: RunReport) -> None:
         if found["error"] is not None:
             raise InputError(f"{found['host']}: {found['error']}")
         self._pool.welcome(worker, found)
@@ -199,7 +199,7 @@ class SlideCluster:
                     f"{json.dumps(self._about[key]):.300}; install the same on all"
                 )
 
-    def _replace(self, worker: Worker, error: Exception, report: RunReport) -> None:
+    def _replace(self, worker: WorkerHandle, error: Exception, report: RunReport) -> None:
         """Its slides go back to the front; the one in work counts a loss."""
         reason = " ".join(str(error).split())
         self._pool.drop(worker, reason)

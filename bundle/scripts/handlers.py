@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from .errors import InputError
+from .growing_map import GrowingMap
 from .provenance import file_sha256, versions
 from .results import open_results, reading_settings, slide_identity
 from .run_summary import RunSummary
-from .tile_plan import SlidePlan, Tile
+from .tile_plan import Tile
 from .tiles import TileSampler
 
 logger = logging.getLogger(__name__)
@@ -78,9 +78,7 @@ class ProbabilityMapWriter:
         self.done, self.skipped, self.failed = self.summary.done, self.summary.skipped, self.summary.failed
         self.timing = self.summary.timing
         self._expected: dict[str, dict[str, Any]] = {}
-        self._maps: dict[str, npt.NDArray[np.float32]] = {}
-        self._tiles_left: dict[str, int] = {}
-        self._started: dict[str, float] = {}
+        self._maps: dict[str, GrowingMap] = {}
         self._summarized = 0.0
         self._position = 0.0
         self._progress: tqdm[Any] | None = None
@@ -132,24 +130,16 @@ class ProbabilityMapWriter:
         if tile.path not in self._maps:
             if tile.path not in self._expected:
                 self._expected[tile.path] = self._settings(tile.path)
-            self._maps[tile.path] = np.zeros(tile.plan.map_shape, dtype=np.float32)
-            self._tiles_left[tile.path] = tile.plan.num_tiles
-            self._started[tile.path] = time.monotonic()
-        if tile.positions.any():
-            probabilities = engine.state.output["pred"][0, 0].float().cpu().numpy()
-            if not np.isfinite(probabilities).all():
-                self._set_aside(tile.path, f"{tile.path}: the network gave NaN; check the weights and the precision")
-                return
-            row, col = tile.map_location
-            rows, cols = tile.positions.shape
-            block = self._maps[tile.path][row : row + rows, col : col + cols]
-            block[tile.positions] = probabilities[tile.positions]
-        self._tiles_left[tile.path] -= 1
+            self._maps[tile.path] = GrowingMap(tile.plan)
+        probabilities = engine.state.output["pred"][0, 0].float().cpu().numpy() if tile.positions.any() else None
+        if probabilities is not None and not np.isfinite(probabilities).all():
+            self._set_aside(tile.path, f"{tile.path}: the network gave NaN; check the weights and the precision")
+            return
+        self.timing.mm2 += self._maps[tile.path].take(tile, probabilities)
         self.timing.num_tiles += 1
-        self.timing.mm2 += int(tile.positions.sum()) * (tile.plan.stride * tile.plan.mpp / 1000) ** 2
-        if self._tiles_left[tile.path] == 0:
+        if self._maps[tile.path].tiles_left == 0:
             self.timing.add("compute")
-            self._write(tile.plan)
+            self._write(tile.path)
             self.timing.add("write")
         self._advance(1 / tile.plan.num_tiles, Path(tile.path).name)
 
@@ -209,37 +199,19 @@ class ProbabilityMapWriter:
             "bundle_version": self.provenance["versions"]["pathology_tumor_detection"],
         }
 
-    def _write(self, plan: SlidePlan) -> None:
-        prob_map = self._maps.pop(plan.path)
-        seconds = round(time.monotonic() - self._started.pop(plan.path), 3)
-        del self._tiles_left[plan.path]
-        sidecar = {
-            "slide": Path(plan.path).name,
-            "shape": list(plan.shape),
-            "stride": plan.stride,
-            "mpp": plan.mpp,
-            "model_downsample": plan.downsample,
-            "mask": plan.mask,
-            "backend": plan.backend,
-            "num_positions": plan.num_positions,
-            "num_tiles": plan.num_tiles,
-            "max_probability": round(float(prob_map.max()), 6),
-            "seconds": seconds,
-            **self.inferer.report(plan.path),
-            **self._expected.get(plan.path, {}),
-            **self.provenance,
-        }
-        self.results.write(Path(plan.path).stem, prob_map, sidecar)
-        self.sampler.release(plan.path)
-        self.done.append({"slide": plan.path, "num_positions": plan.num_positions, "seconds": seconds})
+    def _write(self, path: str) -> None:
+        whole = self._maps.pop(path)
+        about = whole.describe()
+        sidecar = {**about, **self.inferer.report(path), **self._expected.get(path, {}), **self.provenance}
+        self.results.write(Path(path).stem, whole.values, sidecar)
+        self.sampler.release(path)
+        self.done.append({"slide": path, "num_positions": about["num_positions"], "seconds": about["seconds"]})
         self.summary.tell()
         self._summarize_at_times()
 
     def _set_aside(self, path: str, reason: str) -> None:
         logger.error("%s", reason)
-        self._tiles_left.pop(path, None)
         self._maps.pop(path, None)
-        self._started.pop(path, None)
         self.inferer.report(path)
         self.results.remove(Path(path).stem)
         self.failed[path] = reason
@@ -254,18 +226,12 @@ class ProbabilityMapWriter:
 
     def _summarize(self) -> None:
         self._summarized = time.monotonic()
-        self.results.write_summary(
-            {
-                **self.summary.content(),
-                **self.inferer.settings,
-                **self.provenance,
-            }
-        )
+        self.results.write_summary({**self.summary.content(), **self.inferer.settings, **self.provenance})
 
     def _advance(self, slides: float, name: str) -> None:
         if self._progress is not None:
             self._progress.set_postfix_str(f"{self.summary.rates()}, {name}", refresh=False)
             whole = len(self.done) + len(self.failed)
-            self._position = whole if slides == 1 or not self._tiles_left else self._position + slides
+            self._position = whole if slides == 1 or not self._maps else self._position + slides
             target = self._position + self.summary.num_by_others()
             self._progress.update(max(0.0, min(target, self._progress.total) - self._progress.n))

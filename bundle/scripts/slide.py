@@ -7,7 +7,7 @@ the same pixels, so the choice of backend changes no result.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from .cucim_backend import CucimPixels
 from .errors import InputError
 from .geometry import finest_level_for, level_downsample, map_shape, model_downsample
 from .openslide_backend import OpenSlidePixels, cell_shape, open_handle, stated_mpp
+from .resampling import Region, locate_region
 
 BACKENDS = ("auto", "cucim", "openslide")
 MODEL_MPP = 0.243
@@ -41,32 +42,6 @@ class Pixels(Protocol):
 
     def close(self) -> None:
         """Close the file."""
-
-
-class Region(NamedTuple):
-    """A part of a level that becomes a region at another resolution.
-
-    Attributes:
-        level: the pyramid level.
-        location: (row, col) of the part's upper left pixel, frame of the level.
-        size: (height, width) of the part in pixels of the level.
-        box_xy: (left, top, right, bottom) of the region in the part, in pixels of the level; None: the part as it is.
-        region_size: (height, width) of the region in pixels of its own.
-    """
-
-    level: int
-    location: tuple[int, int]
-    size: tuple[int, int]
-    box_xy: tuple[float, float, float, float] | None
-    region_size: tuple[int, int]
-
-    def resample(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(height, width, 3) uint8 pixels of the part to those of the region (bicubic, antialiased)."""
-        if self.box_xy is None:
-            return pixels
-        height, width = self.region_size
-        resized = Image.fromarray(pixels).resize((width, height), _Resampling.BICUBIC, box=self.box_xy)
-        return np.asarray(resized)
 
 
 class Slide:
@@ -183,27 +158,8 @@ class Slide:
         return region.resample(self.read_level(region.location, region.size, region.level))
 
     def locate_region(self, location: tuple[float, float], size: tuple[int, int], downsample: float) -> Region:
-        """Where `read_region` takes its pixels from.
-
-        Args:
-            location: see `read_region`.
-            size: see `read_region`.
-            downsample: see `read_region`.
-
-        Returns:
-            The level, the part of it to read, and how to resample it.
-        """
-        if downsample == 1:
-            return Region(0, (int(np.floor(location[0])), int(np.floor(location[1]))), size, None, size)
-        level = finest_level_for(self.downsamples, downsample)
-        scale = downsample / self.downsamples[level]
-        top, left = (value / self.downsamples[level] for value in location)
-        margin = int(np.ceil(2 * max(scale, 1))) + 1
-        row, col = int(np.floor(top)) - margin, int(np.floor(left)) - margin
-        height = int(np.ceil(top + size[0] * scale)) + margin - row
-        width = int(np.ceil(left + size[1] * scale)) + margin - col
-        box = (left - col, top - row, left - col + size[1] * scale, top - row + size[0] * scale)
-        return Region(level, (row, col), (height, width), box, size)
+        """Where `read_region` takes its pixels from, by the same arguments."""
+        return locate_region(self.downsamples, location, size, downsample)
 
     def read_overview(self, stride: int) -> npt.NDArray[np.uint8]:
         """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels.

@@ -23,7 +23,8 @@ from .foreground_files import read_mask, slide_foreground
 from .geometry import PATCH_SIZE, map_to_level0
 from .modes import check_mode, resolve_mode
 from .remote import is_url, list_slides
-from .slide import MODEL_MPP, Region, Slide
+from .resampling import Region
+from .slide import MODEL_MPP, Slide
 from .slide_pool import SlidePool
 from .slide_queue import SlideQueue
 from .staging import SlideCache

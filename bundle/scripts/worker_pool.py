@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .errors import InputError
 from .readers import readers_of_gpu
-from .worker import Worker, actor_class
+from .worker_handle import WorkerHandle, actor_class
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class WorkerPool:
         if not isinstance(readers, int):
             readers = readers_of_gpu(request.cpus or _cpus_per_gpu(ray) * self.gpus) if self.gpus else 1
         self.cpus = request.cpus or min(1.0 + readers, total.get("CPU", 1))
-        self.workers: list[Worker] = []
+        self.workers: list[WorkerHandle] = []
         self._ray = ray
         self._num_wanted = request.workers
         self._config = {**config, "num_workers": readers}
@@ -108,9 +108,9 @@ class WorkerPool:
         wanted = self._num_wanted or self._num_that_fit()
         while len(self.workers) < min(wanted, num_needed):
             actor = self._actor.options(num_cpus=self.cpus, num_gpus=self.gpus).remote(self._config, os.getcwd())
-            self.workers.append(Worker(actor))
+            self.workers.append(WorkerHandle(actor))
 
-    def welcome(self, worker: Worker, found: dict[str, Any]) -> None:
+    def welcome(self, worker: WorkerHandle, found: dict[str, Any]) -> None:
         """A process has started.
 
         Args:
@@ -120,7 +120,7 @@ class WorkerPool:
         worker.welcome(found)
         self._num_failures, self._next_start = 0, 0.0
 
-    def drop(self, worker: Worker, reason: str) -> None:
+    def drop(self, worker: WorkerHandle, reason: str) -> None:
         """Forget a process that is lost, or ended as it started.
 
         Args:

@@ -15,7 +15,7 @@ from scripts.cluster import MAX_LOSSES, SlideCluster, load_ray
 from scripts.errors import InputError
 from scripts.results import ResultFolder
 from scripts.run_report import RunReport
-from scripts.worker import Worker
+from scripts.worker_handle import WorkerHandle
 from scripts.worker_pool import MAX_STARTS, Request, WorkerPool, check_request
 
 
@@ -111,7 +111,7 @@ def make_cluster(num_workers: int, slides: list[str]) -> SlideCluster:
     """A master whose processes have started."""
     cluster = SlideCluster.__new__(SlideCluster)
     cluster._pool = make_pool(num_workers)
-    cluster._pool.workers = [Worker(Actor()) for _ in range(num_workers)]
+    cluster._pool.workers = [WorkerHandle(Actor()) for _ in range(num_workers)]
     for worker in cluster._pool.workers:
         worker.welcome(FOUND)
     cluster._waiting, cluster._losses = deque(slides), Counter()
@@ -200,7 +200,7 @@ def test_a_slide_that_takes_processes_with_it_is_set_aside(tmp_path: Path) -> No
 
 def test_a_process_that_ends_as_it_starts_did_no_work(tmp_path: Path) -> None:
     cluster = make_cluster(1, ["a.tif"])
-    cluster._pool.workers.append(starting := Worker(Actor()))
+    cluster._pool.workers.append(starting := WorkerHandle(Actor()))
     report = RunReport(ResultFolder(tmp_path), 1)
     cluster._replace(starting, OSError("no such node"), report)
     assert report.workers == []

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 
-class Worker:
+class WorkerHandle:
     """A process of the cluster as the master sees it.
 
     Attributes:
