@@ -143,11 +143,20 @@ def _of_one_process(command: str) -> str:
     return re.sub(r"^torchrun .*?(?=-m monai\.bundle )", "python ", command)
 
 
+def _of_script(text: str) -> Iterator[str]:
+    """Lines of a shell script without what is given to it."""
+    for line in text.splitlines():
+        yield line.strip().replace(' "$@"', "")
+
+
 def _all_commands(start: str) -> list[Any]:
+    commands = {name: list(_commands(text)) for name, text in TEXTS.items()}
+    script = ROOT / "benchmarks" / "shipped_weights.sh"
+    commands[script.name] = list(_of_script(script.read_text(encoding="utf-8")))
     return [
         pytest.param(command, id=f"{name}-{index}")
-        for name, text in TEXTS.items()
-        for index, command in enumerate(found for found in _commands(text) if found.startswith(start))
+        for name, lines in commands.items()
+        for index, command in enumerate(line for line in lines if line.startswith(start))
     ]
 
 

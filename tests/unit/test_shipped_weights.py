@@ -1,0 +1,90 @@
+"""The script that trains the shipped weights: its order, what each training starts from, and where the result lies.
+
+The trainings are stood in for by a copy of the weights that they start from; tests/unit/test_docs.py parses their
+flags.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "shipped_weights.sh"
+
+STAND_IN = f"""#!{sys.executable}
+import shutil, sys
+from pathlib import Path
+words = sys.argv[1:]
+def value(flag):
+    return words[words.index(flag) + 1] if flag in words else None
+output = Path(value("--output_dir"))
+with open("log.txt", "a") as log:
+    print(output, value("--weights"), value("--teacher"), value("--cache"), file=log)
+if output.name == Path("stop.txt").read_text():
+    sys.exit(3)
+output.mkdir(parents=True, exist_ok=True)
+shutil.copy(value("--weights") or f"{{output.name}}.pt", output / "model.pt")
+"""
+
+TRAININGS = {
+    "model_10x": [
+        "runs/first None None cuda",
+        "runs/second runs/first/model.pt None cuda",
+        "runs/third runs/second/model.pt None cuda",
+    ],
+    "model": [
+        "runs/base None None cuda",
+        "runs/tuned runs/base/model.pt None cuda",
+        "runs/agreeing runs/patches.pt runs/patches.pt cuda",
+        "runs/last runs/agreeing/model.pt runs/patches.pt cuda",
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tumor-detection").write_text(STAND_IN)
+    (tmp_path / "bin" / "tumor-detection").chmod(0o755)
+    (tmp_path / "stop.txt").write_text("")
+    for name, number in (("first", 1.0), ("base", 2.0)):
+        torch.save({"fc.weight": torch.full((1, 2), number)}, tmp_path / f"{name}.pt")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["bash", str(SCRIPT), *arguments]
+    return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("name", "number"), [("model_10x", 1.0), ("model", 2.0)])
+def test_each_training_starts_from_the_one_before(folder: Path, name: str, number: float) -> None:
+    done = run(folder, name, "--cache", "cuda")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "log.txt").read_text().splitlines() == TRAININGS[name]
+    assert torch.load(folder / "runs" / f"{name}.pt")["fc.weight"].tolist() == [[number, number]]
+
+
+def test_it_stops_at_a_training_that_fails_and_goes_on_when_given_again(folder: Path) -> None:
+    (folder / "stop.txt").write_text("second")
+    assert run(folder, "model_10x", "--cache", "cuda").returncode == 3
+    assert not (folder / "runs" / "model_10x.pt").exists()
+    (folder / "stop.txt").write_text("")
+    assert run(folder, "model_10x", "--cache", "cuda").returncode == 0
+    first, second, third = TRAININGS["model_10x"]
+    assert (folder / "log.txt").read_text().splitlines() == [first, second, first, second, third]
+
+
+def test_it_says_how_it_is_used(folder: Path) -> None:
+    wanted = run(folder, "--help")
+    assert (wanted.returncode, wanted.stderr) == (0, "")
+    assert wanted.stdout.startswith("Trains a file of bundle/models anew")
+    for arguments in ([], ["model_20x"], ["usage"]):
+        found = run(folder, *arguments)
+        assert (found.returncode, found.stdout, found.stderr) == (2, "", wanted.stdout)
