@@ -20,7 +20,7 @@ _LABELS = {"0": 0.0, "1": 1.0}
 MAX_PICTURE_PIXELS = 1 << 24
 """No larger picture is decoded: 4096 x 4096."""
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".tif")
+_PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 def patch_datalist(
@@ -48,20 +48,25 @@ def patch_datalist(
     folders, tables = ([paths] if isinstance(paths, (str, Path)) else paths for paths in (folders, tables))
     found: list[dict[str, Any]] = []
     for folder in map(Path, folders):
-        pictures = [(path, name) for name in "01" for path in sorted((folder / name).glob("*"))]
-        found += [{"image": str(path), "label": float(name)} for path, name in pictures if path.suffix in _PICTURES]
+        files = [(path, name) for name in _LABELS for path in sorted((folder / name).glob("*"))]
+        pictures = [(str(path), _LABELS[name]) for path, name in files if path.suffix.lower() in _PICTURES]
+        if not pictures:
+            raise InputError(f"{folder}: no pictures in subfolders 0 and 1; see docs/data.md")
+        found += [{"image": path, "label": label} for path, label in pictures]
     for table in map(Path, tables):
         try:
             with open(table, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             listed = [{"image": _beside(table, row["file"]), "label": _LABELS[row["label"]]} for row in rows]
-            found += listed * table_repeats
-        except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(
                 f"{table}: expected a CSV with the columns file and label, 0 or 1 ({error!r}); mend it"
             ) from error
+        if not listed:
+            raise InputError(f"{table}: no pictures below its header; see docs/data.md")
+        found += listed * table_repeats
     if not found:
-        raise InputError(f"{[*map(str, folders), *map(str, tables)]}: no labelled pictures; see docs/data.md")
+        raise InputError("no labelled pictures: no folder and no table is given; see docs/data.md")
     if limit is not None and limit < len(found):
         chosen = np.random.default_rng(seed).permutation(len(found))[:limit]
         found = [found[index] for index in chosen]

@@ -79,10 +79,27 @@ def test_datalist_limit_is_a_reproducible_choice(folder: Path) -> None:
     assert patch_datalist([folder], limit=99) == everything
 
 
-@pytest.mark.parametrize("arguments", [{}, {"folders": ["nowhere"]}])
-def test_datalist_of_nothing_is_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"no labelled pictures; see docs/data\.md"):
-        patch_datalist(**arguments)
+def test_datalist_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"no labelled pictures: no folder and no table is given"):
+        patch_datalist()
+
+
+def test_each_folder_and_table_holds_pictures(folder: Path, table: Path) -> None:
+    """One that is misspelled is not passed over in silence."""
+    missing, empty = folder.parent / "pcamm", folder / "2"
+    for odd in (missing, empty):
+        with pytest.raises(InputError, match=f"{odd.name}: no pictures in subfolders 0 and 1"):
+            patch_datalist([folder, odd], [table])
+    header = table.parent / "header.csv"
+    header.write_text("file,label\n")
+    with pytest.raises(InputError, match=r"header\.csv: no pictures below its header"):
+        patch_datalist([folder], [table, header])
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".PNG", ".tif", ".TIFF"])
+def test_suffixes_of_pictures(tmp_path: Path, suffix: str) -> None:
+    picture = write_picture(tmp_path / "1" / f"a{suffix}", (96, 96))
+    assert patch_datalist(tmp_path) == [{"image": str(picture), "label": 1.0}]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +110,10 @@ def test_datalist_of_nothing_is_refused(arguments: dict[str, Any]) -> None:
         "file,label\na.png,tumor\n",
         "file,label\na.png\n",
         "file,label\na.png,2\n",
+        "label,file\n1\n",
         "\xff",
     ],
-    ids=["missing", "other columns", "a word", "no label", "another number", "not UTF-8"],
+    ids=["missing", "other columns", "a word", "no label", "another number", "no file", "not UTF-8"],
 )
 def test_datalist_of_a_bad_table_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "labels.csv"

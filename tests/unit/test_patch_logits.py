@@ -53,4 +53,4 @@ def test_without_patches_is_an_error(tmp_path):
     _, overlay, weights = write_patches(tmp_path, 2)
     with pytest.raises((InputError, RuntimeError)) as error:
         compute_patch_logits(weights, [tmp_path / "none"], overlays=[str(overlay)])
-    assert "no labelled pictures" in str(error.value.__cause__ or error.value)
+    assert "none: no pictures in subfolders 0 and 1" in str(error.value.__cause__ or error.value)
