@@ -11,12 +11,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .errors import InputError
 
 
+def decay_after(num_updates: int, decay: float) -> float:
+    """Share of a moving average that its next update keeps: small at first, ``decay`` in the long run."""
+    return min(decay, (1 + num_updates) / (10 + num_updates))
+
+
 class WeightAverage(torch.nn.Module):
     """A network whose weights and batch statistics follow another's.
 
+    Its memory is short at first and grows, as TensorFlow's ``ExponentialMovingAverage`` does with ``num_updates``: else
+    a short training ends with an average of what it began with.
+
     Args:
         network: the network that is trained.
-        decay: share of the average that each step keeps; 0 means no average, the network itself is used.
+        decay: share of the average that each step keeps in the long run; 0 means no average, the network itself is
+            used.
 
     Raises:
         InputError: if ``decay`` is not at least 0 and below 1.
@@ -27,13 +36,13 @@ class WeightAverage(torch.nn.Module):
         if not 0 <= decay < 1:
             raise InputError(f"ema_decay must be at least 0 and below 1, but got {decay}")
         self.network = network
-        self.average = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
-        )
+        self.decay = decay
+        self.average = AveragedModel(network, use_buffers=True) if decay else None
 
     def update(self) -> None:
         """Follow the network by one step."""
         if self.average is not None:
+            self.average.multi_avg_fn = get_ema_multi_avg_fn(decay_after(int(self.average.n_averaged), self.decay))
             self.average.update_parameters(self.network)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -34,12 +34,12 @@ def train(network: torch.nn.Module, average: WeightAverage, steps: int) -> list[
 
 def test_average_follows_the_weights_and_the_statistics() -> None:
     network = make_network()
-    average = WeightAverage(network, 0.9)
-    history = train(network, average, 4)
+    average = WeightAverage(network, 0.3)
+    history = train(network, average, 5)
     expected = history[0]
-    for state in history[1:]:
+    for kept, state in zip((2 / 11, 3 / 12, 0.3, 0.3), history[1:], strict=True):  # 4 of 13 is over 0.3
         expected = {
-            name: 0.9 * value + 0.1 * state[name] if value.is_floating_point() else state[name]
+            name: kept * value + (1 - kept) * state[name] if value.is_floating_point() else state[name]
             for name, value in expected.items()
         }
     found = average.chosen.state_dict()
@@ -47,6 +47,15 @@ def test_average_follows_the_weights_and_the_statistics() -> None:
     for name in ("0.weight", "0.bias", "1.weight", "1.running_mean", "1.running_var"):
         torch.testing.assert_close(found[name], expected[name])
     assert not torch.equal(found["0.weight"], network.state_dict()["0.weight"])
+
+
+def test_a_short_training_is_not_averaged_with_its_beginning() -> None:
+    network = torch.nn.Linear(1, 1)
+    average = WeightAverage(network, 0.995)
+    for step in range(100):
+        torch.nn.init.constant_(network.weight, step)
+        average.update()
+    assert 85 < float(average.chosen.state_dict()["weight"]) < 95
 
 
 def test_the_average_is_what_runs() -> None:
