@@ -1,7 +1,7 @@
 """The script that trains the shipped weights: its order, what each training starts from, and where the result lies.
 
-The trainings are stood in for by a copy of the weights that they start from; tests/unit/test_docs.py parses their
-flags.
+The trainings are stood in for by copies of weights: some of their own, else those that they start from.
+tests/unit/test_docs.py parses their flags.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ with open("log.txt", "a") as log:
 if output.name == Path("stop.txt").read_text():
     sys.exit(3)
 output.mkdir(parents=True, exist_ok=True)
-shutil.copy(value("--weights") or f"{{output.name}}.pt", output / "model.pt")
+own = Path(f"{{output.name}}.pt")
+shutil.copy(own if own.exists() else value("--weights"), output / "model.pt")
 """
 
 TRAININGS = {
@@ -52,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "bin" / "tumor-detection").write_text(STAND_IN)
     (tmp_path / "bin" / "tumor-detection").chmod(0o755)
     (tmp_path / "stop.txt").write_text("")
-    for name, number in (("first", 1.0), ("base", 2.0)):
+    for name, number in (("first", 1.0), ("base", 2.0), ("tuned", 4.0)):
         torch.save({"fc.weight": torch.full((1, 2), number)}, tmp_path / f"{name}.pt")
     return tmp_path
 
@@ -63,7 +64,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(("name", "number"), [("model_10x", 1.0), ("model", 2.0)])
+@pytest.mark.parametrize(("name", "number"), [("model_10x", 1.0), ("model", 3.0)])
 def test_each_training_starts_from_the_one_before(folder: Path, name: str, number: float) -> None:
     done = run(folder, name, "--cache", "cuda")
     assert done.returncode == 0, done.stderr
