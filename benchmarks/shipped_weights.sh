@@ -1,33 +1,24 @@
 #!/usr/bin/env bash
-# Trains a file of bundle/models anew, from random weights: all trainings that made it, one after the other.
+# Trains bundle/models/model.pt anew, from random weights: all trainings that made it, one after the other.
 #
-#   bash benchmarks/shipped_weights.sh model_10x|model [OPTION ...]
+#   bash benchmarks/shipped_weights.sh [OPTION ...]
 #
-# Run it, with tumor-detection on the PATH, in the folder that holds pcam/ and, for model, camelyon16_40x/, laid out as
-# docs/data.md says. Each training writes to a folder in runs/; the result is runs/model_10x.pt or runs/model.pt.
-# Interrupted, it goes on where it was when it is given again. Options go to each training: --cache cuda, say.
+# Run it, with tumor-detection on the PATH, in the folder that holds pcam/ and camelyon16_40x/, laid out as docs/data.md
+# says. Each training writes to a folder in runs/; the result is runs/model.pt. Interrupted, it goes on where it was when
+# it is given again. Options go to each training: --cache cuda, say. model_10x.pt is one training, see docs/README.md.
 set -euo pipefail
 
-usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
-
-model_10x() {
-  tumor-detection train --config_file train_patches.json train_10x.json --train_folders "['pcam/train']" --validation_folders "['pcam/valid']" --epochs 44 --crisp_share 0 --ema_decay 0.998 --output_dir runs/first "$@"
-  tumor-detection train --config_file train_patches.json train_10x.json --train_folders "['pcam/train']" --validation_folders "['pcam/valid']" --epochs 26 --learning_rate 0.0005 --weights runs/first/model.pt --crisp_share 0 --ema_decay 0.998 --output_dir runs/second "$@"
-  tumor-detection train --config_file train_patches.json train_10x.json --train_folders "['pcam/train']" --validation_folders "['pcam/valid']" --epochs 6 --learning_rate 0.0002 --ema_decay 0.99 --train#augmentation#resample_prob 0 --weights runs/second/model.pt --output_dir runs/third "$@"
-  cp runs/third/model.pt runs/model_10x.pt
-}
-
-model() {
-  tumor-detection train --config_file train_patches.json --train_folders "['pcam/train']" --validation_folders "['pcam/valid']" --epochs 53 --crisp_share 0 --ema_decay 0.998 --output_dir runs/base "$@"
-  tumor-detection train --config_file train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --table_repeats 3 --train_limit 2048 --validation_folders "['pcam/valid']" --validation_limit 500 --epochs 2 --batch_size 64 --learning_rate 0.0001 --ema_decay 0.95 --weights runs/base/model.pt --output_dir runs/tuned "$@"
-  python "$(dirname -- "${BASH_SOURCE[0]}")/average_weights.py" runs/base/model.pt runs/tuned/model.pt --output runs/patches.pt
-  tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2048 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 1 --teacher runs/patches.pt --weights runs/patches.pt --epochs 5 --learning_rate 0.0001 --ema_decay 0.97 --crisp_share 0 --output_dir runs/agreeing "$@"
-  tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2560 --seed 1 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 2 --teacher runs/patches.pt --weights runs/agreeing/model.pt --epochs 4 --val_interval 4 --learning_rate 0.00015 --ema_decay 0.97 --crisp_share 0 --output_dir runs/last "$@"
-  cp runs/last/model.pt runs/model.pt
-}
-
 case ${1:-} in
-  model_10x | model) "$@" ;;
-  -h | --help) usage ;;
-  *) usage >&2; exit 2 ;;
+  -h | --help)
+    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit
+    ;;
 esac
+
+tumor-detection train --config_file train_patches.json --train_folders "['pcam/train']" --validation_folders "['pcam/valid']" --epochs 53 --train#augmentation#resample_prob 1 --ema_decay 0.998 --output_dir runs/base "$@"
+tumor-detection train --config_file train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --table_repeats 3 --train_limit 2048 --validation_folders "['pcam/valid']" --validation_limit 500 --epochs 2 --batch_size 64 --learning_rate 0.0001 --ema_decay 0.95 --weights runs/base/model.pt --output_dir runs/tuned "$@"
+python "$(dirname -- "${BASH_SOURCE[0]}")/average_weights.py" runs/base/model.pt runs/tuned/model.pt --output runs/patches.pt
+tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2048 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 1 --teacher runs/patches.pt --weights runs/patches.pt --epochs 5 --learning_rate 0.0001 --ema_decay 0.97 --train#augmentation#resample_prob 1 --output_dir runs/agreeing "$@"
+tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2560 --seed 1 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 2 --teacher runs/patches.pt --weights runs/agreeing/model.pt --epochs 4 --val_interval 4 --learning_rate 0.00015 --ema_decay 0.97 --train#augmentation#resample_prob 1 --output_dir runs/last "$@"
+cp runs/last/model.pt runs/.model.pt
+mv runs/.model.pt runs/model.pt
