@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from scripts.errors import InputError
 from scripts.pyramid import downsample_image
@@ -221,3 +222,52 @@ def test_a_stopwatch_tells_steps_and_waits(monkeypatch: pytest.MonkeyPatch) -> N
     engine.run(batches(), epoch_length=4)
     steps, seconds, waited = watch.result()
     assert (steps, seconds, waited) == (3, pytest.approx(3.75), pytest.approx(0.75))
+
+
+def _stripes(side: int = 96, period: int = 12) -> Image.Image:
+    """Stripes across, of a color that no stain has alone."""
+    light = (np.arange(side) // (period // 2) % 2)[None, :, None] * [90, 60, 40] + [140, 90, 150]
+    return Image.fromarray(np.repeat(light, side, axis=0).astype(np.uint8))
+
+
+def test_a_change_keeps_a_patch_its_size_and_does_what_it_is_called() -> None:
+    from robustness import CHANGES
+
+    patch = _stripes()
+    changed = {name: change(patch) for name, change in CHANGES.items()}
+    assert {image.size for image in changed.values()} == {(96, 96)}
+    assert changed["as they are"] == patch
+    largest = {name: np.abs(np.diff(np.asarray(image)[48, :, 0].astype(int))).max() for name, image in changed.items()}
+    steps = [largest[f"blurred by a Gaussian of {sigma} px"] for sigma in ("1", "0.5")]
+    steps += [largest["as they are"], largest["sharpened (unsharp mask, 1 px, 100 %)"]]
+    assert steps == sorted(set(steps))
+    assert np.abs(np.asarray(changed["JPEG of quality 30"]).astype(int) - np.asarray(patch)).max() > 18
+    stained = np.asarray(changed["stains jittered by 0.4"]).astype(int) - np.asarray(patch)
+    assert np.abs(stained.mean(axis=(0, 1))).max() > 3
+    edges = np.flatnonzero(np.diff((np.asarray(changed["10 % larger"])[48, :, 0] > 185).astype(int)))
+    assert np.mean(np.diff(edges)) == pytest.approx(6 * 1.1, abs=0.15)
+
+
+def test_a_patch_at_40x_lies_in_the_middle_of_its_mirrored_one() -> None:
+    from robustness import reduced
+
+    patch = np.kron(np.arange(64 * 64, dtype=np.int64).reshape(64, 64) % 251, np.ones((4, 4))).astype(np.uint8)
+    found = np.asarray(reduced(Image.fromarray(np.repeat(patch[..., None], 3, axis=2))))
+    assert found.shape == (96, 96, 3)
+    assert np.array_equal(found[16:80, 16:80, 1], patch[::4, ::4])
+    assert np.array_equal(found[:16], found[16:32][::-1])
+    assert np.array_equal(found[:, 80:], found[:, 64:80][:, ::-1])
+
+
+def test_changed_patches_keep_their_labels(tmp_path: Path) -> None:
+    from robustness import listed, write_changed
+
+    (tmp_path / "changed").mkdir()
+    for label in (0, 1):
+        (tmp_path / str(label)).mkdir()
+        _stripes(period=12 + 4 * label).save(tmp_path / str(label) / f"p{label}.png")
+    files = listed([str(tmp_path)], [])
+    table = write_changed(lambda image: image.transpose(Image.Transpose.ROTATE_90), files, tmp_path / "changed")
+    for (path, label), (source, wanted) in zip(listed([], [str(table)]), files, strict=True):
+        assert label == wanted
+        assert np.array_equal(np.asarray(Image.open(path)), np.rot90(np.asarray(Image.open(source))))
