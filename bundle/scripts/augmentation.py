@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import get_track_meta, set_track_meta
 from monai.engines.utils import PrepareBatch
@@ -19,7 +20,8 @@ from torch.nn.functional import grid_sample, interpolate
 
 from .errors import InputError
 from .jitter import ColorJitter, StainJitter, check_range, uniform
-from .orientations import NUM_ORIENTATIONS, orient
+from .orientations import NUM_ORIENTATIONS, center_crop, orient, orientation_maps
+from .preprocessing import Scaling, find_scaling
 
 _BLOCK = 8
 """Patches that a CPU changes at a time: what stays in its cache is changed several times as fast as a whole batch."""
@@ -89,7 +91,7 @@ class Augmentation:
             (N, 3, h, w) float32 RGB in [0, 255], and the labels.
         """
         kinds = torch.randint(NUM_ORIENTATIONS, (len(patches),))
-        output = self._resample(orient(patches, kinds))
+        output = self._sample(patches, kinds)
         if torch.rand(()) < self.blur_prob:
             output = _blur(output, int(2 ** torch.randint(1, 3, ())))
         for jitter in (self.stain, self.color):
@@ -97,23 +99,23 @@ class Augmentation:
                 output = jitter(output)
         return output, orient(labels, kinds) if labels[0].numel() > 1 else labels
 
-    def _resample(self, patches: torch.Tensor) -> torch.Tensor:
-        cropped = center_crop(patches, self.patch_size)
-        is_chosen = torch.rand(len(patches)) < self.resample_prob
-        if not is_chosen.any():
-            return cropped.float()
-        chosen, kept = (torch.nonzero(part)[:, 0].to(patches.device) for part in (is_chosen, ~is_chosen))
-        count = len(chosen)
+    def _sample(self, patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        """Oriented central patches; the first ones resampled, since the order of a batch is random already."""
+        output = torch.empty((len(patches), patches.shape[1], *self.patch_size), device=patches.device)
+        count = int((torch.rand(len(patches)) < self.resample_prob).sum())
+        if count:
+            output[:count] = self._resample(patches[:count], kinds[:count])
+        if count < len(patches):
+            orient(patches[count:], kinds[count:], output[count:])
+        return output
+
+    def _resample(self, patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        count = len(patches)
         zoom, angle = uniform(count, *self.zoom), torch.deg2rad(uniform(count, -self.turn, self.turn))
         shifts = torch.stack([uniform(count, -self.shift, self.shift) for _ in range(2)], dim=1)
         theta = _sampling_map(zoom, angle, shifts, self.patch_size, (patches.shape[2], patches.shape[3]))
-        grid = _sampling_grid(theta.to(patches.device), self.patch_size)
-        sampled = grid_sample(patches[chosen].float(), grid, padding_mode="reflection", align_corners=False)
-        if not len(kept):
-            return sampled
-        output = torch.empty(cropped.shape, device=patches.device)
-        output[chosen], output[kept] = sampled, cropped[kept].float()
-        return output
+        grid = _sampling_grid((orientation_maps(kinds) @ theta).to(patches.device), self.patch_size)
+        return grid_sample(patches.float(), grid, padding_mode="reflection", align_corners=False)
 
 
 class PrepareAugmented(PrepareBatch):
@@ -129,6 +131,8 @@ class PrepareAugmented(PrepareBatch):
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
         self.preprocessing = preprocessing
         self.augmentation = augmentation
+        self._is_known = False
+        self._scaling: Scaling | None = None
 
     def __call__(
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -136,23 +140,36 @@ class PrepareAugmented(PrepareBatch):
         """Return (N, 3, h, w) float32 patches and their (N, 1, 1, 1) float32 labels, on the device."""
         patches = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
         label = torch.as_tensor(batchdata["label"]).to(device=device, non_blocking=non_blocking)
-        if patches.device.type != "cpu":
-            return self._prepare(patches, label)
-        output = torch.empty((*patches.shape[:2], *self.patch_size))
-        labels = []
-        for start in range(0, len(patches), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            output[block], changed = self._prepare(patches[block], label[block])
-            labels.append(changed)
+        if not self._is_known:
+            self._scaling, self._is_known = find_scaling(self.preprocessing), True
+        output = _empty((*patches.shape[:2], *self.patch_size), patches.device)
+        size = _BLOCK if patches.device.type == "cpu" else max(1, len(patches))
+        labels = [label[:0]]
+        for start in range(0, len(patches), size):
+            block = slice(start, start + size)
+            changed, part = self._change(patches[block], label[block])
+            self._scale(changed, output[block])
+            labels.append(part)
         return output, torch.cat(labels)
 
-    def _prepare(self, patches: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _change(self, patches: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.augmentation is None:
-            patches = center_crop(patches, self.patch_size).float()
-        else:
-            patches, label = self.augmentation.with_labels(patches, label)
+            return center_crop(patches, self.patch_size), label
+        return self.augmentation.with_labels(patches, label)
+
+    def _scale(self, patches: torch.Tensor, output: torch.Tensor) -> None:
+        if self._scaling is not None:
+            torch.mul(patches, self._scaling.factor, out=output).add_(self._scaling.shift)
+            return
         with _without_metadata():
-            return self.preprocessing({"image": patches})["image"], label
+            output.copy_(self.preprocessing({"image": patches.float()})["image"])
+
+
+def _empty(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Room for a batch. On a CPU it is numpy's, which asks for huge pages: single ones take as long as the changes."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, device=device)
 
 
 @contextmanager
@@ -164,25 +181,6 @@ def _without_metadata() -> Iterator[None]:
         yield
     finally:
         set_track_meta(tracked)
-
-
-def center_crop(patches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Cut the central part out.
-
-    Args:
-        patches: (N, 3, H, W).
-        size: (height, width), at most (H, W).
-
-    Returns:
-        (N, 3, *size), a view.
-
-    Raises:
-        InputError: if the patches are smaller.
-    """
-    top, left = ((side - wanted) // 2 for side, wanted in zip(patches.shape[2:], size, strict=True))
-    if top < 0 or left < 0:
-        raise InputError(f"patches must be at least patch_size, {size}, but are {tuple(patches.shape[2:])}")
-    return patches[:, :, top : top + size[0], left : left + size[1]]
 
 
 def _blur(patches: torch.Tensor, factor: int) -> torch.Tensor:
@@ -206,8 +204,6 @@ def _sampling_map(
 def _sampling_grid(theta: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(N, h, w, 2) for `grid_sample`: torch's ``affine_grid``, whose product of matrices takes longer than sampling."""
     rows, cols = ((2 * torch.arange(side, dtype=theta.dtype, device=theta.device) + 1) / side - 1 for side in size)
-    grid = torch.empty((len(theta), *size, 2), dtype=theta.dtype, device=theta.device)
-    for axis in range(2):
-        of_x, of_y, shift = theta[:, axis, 0, None], theta[:, axis, 1, None], theta[:, axis, 2, None]
-        torch.add((of_x * cols)[:, None, :], (of_y * rows + shift)[:, :, None], out=grid[..., axis])
-    return grid
+    of_x, of_y, shift = torch.view_as_complex(theta.transpose(1, 2).contiguous()).unbind(dim=1)  # x + iy
+    grid = (of_x[:, None] * cols)[:, None, :] + (of_y[:, None] * rows + shift[:, None])[:, :, None]
+    return torch.view_as_real(grid)

@@ -1,8 +1,10 @@
-"""The eight orientations of a square: quarter turns, and these mirrored."""
+"""The eight orientations of a square patch, quarter turns and these mirrored, and its central part."""
 
 from __future__ import annotations
 
 import torch
+
+from .errors import InputError
 
 _ORIENTATIONS: tuple[tuple[tuple[int, ...], bool], ...] = (
     ((), False),
@@ -19,24 +21,30 @@ _ORIENTATIONS: tuple[tuple[tuple[int, ...], bool], ...] = (
 NUM_ORIENTATIONS = len(_ORIENTATIONS)
 
 
-def orient(patches: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+def orient(patches: torch.Tensor, kinds: torch.Tensor, output: torch.Tensor | None = None) -> torch.Tensor:
     """Give each square patch one of its eight orientations.
 
     Args:
         patches: (N, C, H, W), H = W.
         kinds: (N,) int64, from 0 to 7; 0 leaves a patch as it is.
+        output: (N, C, h, w) of any dtype, where the central part is written; None makes one for the whole.
 
     Returns:
-        (N, C, H, W).
+        The output.
+
+    Raises:
+        InputError: see `center_crop`.
     """
-    output = torch.empty_like(patches)
+    if output is None:
+        output = torch.empty_like(patches)
+    size = (output.shape[2], output.shape[3])
     if patches.device.type == "cpu":
-        for turned, patch, kind in zip(output, patches, kinds.tolist(), strict=True):
-            turned.copy_(turn(patch, kind))
+        for index, kind in enumerate(kinds.tolist()):
+            output[index : index + 1] = center_crop(turn(patches[index : index + 1], kind), size)
         return output
     for kind in range(NUM_ORIENTATIONS):  # few kernels, rather than some for each patch
         chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
-        output[chosen] = turn(patches[chosen], kind)
+        output[chosen] = center_crop(turn(patches[chosen], kind), size).to(output.dtype)
     return output
 
 
@@ -45,3 +53,39 @@ def turn(patches: torch.Tensor, kind: int) -> torch.Tensor:
     flipped, is_transposed = _ORIENTATIONS[kind]
     turned = patches.flip(flipped) if flipped else patches
     return turned.transpose(-2, -1) if is_transposed else turned
+
+
+def orientation_maps(kinds: torch.Tensor) -> torch.Tensor:
+    """Where in a square patch lies what is seen in its orientation.
+
+    Args:
+        kinds: (N,) int64, see `orient`.
+
+    Returns:
+        (N, 2, 2) float32: from (x, y), measured from the center, in the oriented patch to those in the patch itself.
+    """
+    return torch.tensor([_map_xy(*orientation) for orientation in _ORIENTATIONS])[kinds]
+
+
+def _map_xy(flipped: tuple[int, ...], is_transposed: bool) -> list[list[float]]:
+    of_x, of_y = (-1.0 if axis in flipped else 1.0 for axis in (-1, -2))
+    return [[0.0, of_x], [of_y, 0.0]] if is_transposed else [[of_x, 0.0], [0.0, of_y]]
+
+
+def center_crop(patches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Cut the central part out.
+
+    Args:
+        patches: (N, 3, H, W).
+        size: (height, width), at most (H, W).
+
+    Returns:
+        (N, 3, *size), a view.
+
+    Raises:
+        InputError: if the patches are smaller.
+    """
+    top, left = ((side - wanted) // 2 for side, wanted in zip(patches.shape[2:], size, strict=True))
+    if top < 0 or left < 0:
+        raise InputError(f"patches must be at least patch_size, {size}, but are {tuple(patches.shape[2:])}")
+    return patches[:, :, top : top + size[0], left : left + size[1]]

@@ -17,10 +17,11 @@ import torch
 from monai.inferers import Inferer
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
-from .augmentation import PrepareAugmented, center_crop
+from .augmentation import PrepareAugmented
 from .errors import InputError
 from .geometry import PATCH_SIZE
 from .network import AutocastInferer, prepare_network
+from .orientations import center_crop
 
 
 class MeanOfNetworks(torch.nn.Module):

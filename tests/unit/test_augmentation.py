@@ -9,9 +9,10 @@ from monai.transforms import ScaleIntensityRanged
 from torch.nn.functional import affine_grid
 
 from helpers.made_patches import tissue
-from scripts.augmentation import Augmentation, PrepareAugmented, _sampling_grid, center_crop
+from scripts.augmentation import Augmentation, PrepareAugmented, _sampling_grid
 from scripts.errors import InputError
 from scripts.jitter import ColorJitter, StainJitter
+from scripts.orientations import center_crop
 
 PLAIN: dict[str, Any] = {"resample_prob": 0.0}
 
@@ -83,6 +84,13 @@ def test_outside_the_cell_it_is_mirrored() -> None:
     torch.testing.assert_close(found.mean(), tissue(4).float().mean(), rtol=0.05, atol=0)
 
 
+def test_a_patch_is_resampled_in_any_orientation() -> None:
+    """Red grows along one axis, to one of its ends, and green along the other."""
+    found = Augmentation((21, 21), zoom=(2.0, 2.0), resample_prob=1.0)(ramp(200, (41, 41)))
+    slopes = torch.stack([found[:, :2].diff(dim=axis).mean(dim=(2, 3)) for axis in (2, 3)], dim=2)
+    assert len({tuple(patch.flatten().mul(2).round().tolist()) for patch in slopes}) == 8
+
+
 def test_only_a_share_is_resampled() -> None:
     patches = torch.randint(256, (400, 3, 8, 8), dtype=torch.uint8)
     found = Augmentation((8, 8), zoom=(1.1, 1.1), resample_prob=0.25)(patches)
@@ -123,6 +131,23 @@ def test_batches_are_cut_and_scaled() -> None:
     assert label.equal(batch["label"])
     augmented, _ = PrepareAugmented((9, 9), scale, Augmentation((9, 9), **PLAIN))(batch, torch.device("cpu"))
     torch.testing.assert_close(augmented[:, :2, 4, 4], torch.full((3, 2), 16 / 127.5 - 1))
+
+
+def test_what_is_no_scaling_is_left_to_the_transform() -> None:
+    def squared(sample: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"image": sample["image"].float() ** 2}
+
+    batch = {"image": ramp(11, (33, 33)), "label": torch.ones(11, 1, 1, 1)}
+    image, _ = PrepareAugmented((9, 5), squared)(batch, torch.device("cpu"))
+    assert image[10, :, 0, 0].tolist() == [144, 196, 0]
+    assert type(image) is torch.Tensor
+
+
+def test_no_patch_gives_no_patch() -> None:
+    scale = ScaleIntensityRanged("image", 0.0, 255.0, -1.0, 1.0)
+    batch = {"image": torch.empty(0, 3, 12, 12, dtype=torch.uint8), "label": torch.empty(0, 1, 1, 1)}
+    image, label = PrepareAugmented((9, 9), scale, Augmentation((9, 9)))(batch, torch.device("cpu"))
+    assert (image.shape, label.shape) == ((0, 3, 9, 9), (0, 1, 1, 1))
 
 
 def test_each_patch_of_a_batch_keeps_its_place_and_its_labels() -> None:
