@@ -29,7 +29,7 @@ def test_logits_are_those_of_each_picture(tmp_path):
             pixels = np.asarray(picture.resize((96, 96), Image.Resampling.BICUBIC, box=(20, 20, 44, 44)))
         image = torch.tensor(pixels.transpose(2, 0, 1)[None].copy()) / 127.5 - 1
         with torch.inference_mode():
-            assert logit == pytest.approx(float(network(image)), abs=1e-5)
+            assert logit == pytest.approx(float(network(image)), rel=1e-6)
 
 
 def test_eightfold_is_the_mean_over_turned_and_mirrored_pictures(tmp_path):
