@@ -37,15 +37,23 @@ def orient(patches: torch.Tensor, kinds: torch.Tensor, output: torch.Tensor | No
     """
     if output is None:
         output = torch.empty_like(patches)
-    size = (output.shape[2], output.shape[3])
-    if patches.device.type == "cpu":
-        for index, kind in enumerate(kinds.tolist()):
-            output[index : index + 1] = center_crop(turn(patches[index : index + 1], kind), size)
-        return output
-    for kind in range(NUM_ORIENTATIONS):  # few kernels, rather than some for each patch
-        chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
-        output[chosen] = center_crop(turn(patches[chosen], kind), size).to(output.dtype)
+    write = _write_each if patches.device.type == "cpu" else _write_kinds
+    write(patches, kinds, output)
     return output
+
+
+def _write_each(patches: torch.Tensor, kinds: torch.Tensor, output: torch.Tensor) -> None:
+    for index, kind in enumerate(kinds.tolist()):
+        part = slice(index, index + 1)
+        output[part] = center_crop(turn(patches[part], kind), (output.shape[2], output.shape[3]))
+
+
+def _write_kinds(patches: torch.Tensor, kinds: torch.Tensor, output: torch.Tensor) -> None:
+    """On a GPU: few kernels, rather than some for each patch."""
+    for kind in range(NUM_ORIENTATIONS):
+        chosen = torch.nonzero(kinds == kind)[:, 0].to(patches.device)
+        turned = center_crop(turn(patches[chosen], kind), (output.shape[2], output.shape[3]))
+        output[chosen] = turned.to(output.dtype)
 
 
 def turn(patches: torch.Tensor, kind: int) -> torch.Tensor:

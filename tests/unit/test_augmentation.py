@@ -143,6 +143,16 @@ def test_what_is_no_scaling_is_left_to_the_transform() -> None:
     assert type(image) is torch.Tensor
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_all_is_computed_where_the_patches_lie(share: float) -> None:
+    """On the device "meta", which refuses tensors of any other and computes shapes alone."""
+    augmentation = Augmentation((16, 12), ColorJitter(), StainJitter(), (0.8, 1.2), 180, 3, share, blur_prob=1.0)
+    batch = {"image": tissue(9, 32).to("meta"), "label": torch.zeros(9, 1, 3, 3, device="meta")}
+    scale = ScaleIntensityRanged("image", 0.0, 255.0, -1.0, 1.0)
+    image, label = PrepareAugmented((16, 12), scale, augmentation)(batch, torch.device("meta"))
+    assert (image.device.type, image.shape, label.shape) == ("meta", (9, 3, 16, 12), (9, 1, 3, 3))
+
+
 def test_no_patch_gives_no_patch() -> None:
     scale = ScaleIntensityRanged("image", 0.0, 255.0, -1.0, 1.0)
     batch = {"image": torch.empty(0, 3, 12, 12, dtype=torch.uint8), "label": torch.empty(0, 1, 1, 1)}

@@ -5,7 +5,14 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample
 
 from scripts.errors import InputError
-from scripts.orientations import NUM_ORIENTATIONS, center_crop, orient, orientation_maps
+from scripts.orientations import (
+    NUM_ORIENTATIONS,
+    _write_each,
+    _write_kinds,
+    center_crop,
+    orient,
+    orientation_maps,
+)
 
 KINDS = torch.arange(NUM_ORIENTATIONS)
 
@@ -33,6 +40,14 @@ def test_the_central_part_is_written_where_it_is_wanted(patches: torch.Tensor) -
     output = torch.full((NUM_ORIENTATIONS, 3, 5, 8), -1.0)
     assert orient(patches, KINDS, output) is output
     assert output.equal(center_crop(orient(patches, KINDS), (5, 8)).float())
+
+
+def test_a_gpu_writes_what_a_cpu_writes(patches: torch.Tensor) -> None:
+    kinds = torch.tensor([3, 0, 7, 3, 5, 1, 1, 6])
+    found = [torch.zeros(8, 3, 9, 6) for _ in range(2)]
+    _write_each(patches, kinds, found[0])
+    _write_kinds(patches, kinds, found[1])
+    assert found[0].equal(found[1])
 
 
 def test_a_part_larger_than_the_patch_is_refused(patches: torch.Tensor) -> None:
