@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigWorkflow, ckpt_export, load, onnx_export, verify_net_in_out
+from monai.handlers import CheckpointLoader
 from monai.networks.nets import TorchVisionFCModel
 
 from integration.conftest import NETWORK_DEF, Loclabels
@@ -218,20 +220,27 @@ def test_verify_net_in_out(config: str, tmp_path: Path, monkeypatch: pytest.Monk
         )
 
 
-def test_ckpt_export(expected: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("weights", "overlays", "kernel_size"), [("model.pt", [], 7), ("model_10x.pt", ["screen_10x"], 3)]
+)
+def test_ckpt_export(
+    weights: str, overlays: list[str], kernel_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = ("avg", {"kernel_size": kernel_size, "stride": 1})
+    network = load_weights(TorchVisionFCModel(**{**NETWORK_DEF, "pool": pool}), BUNDLE / "models" / weights)
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is on its way out
         ckpt_export(
             "network_def",
             filepath=str(tmp_path / "model.ts"),
-            ckpt_file=str(BUNDLE / "models" / "model.pt"),
+            ckpt_file=str(BUNDLE / "models" / weights),
             meta_file=str(CONFIGS / "metadata.json"),
-            config_file=str(CONFIGS / "inference.json"),
+            config_file=[str(CONFIGS / f"{name}.json") for name in ("inference", *overlays)],
         )
         extra = {"metadata.json": "", "inference.json": ""}
-        network = torch.jit.load(str(tmp_path / "model.ts"), _extra_files=extra)
-    torch.testing.assert_close(outputs_of(network), expected, rtol=1e-4, atol=1e-4)
+        exported = torch.jit.load(str(tmp_path / "model.ts"), _extra_files=extra)
+    torch.testing.assert_close(outputs_of(exported), outputs_of(network), rtol=1e-4, atol=1e-4)
     assert json.loads(extra["metadata.json"])["version"] == METADATA["version"]
     assert "evaluator" in json.loads(extra["inference.json"])
 
@@ -275,13 +284,20 @@ def test_zoo_bundle_has_no_large_file(zoo_bundle: Path) -> None:
     assert not large, "list it in large_files.yml, with hash_type"
 
 
-def test_weights_are_a_plain_state_dict_of_the_network() -> None:
-    state = torch.load(BUNDLE / "models" / "model.pt", weights_only=True)
-    network = TorchVisionFCModel(**NETWORK_DEF)
-    assert state.keys() == network.state_dict().keys()
-    for name, value in state.items():
-        assert value.shape == network.state_dict()[name].shape
-        assert bool(torch.isfinite(value).all()), name
+@pytest.mark.parametrize("name", ["model.pt", "model_10x.pt"])
+def test_weights_are_a_plain_state_dict_of_the_network(name: str) -> None:
+    path = BUNDLE / "models" / name
+    assert path.stat().st_size < MAX_BYTES
+    state = torch.load(path, weights_only=True)
+    assert {value.dtype for value in state.values()} == {torch.float16, torch.int64}
+    assert all(bool(torch.isfinite(value).all()) for value in state.values())
+    network, expected = (TorchVisionFCModel(**NETWORK_DEF) for _ in range(2))
+    trainer = Engine(lambda engine, batch: None)
+    CheckpointLoader(str(path), {"model": network}, strict=True).attach(trainer)
+    trainer.run([0])
+    load_weights(expected, path)
+    for found, wanted in zip(network.state_dict().values(), expected.state_dict().values(), strict=True):
+        assert found.equal(wanted)
 
 
 def test_network_fixture_is_the_configs() -> None:
