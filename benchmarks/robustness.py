@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from report import machine_line, markdown_table, publish  # noqa: E402
 
+from scripts.errors import InputError, explain  # noqa: E402
 from scripts.jitter import StainJitter  # noqa: E402
 from scripts.patch_images import patch_datalist  # noqa: E402
 from scripts.patch_logits import compute_patch_logits  # noqa: E402
@@ -101,11 +102,19 @@ def write_changed(change: Change, files: Sequence[tuple[Path, int]], folder: Pat
     return table
 
 
-def measure(files: Sequence[tuple[Path, int]], change: Change, weights: Path, overlays: Sequence[str]) -> str:
-    """AUC and accuracy on changed patches, with 95% intervals over patches."""
+Run = tuple[Path, Sequence[str]]  # weights and their overlays
+
+
+def measure(files: Sequence[tuple[Path, int]], change: Change, runs: Sequence[Run]) -> list[str]:
+    """What each of the weights reaches on changed patches."""
     with tempfile.TemporaryDirectory() as folder:
         table = write_changed(change, files, Path(folder))
-        found = compute_patch_logits(weights, tables=[table], overlays=overlays)
+        return [score(table, *run) for run in runs]
+
+
+def score(table: Path, weights: Path, overlays: Sequence[str]) -> str:
+    """AUC and accuracy, with 95% intervals over patches."""
+    found = compute_patch_logits(weights, tables=[table], overlays=overlays)
     report = patch_report(found.logits, found.is_tumor)
     cells = []
     for name in ("auc", "accuracy"):
@@ -117,6 +126,21 @@ def measure(files: Sequence[tuple[Path, int]], change: Change, weights: Path, ov
 def listed(folders: Sequence[str], tables: Sequence[str]) -> list[tuple[Path, int]]:
     """Pictures and their labels."""
     return [(Path(sample["image"]), int(sample["label"])) for sample in patch_datalist(folders, tables)]
+
+
+def table_rows(folder: str, table: str | None, runs: Sequence[Run]) -> list[list[str]]:
+    """A row for each change, and one for the table's patches."""
+    files = listed([folder], [])
+    fine = listed([], [table]) if table else []
+    rows = []
+    for name, change in CHANGES.items():
+        rows.append([name, *measure(files, change, runs)])
+        print(rows[-1], flush=True)
+    if fine:
+        cells = iter(measure(fine, reduced, [run for run in runs if OVERLAY_10X in run[1]]))
+        row = [next(cells) if OVERLAY_10X in run[1] else "" for run in runs]
+        rows.append([f"{len(fine)} patches at 40x, reduced four times", *row])
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -132,17 +156,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = runs or [(MODELS / "model.pt", []), (MODELS / "model_10x.pt", [OVERLAY_10X])]
     machine = machine_line()
     print(machine)
-    files = listed([options.folder], [])
-    rows = []
-    for name, change in CHANGES.items():
-        rows.append([name, *(measure(files, change, *run) for run in runs)])
-        print(rows[-1], flush=True)
-    if options.table:
-        files = listed([], [options.table])
-        cells = [measure(files, reduced, *run) if OVERLAY_10X in run[1] else "" for run in runs]
-        rows.append([f"{len(files)} patches at 40x, reduced four times", *cells])
-    names = [str(weights.relative_to(ROOT)) if weights.is_relative_to(ROOT) else str(weights) for weights, _ in runs]
-    publish(options.markdown, "robustness", machine, markdown_table(["patches", *names], rows))
+    try:
+        rows = table_rows(options.folder, options.table, runs)
+        names = [str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path) for path, _ in runs]
+        publish(options.markdown, "robustness", machine, markdown_table(["patches", *names], rows))
+    except (InputError, OSError, RuntimeError) as error:  # MONAI wraps what a component raises
+        sys.exit(f"error: {explain(error)}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torch.nn.functional import grid_sample, interpolate
 from .errors import InputError
 from .jitter import ColorJitter, StainJitter, check_range, uniform
 from .orientations import NUM_ORIENTATIONS, center_crop, orient, orientation_maps
-from .preprocessing import Scaling, find_scaling
+from .preprocessing import find_scaling
 
 _BLOCK = 8
 """Patches that a CPU changes at a time: what stays in its cache is changed several times as fast as a whole batch."""
@@ -131,8 +131,7 @@ class PrepareAugmented(PrepareBatch):
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
         self.preprocessing = preprocessing
         self.augmentation = augmentation
-        self._is_known = False
-        self._scaling: Scaling | None = None
+        self._scaling = find_scaling(self._preprocess)
 
     def __call__(
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -140,8 +139,6 @@ class PrepareAugmented(PrepareBatch):
         """Return (N, 3, h, w) float32 patches and their (N, 1, 1, 1) float32 labels, on the device."""
         patches = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
         label = torch.as_tensor(batchdata["label"]).to(device=device, non_blocking=non_blocking)
-        if not self._is_known:
-            self._scaling, self._is_known = find_scaling(self.preprocessing), True
         output = _empty((*patches.shape[:2], *self.patch_size), patches.device)
         size = _BLOCK if patches.device.type == "cpu" else max(1, len(patches))
         labels = [label[:0]]
@@ -161,8 +158,12 @@ class PrepareAugmented(PrepareBatch):
         if self._scaling is not None:
             torch.mul(patches, self._scaling.factor, out=output).add_(self._scaling.shift)
             return
+        output.copy_(self._preprocess({"image": patches})["image"])
+
+    def _preprocess(self, sample: dict[str, torch.Tensor]) -> dict[str, Any]:
         with _without_metadata():
-            output.copy_(self.preprocessing({"image": patches.float()})["image"])
+            found: dict[str, Any] = self.preprocessing({"image": sample["image"].float()})
+        return found
 
 
 def _empty(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
