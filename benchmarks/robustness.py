@@ -28,7 +28,7 @@ from report import machine_line, markdown_table, publish  # noqa: E402
 
 from scripts.errors import InputError, explain  # noqa: E402
 from scripts.jitter import StainJitter  # noqa: E402
-from scripts.patch_images import patch_datalist  # noqa: E402
+from scripts.patch_images import open_patch, patch_datalist  # noqa: E402
 from scripts.patch_logits import compute_patch_logits  # noqa: E402
 from scripts.patch_scores import patch_report  # noqa: E402
 
@@ -96,8 +96,7 @@ def write_changed(change: Change, files: Sequence[tuple[Path, int]], folder: Pat
         writer = csv.writer(stream)
         writer.writerow(["file", "label"])
         for index, (file, label) in enumerate(files):
-            with Image.open(file) as image:
-                change(image.convert("RGB")).save(folder / f"{index}.png", compress_level=1)
+            change(open_patch(file)).save(folder / f"{index}.png", compress_level=1)
             writer.writerow([f"{index}.png", label])
     return table
 

@@ -81,6 +81,29 @@ def _beside(table: Path, file: str) -> str:
     return str(table.parent / path)
 
 
+def open_patch(path: str | Path) -> Image.Image:
+    """Decode a patch picture.
+
+    Returns:
+        RGB, of its own size.
+
+    Raises:
+        InputError: if it is damaged, no picture, or larger than `MAX_PICTURE_PIXELS`.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PICTURE_PIXELS:
+                raise InputError(
+                    f"{path}: expected a patch of at most {MAX_PICTURE_PIXELS:,} pixels, found {picture.width} x "
+                    f"{picture.height}; cut it"
+                )
+            return picture.convert("RGB")
+    except InputError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+        raise InputError(f"{path}: not a readable picture ({error}); take it out or get it anew") from error
+
+
 class PatchImageDataset(Dataset[Any]):
     """Patch pictures at the model's resolution, read one by one or a batch at a time.
 
@@ -155,18 +178,7 @@ class PatchImageDataset(Dataset[Any]):
 
     def _read(self, index: int) -> torch.Tensor:
         path = self.data[index]["image"]
-        try:
-            with Image.open(path) as picture:
-                if picture.width * picture.height > MAX_PICTURE_PIXELS:
-                    raise InputError(
-                        f"{path}: expected a patch of at most {MAX_PICTURE_PIXELS:,} pixels, found {picture.width} x "
-                        f"{picture.height}; cut it"
-                    )
-                patch = picture.convert("RGB")
-        except InputError:
-            raise
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-            raise InputError(f"{path}: not a readable picture ({error}); take it out or get it anew") from error
+        patch = open_patch(path)
         factor = self.coarse_factor if max(patch.size) <= self.coarse_size else 1
         side = self.size / factor
         if min(patch.size) < side and self.mirror:
