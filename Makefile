@@ -25,6 +25,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/helpers/format_configs.py --check
 	$(BIN)/mypy
+	PYTHONPATH=bundle $(BIN)/lint-imports
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .

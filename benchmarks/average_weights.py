@@ -16,7 +16,7 @@ import torch  # noqa: E402
 
 from scripts.errors import InputError  # noqa: E402
 from scripts.files import atomic_path  # noqa: E402
-from scripts.network import load_checkpoint  # noqa: E402
+from scripts.network.network import load_checkpoint  # noqa: E402
 
 
 def mean_weights(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

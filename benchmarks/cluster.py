@@ -25,9 +25,11 @@ sys.path.insert(0, str(ROOT / "bundle"))
 import numpy as np  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 
-from scripts.pyramid import write_pyramid  # noqa: E402
+from scripts.slides.pyramid import write_pyramid  # noqa: E402
 
-_RUN = f"import sys; sys.path.insert(0, {str(ROOT / 'bundle')!r}); from scripts.cli import main; main(sys.argv[1:])"
+_RUN = (
+    f"import sys; sys.path.insert(0, {str(ROOT / 'bundle')!r}); from scripts.cli.main import main; main(sys.argv[1:])"
+)
 _QUICK = {
     "network_def": {"_target_": "helpers.networks.CentralColor", "channel": 1},
     "weights": None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scripts.detections import non_maximum_suppression
+from scripts.maps.detections import non_maximum_suppression
 
 STRIDE = 64
 NMS_RADIUS = round(186.6 / (STRIDE * 0.243))

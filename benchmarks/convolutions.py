@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bundle"))
 from monai.networks.nets import TorchVisionFCModel
 from report import machine_line, markdown_table, publish
 
-from scripts.convolutions import use_matmul
-from scripts.network import AutocastInferer, prepare_network
+from scripts.network.network import AutocastInferer, prepare_network
+from scripts.training.convolutions import use_matmul
 
 _STRIDE = 32
 """Pixels from one position of the network's last grid to the next."""

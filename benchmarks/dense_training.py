@@ -32,10 +32,10 @@ sys.path.insert(0, str(ROOT / "bundle"))
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import make_layout, read_patches, write_mosaic  # noqa: E402
 
-from scripts.agreement import compare_logits  # noqa: E402
 from scripts.files import make_output_dir  # noqa: E402
-from scripts.pyramid import write_pyramid  # noqa: E402
-from scripts.synthetic import MPP, synthetic_slide  # noqa: E402
+from scripts.inference.agreement import compare_logits  # noqa: E402
+from scripts.slides.pyramid import write_pyramid  # noqa: E402
+from scripts.synthetic.cohort import MPP, synthetic_slide  # noqa: E402
 from scripts.workflow import run_bundle  # noqa: E402
 
 REAL_TISSUE = "real tissue"

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.patches import Rectangle  # noqa: E402
 from scipy.special import expit  # noqa: E402
 
-from scripts.patch_logits import compute_patch_logits  # noqa: E402
+from scripts.scoring.patch_logits import compute_patch_logits  # noqa: E402
 
 NUM_SHOWN = 8
 LABELLED_PX = 32

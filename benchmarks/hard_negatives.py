@@ -27,27 +27,28 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 
-from scripts.annotation_writers import write_asap_xml  # noqa: E402
-from scripts.cases import evaluation_stride  # noqa: E402
-from scripts.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
+from scripts.annotations.writers import write_asap_xml  # noqa: E402
 from scripts.files import find_slides, make_output_dir, write_json  # noqa: E402
-from scripts.froc import FrocCurve, froc_curve, froc_score, match_detections  # noqa: E402
-from scripts.lesions import evaluation_mask, isolated_tumor_cells  # noqa: E402
-from scripts.maps import read_map, read_map_infos  # noqa: E402
-from scripts.mining import mine_hard_negatives  # noqa: E402
-from scripts.pyramid import write_pyramid  # noqa: E402
-from scripts.regions import read_slide_truth  # noqa: E402
-from scripts.sampling import SampleSettings, sample_regions  # noqa: E402
-from scripts.score_settings import NMS_RADIUS_UM  # noqa: E402
-from scripts.staining import draw_stain, paint_slide  # noqa: E402
-from scripts.synthetic import MPP  # noqa: E402
-from scripts.tissue import STEP, make_layout, place_nests, polygon_mask, tissue_outline  # noqa: E402
-from scripts.truth import TruthFolder  # noqa: E402
+from scripts.labels.mining import mine_hard_negatives  # noqa: E402
+from scripts.labels.regions import read_slide_truth  # noqa: E402
+from scripts.labels.sampling import SampleSettings, sample_regions  # noqa: E402
+from scripts.maps.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
+from scripts.maps.files import read_map, read_map_infos  # noqa: E402
+from scripts.masks.truth import TruthFolder  # noqa: E402
+from scripts.scoring.cases import evaluation_stride  # noqa: E402
+from scripts.scoring.froc import FrocCurve, froc_curve, froc_score, match_detections  # noqa: E402
+from scripts.scoring.lesions import evaluation_mask, isolated_tumor_cells  # noqa: E402
+from scripts.scoring.settings import NMS_RADIUS_UM  # noqa: E402
+from scripts.slides.pyramid import write_pyramid  # noqa: E402
+from scripts.synthetic.cohort import MPP  # noqa: E402
+from scripts.synthetic.staining import draw_stain, paint_slide  # noqa: E402
+from scripts.synthetic.tissue import STEP, make_layout, place_nests, polygon_mask, tissue_outline  # noqa: E402
 from scripts.workflow import run_bundle  # noqa: E402
 
 MIMIC = (0.12, 0.25, 0.04, 0.12, 0.03, 0.25, 0.0, 0.70)
-"""`tissue.PROPERTIES` of the confusable nests: the ground of tumor, and two thirds tumor-like nuclei. With half, each
-training ranked every lesion before every nest, and there was nothing to lower."""
+"""`synthetic.tissue.PROPERTIES` of the confusable nests: the ground of tumor, and two thirds tumor-like nuclei.
+
+With half of them, each training ranked every lesion before every nest, and there was nothing to lower."""
 
 LESION_UM, NEST_UM = (105.0, 122.0), (60.0, 80.0)
 """Least and greatest radius of lesions, larger than isolated tumor cells, and of confusable nests."""

@@ -35,8 +35,8 @@ from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import BACKGROUND, CELL, MPP, Patches, make_layout, read_patches, write_mosaic  # noqa: E402
 from stopwatch import synchronize, timed  # noqa: E402
 
-from scripts.masks import write_mask  # noqa: E402
-from scripts.slide import open_slide  # noqa: E402
+from scripts.masks.files import write_mask  # noqa: E402
+from scripts.slides.slide import open_slide  # noqa: E402
 
 TISSUE, TUMOR = 0.7, 0.05
 REFERENCE = "reference: MONAI, float32"

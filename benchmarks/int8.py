@@ -33,7 +33,7 @@ from report import command_line, machine_line, markdown_table, replace_block  # 
 from slides import CELL, Patches, read_patches  # noqa: E402
 from split_table import split_rows  # noqa: E402
 
-from scripts.roc import roc_auc  # noqa: E402
+from scripts.scoring.roc import roc_auc  # noqa: E402
 
 PATCH, BATCH, TILE = 224, 64, 2016
 NUM_CALIBRATION, NUM_TILES = 300, 8

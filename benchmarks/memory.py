@@ -28,7 +28,7 @@ _INTERVAL_S = 0.1
 _INFER = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "bundle")!r})
-from scripts.cli import main
+from scripts.cli.main import main
 main(["infer", *sys.argv[1:]])
 """
 

@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
 from scripts.errors import InputError, explain  # noqa: E402
-from scripts.patch_logits import compute_patch_logits  # noqa: E402
-from scripts.patch_scores import patch_report, summary  # noqa: E402
+from scripts.scoring.patch_logits import compute_patch_logits  # noqa: E402
+from scripts.scoring.patches import patch_report, summary  # noqa: E402
 
 
 def main() -> None:

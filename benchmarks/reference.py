@@ -10,7 +10,7 @@ network, ProbMapProducer writes the map. Mended only as far as it takes to run, 
 3. `amp` is off, for float32. On a CPU it has no effect: MONAI's autocast is that of CUDA.
 4. 8 workers of the loader become as many as there are cores, if fewer.
 5. Weights are loaded into the network, in place of a CheckpointLoader that wants a file of another form.
-6. cuCIM is imported as `scripts.cucim_backend` does: after torch it hangs on some kernels.
+6. cuCIM is imported as `scripts.slides.cucim_backend` does: after torch it hangs on some kernels.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from monai.utils.enums import ProbMapKeys
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
-from scripts.cucim_backend import import_cucim  # noqa: E402
-from scripts.network import load_weights  # noqa: E402
+from scripts.network.network import load_weights  # noqa: E402
+from scripts.slides.cucim_backend import import_cucim  # noqa: E402
 
 BATCH_SIZE = 400
 NUM_WORKERS = 8

@@ -27,10 +27,10 @@ sys.path.insert(0, str(ROOT / "bundle"))
 from report import machine_line, markdown_table, publish  # noqa: E402
 
 from scripts.errors import InputError, explain  # noqa: E402
-from scripts.jitter import StainJitter  # noqa: E402
-from scripts.patch_images import open_patch, patch_datalist  # noqa: E402
-from scripts.patch_logits import compute_patch_logits  # noqa: E402
-from scripts.patch_scores import patch_report  # noqa: E402
+from scripts.scoring.patch_logits import compute_patch_logits  # noqa: E402
+from scripts.scoring.patches import patch_report  # noqa: E402
+from scripts.training.jitter import StainJitter  # noqa: E402
+from scripts.training.patch_images import open_patch, patch_datalist  # noqa: E402
 
 OVERLAY_10X = "train_10x.json"
 PATCH_10X = 96

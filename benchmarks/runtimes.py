@@ -30,9 +30,9 @@ from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import CELL, read_patches  # noqa: E402
 from stopwatch import synchronize  # noqa: E402
 
-from scripts.exports import OnnxNetwork  # noqa: E402
-from scripts.preprocessing import Scaling  # noqa: E402
-from scripts.runtime import Runtime, make_runtime  # noqa: E402
+from scripts.network.exported import OnnxNetwork  # noqa: E402
+from scripts.network.preprocessing import Scaling  # noqa: E402
+from scripts.network.runtime import Runtime, make_runtime  # noqa: E402
 
 PATCH, BATCH, TILE = 224, 64, 2016
 SCALING = Scaling(2 / 255, -1.0)

@@ -73,8 +73,8 @@ def slide_names(folder: Path, step: int) -> list[str]:
 
 def ours(folder: Path, num_resamples: int, rules: str, step: int) -> dict[str, Any]:
     """Score every ``step``-th slide of the cohort."""
-    from scripts.evaluation import score_folder
-    from scripts.score_settings import ScoreSettings
+    from scripts.scoring.evaluation import score_folder
+    from scripts.scoring.settings import ScoreSettings
 
     kept = slide_names(folder, step)
     exclude = [name for name in slide_names(folder, 1) if name not in kept]
@@ -116,7 +116,7 @@ def suppression(rounds: int) -> dict[str, Any]:
     from monai.transforms import ProbNMS
     from scipy import ndimage
 
-    from scripts.detections import non_maximum_suppression
+    from scripts.maps.detections import non_maximum_suppression
 
     noise = ndimage.gaussian_filter(np.random.default_rng(1).random(SHAPE).astype(np.float32), 4)
     radius = 12

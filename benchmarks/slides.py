@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
 from scripts.files import atomic_path  # noqa: E402
-from scripts.pyramid import downsample_image  # noqa: E402
+from scripts.slides.pyramid import downsample_image  # noqa: E402
 
 CELL = 256
 """Side of a patch, of a tile of the TIFF, and of a cell of the layout, in pixels."""
@@ -138,7 +138,7 @@ def write_mosaic(
 ) -> None:
     """Write patches as a tiled, pyramidal BigTIFF in JPEG. Each patch, and an empty tile, is encoded once.
 
-    Levels are those of `scripts.pyramid`: means over boxes, sides rounded up.
+    Levels are those of `scripts.slides.pyramid`: means over boxes, sides rounded up.
 
     Args:
         path: the file to write.

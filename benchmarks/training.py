@@ -44,7 +44,7 @@ from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import BACKGROUND, CELL, make_layout, read_patches, write_mosaic  # noqa: E402
 from stopwatch import Stopwatch  # noqa: E402
 
-from scripts.cucim_backend import import_cucim  # noqa: E402
+from scripts.slides.cucim_backend import import_cucim  # noqa: E402
 
 SHAPE, TISSUE, TUMOR = (9728, 11776), 0.7, 0.05
 REGION, PATCHES = 768, 9
@@ -75,7 +75,7 @@ def published_transforms(deterministic_only: bool = False) -> Compose:
 
 
 def make_rows(layout: np.ndarray[Any, Any], is_tumor: np.ndarray[Any, Any], slide: Path, count: int) -> Rows:
-    """Random regions whose nine cells are tissue: what `loclabel.loclabel_datalist` gives."""
+    """Random regions whose nine cells are tissue: what `labels.loclabel.loclabel_datalist` gives."""
     tissue = layout != BACKGROUND
     whole = np.lib.stride_tricks.sliding_window_view(tissue, (3, 3)).all(axis=(2, 3))
     corners = np.argwhere(whole)

@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from scripts.cucim_backend import prepare_cufile
+from scripts.slides.cucim_backend import prepare_cufile
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real data beside the checkout; not part of the repository."""

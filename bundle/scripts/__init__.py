@@ -1,4 +1,4 @@
-"""Components of the pathology tumor detection bundle; configs name them as ``scripts.<module>.<name>``."""
+"""The code of the bundle, in packages along the way of the data; configs name ``scripts.<package>.<module>.<name>``."""
 
 from pathlib import Path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scripts.detections import Detections
+from scripts.maps.detections import Detections
 
 
 def detections_of(*points):

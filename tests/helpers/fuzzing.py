@@ -12,15 +12,15 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from scripts.annotations import read_annotation
-from scripts.coords import read_coords
+from scripts.annotations.annotations import read_annotation
+from scripts.annotations.coords import read_coords
 from scripts.errors import InputError
-from scripts.foreground_files import read_mask
-from scripts.loclabel import read_loclabels
-from scripts.maps import MapInfo, read_map, read_map_infos
-from scripts.masks import read_mask_array
-from scripts.results import ResultFolder
-from scripts.truth import read_truth
+from scripts.inference.folder_results import ResultFolder
+from scripts.labels.loclabel import read_loclabels
+from scripts.maps.files import MapInfo, read_map, read_map_infos
+from scripts.masks.files import read_mask_array
+from scripts.masks.foreground_files import read_mask
+from scripts.masks.truth import read_truth
 
 NAMES = st.sampled_from(["a", "Tumor_001", "=1+1", "../../etc/passwd", "", "a,b", 'a"b', "\u202e", "x" * 300, "a\nb"])
 NUMBERS = st.one_of(

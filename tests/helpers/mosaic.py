@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scripts.pyramid import write_pyramid
+from scripts.slides.pyramid import write_pyramid
 
 PATCH_SIDE = 256
 MARGIN = (173, 411)

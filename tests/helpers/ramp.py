@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scripts.pyramid import write_pyramid
+from scripts.slides.pyramid import write_pyramid
 
 
 def coded_image(shape: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scripts.froc import TARGETS
+from scripts.scoring.froc import TARGETS
 
 
 def slow_sensitivity(matches, rates=TARGETS, drops_lowest=False):

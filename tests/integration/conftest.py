@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from scripts.loclabel import generate_loclabels
-from scripts.synthetic import Cohort, write_cohort
+from scripts.labels.loclabel import generate_loclabels
+from scripts.synthetic.cohort import Cohort, write_cohort
 
 SHAPE = (1501, 2203)
 """(height, width) of the cohort's slides in level-0 pixels."""
@@ -90,7 +90,7 @@ def tumor_detection(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Outcome]:
     """Run ``tumor-detection`` in this process, which saves importing torch each time, from the test's folder."""
-    from scripts.cli import main
+    from scripts.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     # MONAI's loggers write to the standard output of the test that first imported it, which is closed after it

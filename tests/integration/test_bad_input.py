@@ -16,8 +16,8 @@ import tifffile
 from PIL import Image
 
 from integration.conftest import SHAPE, Loclabels, Outcome
-from scripts.pyramid import write_pyramid
-from scripts.synthetic import Cohort
+from scripts.slides.pyramid import write_pyramid
+from scripts.synthetic.cohort import Cohort
 
 pytestmark = pytest.mark.integration
 

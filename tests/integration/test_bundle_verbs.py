@@ -26,8 +26,8 @@ from monai.networks.nets import TorchVisionFCModel
 
 from integration.conftest import NETWORK_DEF, Loclabels
 from scripts import bundle_root
-from scripts.network import load_weights
-from scripts.synthetic import Cohort
+from scripts.network.network import load_weights
+from scripts.synthetic.cohort import Cohort
 
 pytestmark = pytest.mark.integration
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from integration.conftest import SHAPE, Outcome
-from scripts.annotations import read_annotation
+from scripts.annotations.annotations import read_annotation
 from scripts.geometry import map_shape
-from scripts.groundtruth import tumor_mask
-from scripts.synthetic import MPP, Cohort
+from scripts.masks.groundtruth import tumor_mask
+from scripts.synthetic.cohort import MPP, Cohort
 
 pytestmark = pytest.mark.integration
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from integration.conftest import Outcome
 from scripts import bundle_root
-from scripts.annotations import contains, read_annotation
+from scripts.annotations.annotations import contains, read_annotation
 from scripts.geometry import map_shape
-from scripts.pyramid import write_pyramid
-from scripts.synthetic import MPP, sample_centers, synthetic_slide, write_asap_xml
+from scripts.slides.pyramid import write_pyramid
+from scripts.synthetic.cohort import MPP, sample_centers, synthetic_slide, write_asap_xml
 
 pytestmark = pytest.mark.integration
 

@@ -19,9 +19,9 @@ from monai.networks.nets import TorchVisionFCModel
 
 from integration.conftest import NETWORK_DEF
 from scripts import bundle_root
-from scripts.exports import OnnxNetwork, load_torchscript
-from scripts.network import load_weights
-from scripts.synthetic import Cohort
+from scripts.network.exported import OnnxNetwork, load_torchscript
+from scripts.network.network import load_weights
+from scripts.synthetic.cohort import Cohort
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -21,8 +21,8 @@ from helpers.ramp import ramp_image, write_ramp
 from integration.conftest import SHAPE, Outcome
 from scripts import bundle_root
 from scripts.geometry import map_shape
-from scripts.pyramid import write_pyramid
-from scripts.synthetic import Cohort
+from scripts.slides.pyramid import write_pyramid
+from scripts.synthetic.cohort import Cohort
 
 pytestmark = pytest.mark.integration
 
@@ -131,7 +131,7 @@ def test_positions_of_a_resampled_slide_are_those_of_level_0(
 @pytest.fixture(scope="module")
 def cohort_maps(cohort: Cohort, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Maps of the test slides, made by the bundle's network in float32 with cuCIM or what serves."""
-    from scripts.cli import main
+    from scripts.cli.main import main
 
     folder = tmp_path_factory.mktemp("maps")
     root = logging.getLogger()

@@ -17,8 +17,8 @@ import pytest
 
 from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from integration.conftest import Outcome
-from scripts.cluster import load_ray
-from scripts.pyramid import write_pyramid
+from scripts.cluster.cluster import load_ray
+from scripts.slides.pyramid import write_pyramid
 
 pytest.importorskip("ray", reason="the extra 'cluster' brings Ray")
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from scripts.detections import non_maximum_suppression
-from scripts.pyramid import write_pyramid
-from scripts.synthetic import MPP, synthetic_slide
+from scripts.maps.detections import non_maximum_suppression
+from scripts.slides.pyramid import write_pyramid
+from scripts.synthetic.cohort import MPP, synthetic_slide
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ import torch
 from helpers.torchrun import torchrun
 from integration.conftest import Outcome
 from scripts import bundle_root
-from scripts.pyramid import write_pyramid
+from scripts.slides.pyramid import write_pyramid
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -11,8 +11,8 @@ import tifffile
 from monai.apps.pathology.metrics import LesionFROC
 from scipy import ndimage
 
-from scripts.evaluation import score_folder
-from scripts.score_settings import ScoreSettings
+from scripts.scoring.evaluation import score_folder
+from scripts.scoring.settings import ScoreSettings
 
 pytestmark = pytest.mark.integration
 

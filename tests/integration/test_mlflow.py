@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from integration.conftest import Loclabels
-from scripts.synthetic import Cohort
+from scripts.synthetic.cohort import Cohort
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -11,8 +11,8 @@ import pytest
 
 from helpers.browser import open_browser, set_screen
 from helpers.made_maps import write_map_of, write_truth_of
-from scripts import cli
-from scripts.pyramid import write_pyramid
+from scripts.cli import main as cli
+from scripts.slides.pyramid import write_pyramid
 
 pytestmark = pytest.mark.integration
 

@@ -20,14 +20,14 @@ import pytest
 
 from integration.conftest import Outcome
 from scripts import bundle_root
-from scripts.synthetic import Cohort
+from scripts.synthetic.cohort import Cohort
 
 pytestmark = pytest.mark.integration
 
 Command = Callable[..., Outcome]
 Flags = Callable[..., list[str]]
 NAMES = [f"slide_{index}" for index in range(4)]
-RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli import main; main()"
+RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli.main import main; main()"
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.consistency import NAME
-from scripts.release import package_bundle
+from scripts.release.consistency import NAME
+from scripts.release.release import package_bundle
 from zoo.round_trip import Data, Traveller, make_bare_python, make_data, requirements, serve
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from integration.conftest import NETWORK_DEF, Loclabels, Outcome
 from scripts import bundle_root
-from scripts.network import load_weights
+from scripts.network.network import load_weights
 
 pytestmark = pytest.mark.integration
 
@@ -192,7 +192,7 @@ def test_killed_run_is_resumed(tumor_detection: Command, arguments: list[object]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(BUNDLE), str(Path(__file__).parents[1])])}
     with open(tmp_path / "log.txt", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.cli", "train", *flags], stdout=log, stderr=log, env=environment
+            [sys.executable, "-m", "scripts.cli.main", "train", *flags], stdout=log, stderr=log, env=environment
         )
         try:
             deadline = time.monotonic() + 120

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from PIL import Image, ImageFilter
 
 from scripts import bundle_root
-from scripts.synthetic import sample_centers, synthetic_slide
+from scripts.synthetic.cohort import sample_centers, synthetic_slide
 
 NUM_REAL, NUM_DRAWN = 300, 24  # of each class
 COARSE = 4

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from scripts.errors import InputError
-from scripts.pyramid import downsample_image
-from scripts.slide import open_slide
+from scripts.slides.pyramid import downsample_image
+from scripts.slides.slide import open_slide
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (1728, 2368)  # 6.75 x 9.25 cells

@@ -17,7 +17,7 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from helpers.format_configs import main as format_configs
 from scripts import bundle_root
 from scripts.geometry import CELL_SIZE, GRID_SHAPE, PATCH_SIZE, REGION_SIZE
-from scripts.slide import MODEL_MPP
+from scripts.slides.slide import MODEL_MPP
 
 CONFIGS = Path(bundle_root()) / "configs"
 COMPOSED = {
@@ -220,7 +220,7 @@ def test_training_is_what_was_asked_for() -> None:
     assert not {"shuffle", "fill"} & train["validate"]["sampler"].keys()
     augmentation = train["train"]["augmentation"]
     assert augmentation["color"] == {
-        "_target_": "scripts.jitter.ColorJitter",
+        "_target_": "scripts.training.jitter.ColorJitter",
         "brightness": 0.25,
         "contrast": 0.75,
         "saturation": 0.25,

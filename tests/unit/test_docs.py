@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from helpers.made_patches import write_patches
-from scripts import cli
-from scripts.finding_writers import LESION_COLUMNS
-from scripts.foreground import ForegroundSettings
-from scripts.handlers import ProbabilityMapWriter
-from scripts.pyramid import write_pyramid
-from scripts.tile_inferer import SlidingInferer
-from scripts.tiles import TileDataset, TileSampler
+from scripts.cli import main as cli
+from scripts.exports.finding_writers import LESION_COLUMNS
+from scripts.inference.handlers import ProbabilityMapWriter
+from scripts.inference.tile_inferer import SlidingInferer
+from scripts.inference.tiles import TileDataset, TileSampler
+from scripts.masks.foreground import ForegroundSettings
+from scripts.slides.pyramid import write_pyramid
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "bundle" / "configs"
@@ -89,8 +89,8 @@ def test_configs_page_states_the_foreground_settings() -> None:
     }
 
 
-def test_evaluation_page_has_every_flag_of_froc_and_its_default() -> None:
-    flags = _table(TEXTS["docs/evaluation.md"], "flag")
+def test_scoring_rules_have_every_flag_of_froc_and_its_default() -> None:
+    flags = _table(TEXTS["docs/scoring_rules.md"], "flag")
     parameters = inspect.signature(cli.froc).parameters
     assert {flag.removeprefix("--") for flag in flags} == parameters.keys()
     for flag in ("threshold", "slide_threshold", "rules"):

@@ -79,8 +79,8 @@ def test_logging_conf_is_accepted_and_logs_to_stderr(capsys: pytest.CaptureFixtu
     handlers, level = root.handlers[:], root.level
     try:
         _apply_logging_file(str(CONFIGS / "logging.conf"))
-        logging.getLogger("scripts.slide").info("one line")
-        logging.getLogger("scripts.slide").debug("not shown")
+        logging.getLogger("scripts.slides.slide").info("one line")
+        logging.getLogger("scripts.slides.slide").debug("not shown")
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)

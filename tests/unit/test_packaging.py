@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from scripts.consistency import requirements
+from scripts.release.consistency import requirements
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundle"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
+PACKAGES = sorted(path.parent.name for path in (BUNDLE / "scripts").glob("*/__init__.py"))
 
 IMPORT_NAMES = {
     "cucim-cu13": "cucim",
@@ -55,7 +56,7 @@ USED_WITHOUT_IMPORT = {
 def _imported_names() -> set[str]:
     """Top-level packages that the bundle's modules import, wherever in the file, and that its configs name."""
     names: set[str] = set()
-    for path in (BUNDLE / "scripts").glob("*.py"):
+    for path in (BUNDLE / "scripts").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names.update(alias.name.split(".")[0] for alias in node.names)
@@ -115,8 +116,15 @@ def test_set_up_names_no_registry(name: str) -> None:
 # --- files ------------------------------------------------------------------------------------------------------
 
 
+def test_every_package_is_packaged() -> None:
+    name = "pathology_tumor_detection"
+    wanted = [name, f"{name}.scripts", *(f"{name}.scripts.{package}" for package in PACKAGES)]
+    assert PYPROJECT["tool"]["setuptools"]["packages"] == wanted
+
+
 def test_every_bundle_file_is_packaged() -> None:
-    patterns = [*PYPROJECT["tool"]["setuptools"]["package-data"]["pathology_tumor_detection"], "scripts/*.py"]
+    patterns = list(PYPROJECT["tool"]["setuptools"]["package-data"]["pathology_tumor_detection"])
+    patterns += ["scripts/*.py", *(f"scripts/{name}/*.py" for name in PACKAGES)]
     files = [path.relative_to(BUNDLE).as_posix() for path in BUNDLE.rglob("*") if path.is_file()]
     hidden = re.compile(r"(^|/)(\.|__pycache__)")
     left_out = [
@@ -152,7 +160,7 @@ case "$*" in
   "-m venv"*)
     for last in "$@"; do :; done
     mkdir -p "$last/bin"
-    for tool in python ruff mypy tumor-detection; do cp "$0" "$last/bin/$tool"; done ;;
+    for tool in python ruff mypy lint-imports tumor-detection; do cp "$0" "$last/bin/$tool"; done ;;
 esac
 """
 

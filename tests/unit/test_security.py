@@ -17,16 +17,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from helpers.fuzzing import CASES, read_stranger
-from scripts.annotations import read_annotation
-from scripts.coords import check_cell, read_coords
+from scripts.annotations.annotations import read_annotation
+from scripts.annotations.coords import check_cell, read_coords
 from scripts.errors import InputError
 from scripts.files import check_name, read_json, read_npy
-from scripts.foreground_files import read_mask
-from scripts.maps import MapInfo, read_map, read_map_infos
-from scripts.masks import MAX_MASK_PIXELS, read_mask_array
-from scripts.network import load_checkpoint
-from scripts.patch_images import PatchImageDataset, patch_datalist
-from scripts.slide import open_slide
+from scripts.maps.files import MapInfo, read_map, read_map_infos
+from scripts.masks.files import MAX_MASK_PIXELS, read_mask_array
+from scripts.masks.foreground_files import read_mask
+from scripts.network.network import load_checkpoint
+from scripts.slides.slide import open_slide
+from scripts.training.patch_images import PatchImageDataset, patch_datalist
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,7 +79,7 @@ def test_arrays_run_nothing(tmp_path: Path) -> None:
 def test_no_code_reads_pickles() -> None:
     """Every call that could: `torch.load` says weights_only, `numpy.load` says allow_pickle, `pickle` reads nothing."""
     wanted = {"torch": ("weights_only", True), "np": ("allow_pickle", False)}
-    for path in sorted((ROOT / "bundle" / "scripts").glob("*.py")):
+    for path in sorted((ROOT / "bundle" / "scripts").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
@@ -144,7 +144,7 @@ def test_arrays_are_no_larger_than_their_files(tmp_path: Path, shape: tuple[int,
 
 
 def test_overviews_of_slides_are_bounded(tmp_path: Path) -> None:
-    from scripts.pyramid import write_pyramid
+    from scripts.slides.pyramid import write_pyramid
 
     write_pyramid(tmp_path / "a.tif", np.full((701, 903, 3), 240, dtype=np.uint8), 0.243)
     with open_slide(tmp_path / "a.tif", "openslide") as slide:

@@ -28,10 +28,10 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "bundle"), str(ROOT / "tests")]
 
 from helpers.zoo_schema import SCHEMA  # noqa: E402 - found by the lines above
-from scripts.consistency import NAME  # noqa: E402
-from scripts.loclabel import generate_loclabels  # noqa: E402
-from scripts.release import package_bundle  # noqa: E402
-from scripts.synthetic import write_cohort  # noqa: E402
+from scripts.labels.loclabel import generate_loclabels  # noqa: E402
+from scripts.release.consistency import NAME  # noqa: E402
+from scripts.release.release import package_bundle  # noqa: E402
+from scripts.synthetic.cohort import write_cohort  # noqa: E402
 
 ZOO_CI = ("jsonschema", "parameterized", "pyyaml")
 """What the model zoo's CI installs besides the pins."""

@@ -22,8 +22,8 @@ TEST_CASE_INFER = [{"bundle_root": BUNDLE_ROOT, "stride": 512, "num_workers": 0}
 
 class TestTumorDetectionMGPU(unittest.TestCase):
     def setUp(self):
-        from scripts.loclabel import generate_loclabels
-        from scripts.synthetic import write_cohort
+        from scripts.labels.loclabel import generate_loclabels
+        from scripts.synthetic.cohort import write_cohort
 
         self.folder = tempfile.mkdtemp()
         cohort = write_cohort(self.folder, 2, 2, shape=(1501, 2203), num_train_regions=4, num_valid_regions=2)

@@ -1,0 +1,232 @@
+"""Annotations: tumor and exclusion polygons of a slide, from NCRF JSON, ASAP XML or QuPath GeoJSON.
+
+Files hold (x, y) in level-0 pixels; here they become (row, col), level-0 frame. What is done about defective polygons,
+and why: docs/decisions/0001-polygons.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..errors import InputError
+from ..files import NameIndex
+from ..geometry import COORDINATE_LIMIT
+from .polygons import Polygon, Ring, in_any
+from .readers import read_outlines
+
+logger = logging.getLogger(__name__)
+
+ANNOTATION_SUFFIXES = (".json", ".xml", ".geojson")
+
+TUMOR_CLASSES = frozenset({"_0", "_1", "tumor", "tumour", "metastasis", "metastases", "carcinoma", "cancer"})
+"""Lower-case classes that are tumor; ``_0`` and ``_1`` are CAMELYON16's groups beside ``Tumor``."""
+
+EXCLUSION_CLASSES = frozenset({"_2", "exclusion", "exclude", "normal", "ignore"})
+"""Lower-case classes that are cut out of the tumor; a ``*`` at the end (QuPath's ``Ignore*``) does not matter."""
+
+TISSUE_CLASSES = frozenset({"tissue"})
+"""Lower-case classes of outlines that are the foreground."""
+
+REGION_CLASSES = frozenset({"region"})
+"""Lower-case classes of outlines in which foreground is looked for (QuPath's ``Region*``)."""
+
+IGNORED_CLASSES = frozenset({"ignore"})
+"""Lower-case classes that are cut out of the foreground (QuPath's ``Ignore*``), such as pen marks and folds."""
+
+_UNCLASSIFIED = frozenset({"", "none", "unclassified"})
+
+
+class Annotation(NamedTuple):
+    """The polygons of a slide.
+
+    Attributes:
+        path: the file.
+        tumor: a point in any of these is tumor,
+        exclusion: unless it is in any of these.
+    """
+
+    path: Path
+    tumor: tuple[Polygon, ...]
+    exclusion: tuple[Polygon, ...]
+
+
+class TissueOutlines(NamedTuple):
+    """Outlines of a slide that say where to look.
+
+    Attributes:
+        tissue: if there are any, they are the foreground, and none is computed;
+        region: if there are any, foreground is only inside of them;
+        ignored: cut out of the foreground.
+    """
+
+    tissue: tuple[Polygon, ...]
+    region: tuple[Polygon, ...]
+    ignored: tuple[Polygon, ...]
+
+
+class _Findings:
+    """What was odd about a file's polygons: names by kind, one warning for each kind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, kind: str, name: str) -> None:
+        self.names[kind].append(name)
+
+    def warn(self) -> None:
+        for kind, names in self.names.items():
+            what, outcome = kind.split(": ", 1)
+            logger.warning("%s: %s: %d, first %r; %s", self.path, what, len(names), names[0], outcome)
+
+
+_SELF_CROSSING = "self-crossing outlines: read by the even-odd rule; redraw in ASAP or QuPath where that matters"
+_TOO_SHORT = "outlines of fewer than 3 points: they enclose nothing and are left out; redraw or delete them"
+_UNCLOSED = "unclosed GeoJSON rings: closed from the last point to the first; export the file again if that is wrong"
+_NO_AREA = "points, lines or detections: they are no areas and are left out; draw polygons instead"
+_NO_CLASS = "outlines without a class: taken as tumor; set the class Tumor or Exclusion in ASAP or QuPath"
+_OTHER_CLASS = "outlines of a class neither tumor nor exclusion: left out; rename the class if they matter"
+_TUMOR_KINDS = {"tumor": TUMOR_CLASSES | _UNCLASSIFIED, "exclusion": EXCLUSION_CLASSES}
+_TISSUE_KINDS = {"tissue": TISSUE_CLASSES, "region": REGION_CLASSES, "ignored": IGNORED_CLASSES}
+_KNOWN_CLASSES = frozenset[str]().union(*_TUMOR_KINDS.values(), *_TISSUE_KINDS.values())
+
+
+def is_normal_name(name: str) -> bool:
+    """Whether a slide's name says that it is normal, as in CAMELYON16's ``Normal_001``; ``abnormal`` does not."""
+    return re.search(r"(?<![a-z])normal", name, re.IGNORECASE) is not None
+
+
+def index_annotations(folder: str | Path) -> NameIndex:
+    """Annotation files anywhere below a folder, to be looked up by slide name.
+
+    Raises:
+        InputError: if the folder is missing or holds no annotation.
+    """
+    index = NameIndex(folder, ANNOTATION_SUFFIXES, "annotation")
+    if not len(index):
+        raise InputError(f"{folder}: no annotations found; expected files ending in {' '.join(ANNOTATION_SUFFIXES)}")
+    return index
+
+
+def read_annotation(path: str | Path) -> Annotation:
+    """Read an annotation file and sort its outlines into tumor and exclusion.
+
+    Classes are `TUMOR_CLASSES` and `EXCLUSION_CLASSES`, whatever their case; of a derived class (QuPath's
+    ``Tumor: Positive``) the first part counts. Outlines without a class are tumor, which warns; those of another
+    class are left out, which warns too, but for the classes of `read_tissue`.
+
+    Args:
+        path: a file of one of the forms of `readers.read_outlines`.
+
+    Returns:
+        The polygons, (row, col), level-0 frame.
+
+    Raises:
+        InputError: if the file is missing, damaged or of another form, a coordinate is no finite number, or all
+            classes are unknown, so that a misspelt one does not make a slide normal.
+    """
+    path = Path(path)
+    polygons, others = _sort_outlines(path, _TUMOR_KINDS)
+    if others and not polygons["tumor"]:
+        raise InputError(
+            f"{path}: no outline is tumor, and the classes {', '.join(sorted(others))} are neither tumor nor "
+            "exclusion; rename them to Tumor or Exclusion, or delete the outlines if the slide is normal"
+        )
+    return Annotation(path, tuple(polygons["tumor"]), tuple(polygons["exclusion"]))
+
+
+def read_tissue(path: str | Path) -> TissueOutlines:
+    """Read the outlines of an annotation file that say where to look; those of tumor are for `read_annotation`.
+
+    Args:
+        path: as there.
+
+    Returns:
+        The polygons of `TISSUE_CLASSES`, `REGION_CLASSES` and `IGNORED_CLASSES`, (row, col), level-0 frame.
+
+    Raises:
+        InputError: if the file is missing, damaged or of another form, or a coordinate is no finite number.
+    """
+    polygons, _ = _sort_outlines(Path(path), _TISSUE_KINDS)
+    return TissueOutlines(*(tuple(polygons[kind]) for kind in TissueOutlines._fields))
+
+
+def contains(annotation: Annotation, points: npt.ArrayLike, ignore_exclusions: bool = False) -> npt.NDArray[np.bool_]:
+    """Which points are tumor: in a tumor polygon and in no exclusion, in the sense of `polygons.in_any`.
+
+    Args:
+        annotation: the polygons.
+        points: (N, 2), (row, col), level-0 frame.
+        ignore_exclusions: count points in exclusions too, as NCRF does.
+
+    Returns:
+        (N,) bool.
+    """
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    inside = in_any(annotation.tumor, points)
+    if not ignore_exclusions and inside.any():
+        inside[inside] = ~in_any(annotation.exclusion, points[inside])
+    return inside
+
+
+def _sort_outlines(path: Path, kinds: Mapping[str, frozenset[str]]) -> tuple[dict[str, list[Polygon]], set[str]]:
+    """Read a file; its polygons by kind, and the classes that nothing here knows. Warns of what is odd."""
+    outlines = read_outlines(path)
+    findings = _Findings(path)
+    for name in outlines.others:
+        findings.add(_NO_AREA, name)
+    polygons: dict[str, list[Polygon]] = {kind: [] for kind in kinds}
+    others: set[str] = set()
+    for name, label, rings_xy in outlines.areas:
+        rings = [_ring(path, name, ring_xy) for ring_xy in rings_xy]
+        base = (label or "").split(":")[0].strip().rstrip("*").lower()
+        target = next((polygons[kind] for kind, classes in kinds.items() if base in classes), None)
+        if target is None:
+            if base not in _KNOWN_CLASSES:
+                others.add(str(label))
+                findings.add(_OTHER_CLASS, f"{name} ({label})")
+            continue
+        if base in _UNCLASSIFIED:
+            findings.add(_NO_CLASS, name)
+        if outlines.must_close and any(len(ring) and (ring[0] != ring[-1]).any() for ring in rings):
+            findings.add(_UNCLOSED, name)
+        rings = [ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring for ring in rings]
+        if not rings or any(len(ring) < 3 for ring in rings):
+            findings.add(_TOO_SHORT, name)
+            if not rings or len(rings[0]) < 3:
+                continue
+            rings = [ring for ring in rings if len(ring) >= 3]
+        if not shapely.is_valid(shapely.Polygon(rings[0], rings[1:])):
+            findings.add(_SELF_CROSSING, name)
+        target.append(Polygon(name, tuple(rings)))
+    findings.warn()
+    return polygons, others
+
+
+def _ring(path: Path, name: str, vertices_xy: Any) -> Ring:
+    try:
+        array = np.asarray(vertices_xy)
+    except ValueError:
+        array = np.asarray(None)
+    if array.size == 0:
+        return np.empty((0, 2))
+    is_pairs = array.ndim == 2 and array.shape[1] >= 2 and array.dtype.kind in "iuf"
+    if not is_pairs or not (np.abs(array[:, :2]) < COORDINATE_LIMIT).all():
+        raise InputError(
+            f"{path}: outline {name!r}: expected a list of finite (x, y) pixels, found "
+            f"{str(vertices_xy)[:60]!r}; export or draw it again"
+        )
+    return _xy_to_rc(array[:, :2].astype(np.float64))
+
+
+def _xy_to_rc(vertices_xy: npt.NDArray[np.float64]) -> Ring:
+    return np.ascontiguousarray(vertices_xy[:, ::-1])

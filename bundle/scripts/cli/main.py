@@ -1,0 +1,141 @@
+"""The command ``tumor-detection``: parses arguments, calls one function, prints one line when something is wrong.
+
+Everything is imported as ``scripts.*`` from the bundle's folder, as MONAI's configs do, so that each module exists
+once. The commands themselves import what they need when they run, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import fire
+from fire.decorators import SetParseFns
+from fire.helptext import HelpText
+from fire.trace import FireTrace
+
+BUNDLE_ROOT = Path(__file__).resolve().parents[2]
+if str(BUNDLE_ROOT) not in sys.path:
+    sys.path.insert(0, str(BUNDLE_ROOT))
+
+from scripts.cli.data import (  # noqa: E402
+    doctor,
+    download,
+    foreground,
+    groundtruth,
+    loclabel,
+    mine,
+    sample,
+)
+from scripts.cli.network import calibrate, demo, infer, metrics, package, train  # noqa: E402
+from scripts.cli.scores import export, froc, report  # noqa: E402
+from scripts.errors import InputError, explain  # noqa: E402
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    command.__name__: command
+    for command in (
+        demo,
+        doctor,
+        download,
+        loclabel,
+        sample,
+        foreground,
+        train,
+        infer,
+        groundtruth,
+        froc,
+        report,
+        export,
+        mine,
+        metrics,
+        calibrate,
+        package,
+    )
+}
+_CONFIGS = {"train": "train.json", "infer": "inference.json"}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; exits with status 1 and one line on standard error when something is wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s: %(message)s")
+    if not debug:
+        _hide_engine_exceptions()
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what was finished is kept")
+    except Exception as error:  # the one place that turns any failure into a line and a status
+        if debug:
+            traceback.print_exc()
+        _end_progress_bars()
+        sys.exit(f"error: {explain(error)}")
+
+
+def _dispatch(arguments: list[str]) -> None:
+    from scripts.cli.arguments import check_flags, find_command, join_values, parsers, split_values
+    from scripts.workflow import find_overlays
+
+    words = [argument for argument in arguments if argument not in ("--help", "-h")]
+    command = find_command(words[0], COMMANDS) if words else None
+    if command is None or len(words) < len(arguments):
+        _print_help(command)
+        return
+    name = command.__name__
+    if name == "download":
+        words = _without_data_set(words)
+    flags = join_values(words[1:], command)
+    configs: list[Path] = []
+    if name in _CONFIGS:
+        configs = [BUNDLE_ROOT / "configs" / _CONFIGS[name], *find_overlays(split_values(flags.get("config_file")))]
+    check_flags(flags, command, configs)
+    joined = [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags.items()]
+    SetParseFns(**parsers(command, flags))(command)
+    fire.Fire(COMMANDS, command=[name, *joined], name="tumor-detection")
+
+
+def _without_data_set(words: list[str]) -> list[str]:
+    """``download camelyon16 --output ...`` without the data set's name, which is the only one."""
+    if words[1:2] != ["camelyon16"]:
+        raise InputError("download needs a data set, camelyon16: tumor-detection download camelyon16 --output FOLDER")
+    return [words[0], *words[2:]]
+
+
+def _print_help(command: Callable[..., None] | None) -> None:
+    """Fire's help on standard output, without its remarks on itself and its quotes."""
+    name = "tumor-detection" if command is None else f"tumor-detection {command.__name__}"
+    component = COMMANDS if command is None else command
+    text = HelpText(component, trace=FireTrace(component, name=name)).replace(f"'{name}'", name)
+    text = re.sub(r"(Type: )(?:Optional\[)?'(.+?)(?: \| None)?'\]?", r"\1\2", text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough; without this Python complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _hide_engine_exceptions() -> None:
+    """The engines log an exception with its traceback before they raise it; it is printed once, at the end."""
+
+    def is_no_exception(record: logging.LogRecord) -> bool:
+        return record.exc_info is None and "terminating due to exception" not in str(record.msg)
+
+    for engine in ("SupervisedTrainer", "SupervisedEvaluator"):
+        logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(is_no_exception)
+
+
+def _end_progress_bars() -> None:
+    """A progress bar that was interrupted would share its line with the error."""
+    if "tqdm" in sys.modules:
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What became of the slides of a run on a cluster: the progress bar and ``run.json``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..inference.results import Results
+
+_SUMMARY_SECONDS = 10.0
+_SUMMARY_SHARE = 50  # writing a summary of a million slides takes long: at most a fiftieth of the time goes there
+
+
+class RunReport:
+    """Takes in what processes say of slides, and sums up.
+
+    Args:
+        results: where ``run.json`` goes.
+        num_slides: of the run.
+
+    Attributes:
+        about: keys of ``run.json`` that do not depend on slides.
+        workers: what each process did.
+    """
+
+    def __init__(self, results: Results, num_slides: int) -> None:
+        self.results = results
+        self.done: list[dict[str, Any]] = []
+        self.skipped: list[str] = []
+        self.failed: dict[str, str] = {}
+        self.about: dict[str, Any] = {}
+        self.workers: list[dict[str, Any]] = []
+        self._seconds_in = {"decode": 0.0, "compute": 0.0, "write": 0.0}
+        self._tiles = 0
+        self._mm2 = 0.0
+        self._started = time.monotonic()
+        self._next_summary = self._started + _SUMMARY_SECONDS
+        form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
+        self._progress = tqdm(total=num_slides, desc="inference", bar_format=form)
+
+    def add(self, path: str, found: dict[str, Any], was_in_work: bool = False) -> None:
+        """Take in what became of a slide.
+
+        Args:
+            path: the slide.
+            found: see `worker.SlideWorker.infer`.
+            was_in_work: a process of this run had it and was lost: a map that is there is of this run.
+        """
+        if found["state"] == "failed":
+            self.failed[path] = found["reason"]
+        elif found["state"] == "skipped" and not was_in_work:
+            self.skipped.append(path)
+        else:
+            self.done.append(found["entry"])
+        for what, seconds in found.get("seconds_in", {}).items():
+            self._seconds_in[what] += seconds
+        self._tiles += found.get("tiles", 0)
+        self._mm2 += found.get("mm2", 0.0)
+        self._progress.set_postfix_str(
+            f"{self._tiles / self._seconds:.1f} tiles/s, {self._mm2 / self._seconds:.2f} mm²/s, {Path(path).name}",
+            refresh=False,
+        )
+        self.show(0.0)
+        if time.monotonic() > self._next_summary:
+            self.write()
+
+    def show(self, in_work: float) -> None:
+        """Move the progress bar.
+
+        Args:
+            in_work: slides in work, each by how much of it is done.
+        """
+        whole = len(self.done) + len(self.skipped) + len(self.failed)
+        target = min(whole + in_work, self._progress.total)
+        if target > self._progress.n:
+            self._progress.update(target - self._progress.n)
+
+    def write(self) -> None:
+        """Write ``run.json``.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        started = time.monotonic()
+        self.results.write_summary(self.summary())
+        now = time.monotonic()
+        self._next_summary = now + max(_SUMMARY_SECONDS, _SUMMARY_SHARE * (now - started))
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``run.json``: as of one process; ``seconds_in`` adds up over processes."""
+        seconds_in = self._seconds_in
+        return {
+            "processes": len(self.workers),
+            "slides_done": self.done,
+            "slides_skipped": self.skipped,
+            "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.failed.items()],
+            "seconds": round(self._seconds, 3),
+            "seconds_in": {what: round(value, 3) for what, value in seconds_in.items()},
+            "bound_by": max(seconds_in, key=lambda what: seconds_in[what]) if self._tiles else None,
+            "tiles": self._tiles,
+            "tiles_per_second": round(self._tiles / self._seconds, 3),
+            "tissue_mm2": round(self._mm2, 3),
+            "mm2_per_second": round(self._mm2 / self._seconds, 4),
+            **self.about,
+            "workers": self.workers,
+        }
+
+    def close(self) -> None:
+        """End the progress bar and write ``run.json``."""
+        self._progress.close()
+        self.write()
+
+    def finish(self) -> None:
+        """Fail the run if slides failed.
+
+        Raises:
+            InputError: if any did.
+        """
+        if self.failed:
+            total = len(self.done) + len(self.skipped) + len(self.failed)
+            raise InputError(
+                f"{len(self.failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
+                f"first: {next(iter(self.failed.values()))}"
+            )
+
+    @property
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._started, 1e-9)

@@ -1,0 +1,135 @@
+"""The ``export`` step: a folder of probability maps in forms that other programs open."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..files import find_slides, make_output_dir
+from ..maps.files import find_maps, read_map, read_map_info
+from ..maps.findings import FindingSettings, find_lesions
+from ..scoring.settings import NMS_RADIUS_UM
+from .dicom_maps import write_parametric_map
+from .finding_writers import write_asap, write_detection_table, write_geojson, write_lesion_table
+from .heatmap_writers import write_ome_tiff, write_ome_zarr
+
+logger = logging.getLogger(__name__)
+
+_OF_FINDINGS: dict[str, dict[str, Callable[..., None]]] = {
+    "geojson": {".geojson": write_geojson},
+    "asap": {".xml": write_asap},
+    "csv": {"_lesions.csv": write_lesion_table, "_detections.csv": write_detection_table},
+}
+_OF_MAP: dict[str, dict[str, Callable[..., None]]] = {
+    "ome-tiff": {".ome.tiff": write_ome_tiff},
+    "zarr": {".ome.zarr": write_ome_zarr},
+}
+
+FORMATS = (*_OF_FINDINGS, *_OF_MAP, "dicom")
+"""What can be written; each goes into a folder of its name."""
+
+_EXTRA_MODULES = {"zarr": ("zarr", "numcodecs"), "dicom": ("highdicom", "pydicom")}
+
+
+class ExportSummary(NamedTuple):
+    """What was written."""
+
+    num_maps: int
+    num_lesions: int
+    num_detections: int
+    formats: tuple[str, ...]
+    output: Path
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.num_maps} maps as {', '.join(self.formats)} in {self.output}: "
+            f"{self.num_lesions} lesions, {self.num_detections} detections"
+        )
+
+
+def export_maps(
+    maps: str | Path,
+    output: str | Path,
+    formats: Sequence[str] | str,
+    settings: FindingSettings = FindingSettings(0.5, NMS_RADIUS_UM, 0.0),  # noqa: B008
+    slides: str | Path | Sequence[str | Path] | None = None,
+) -> ExportSummary:
+    """Write each map in each of the formats, in place of an earlier export's.
+
+    Args:
+        maps: folder of maps with sidecars, see `maps.files.read_map_info`.
+        output: gets a folder for each format; in it files are named by slide.
+        formats: some of `FORMATS`; several may stand in one text, separated by commas.
+        settings: what counts as a finding.
+        slides: slides or folders of slides, for ``dicom``, see `dicom_maps.source_image`.
+
+    Returns:
+        Counts.
+
+    Raises:
+        InputError: if a setting is out of range, a package is missing, nothing is found, the output cannot be written,
+            or, after all others are done, if maps could not be exported.
+    """
+    chosen = _chosen(formats)
+    _check(settings)
+    paths = find_maps(maps)
+    slide_of = {} if slides is None else {path.stem: path for path in find_slides(slides)}
+    folders = {name: make_output_dir(Path(output) / name) for name in chosen}
+    num_lesions = num_detections = 0
+    failures: list[InputError] = []
+    for path in tqdm(paths, desc="export", unit="map"):
+        try:
+            info = read_map_info(path)
+            prob_map = read_map(info)
+            findings = find_lesions(prob_map, info, settings)
+            for name, folder in folders.items():
+                for suffix, write in _OF_FINDINGS.get(name, {}).items():
+                    write(folder / f"{info.name}{suffix}", findings)
+                for suffix, write in _OF_MAP.get(name, {}).items():
+                    write(folder / f"{info.name}{suffix}", prob_map, info)
+                if name == "dicom":
+                    if slides is not None and info.name not in slide_of:
+                        raise InputError(f"{path}: --slides has no slide named {info.name!r}; add it or leave the flag")
+                    write_parametric_map(folder / f"{info.name}.dcm", prob_map, info, slide_of.get(info.name))
+        except InputError as error:
+            logger.error("%s", error)
+            failures.append(error)
+            continue
+        num_lesions += len(findings.lesions)
+        num_detections += len(findings.detections.prob)
+    if failures:
+        raise InputError(f"{len(failures)} of {len(paths)} maps failed, the others are done; first: {failures[0]}")
+    return ExportSummary(len(paths), num_lesions, num_detections, chosen, Path(output))
+
+
+def _chosen(formats: Sequence[str] | str) -> tuple[str, ...]:
+    texts = [formats] if isinstance(formats, str) else formats
+    chosen = tuple(dict.fromkeys(name.strip().lower() for text in texts for name in text.split(",") if name.strip()))
+    unknown = [name for name in chosen if name not in FORMATS]
+    if unknown or not chosen:
+        raise InputError(f"format: expected some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}")
+    for name in chosen:
+        missing = [module for module in _EXTRA_MODULES.get(name, ()) if importlib.util.find_spec(module) is None]
+        if missing:
+            raise InputError(
+                f"format {name}: needs the package {missing[0]}, which is not installed; "
+                "install it with: pip install 'pathology-tumor-detection[export]'"
+            )
+    return chosen
+
+
+def _check(settings: FindingSettings) -> None:
+    if not 0 <= settings.threshold < 1:
+        raise InputError(f"threshold: expected a number in [0, 1), found {settings.threshold}")
+    if not (math.isfinite(settings.nms_radius_um) and settings.nms_radius_um > 0):
+        raise InputError(f"nms_radius_um: expected a positive number of µm, found {settings.nms_radius_um}")
+    if not (math.isfinite(settings.min_area_um2) and settings.min_area_um2 >= 0):
+        raise InputError(f"min_area_um2: expected an area of 0 or more, found {settings.min_area_um2}")

@@ -1,0 +1,95 @@
+"""Whether a map is up to date: what it was made from, and what has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..storage.remote import describe, is_url
+from .tiles import TileDataset
+
+INTERRUPTED = "a map without a sidecar, of a run that was interrupted"
+DAMAGED = "its sidecar is damaged"
+
+
+def why_outdated(sidecar_text: bytes, map_shape: tuple[int, ...] | None, expected: dict[str, Any]) -> str | None:
+    """Why a slide must be computed whose sidecar is there.
+
+    Args:
+        sidecar_text: what the sidecar holds.
+        map_shape: shape of the map, None if it is missing or damaged.
+        expected: see `folder_results.ResultFolder.outdated`.
+
+    Returns:
+        A reason for the console, None if map and sidecar are up to date.
+    """
+    try:
+        sidecar = json.loads(sidecar_text)
+    except (ValueError, RecursionError):
+        return DAMAGED
+    if not isinstance(sidecar, dict):
+        return DAMAGED
+    changed = [key for key in expected if key not in sidecar or sidecar[key] != expected[key]]
+    if changed:
+        key = changed[0]
+        return f"{key} was {json.dumps(sidecar.get(key)):.60}, is {json.dumps(expected[key]):.60}"
+    if map_shape is None:
+        return "its map is missing or damaged"
+    stride, shape = expected.get("stride", 1), sidecar.get("shape", [0, 0])
+    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
+        return DAMAGED
+    if list(map_shape) != [-(-side // stride) for side in shape]:
+        return "its map is of another size"
+    return None
+
+
+def slide_identity(path: str | Path) -> dict[str, Any]:
+    """What tells whether a slide's file is still the same, without reading it.
+
+    Args:
+        path: the slide's file or address.
+
+    Returns:
+        ``slide``: its name; ``slide_bytes``; ``slide_modified``: in ns since 1970. None for what cannot be told.
+    """
+    if is_url(path):
+        try:
+            file = describe(str(path))
+        except InputError:
+            return {"slide": Path(path).name, "slide_bytes": None, "slide_modified": None}
+        return {"slide": Path(path).name, "slide_bytes": file.size, "slide_modified": file.modified_ns}
+    try:
+        found = Path(path).stat()
+    except OSError:  # planning the slide will say why
+        return {"slide": Path(path).name, "slide_bytes": None, "slide_modified": None}
+    return {"slide": Path(path).name, "slide_bytes": found.st_size, "slide_modified": found.st_mtime_ns}
+
+
+def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
+    """Settings of reading on which a slide's map depends.
+
+    Args:
+        dataset: the dataset.
+        path: the slide.
+
+    Returns:
+        ``stride``, ``model_mpp``, ``patch_size``, ``tile_size``, ``reader``: the backend asked for, ``assume_mpp``, and
+        ``foreground``: the settings by which it is computed, or the SHA-256 of the slide's mask.
+    """
+    if dataset.foreground_dir is None:
+        foreground: Any = dataset.foreground._asdict()
+    else:
+        mask = Path(dataset.foreground_dir) / f"{Path(path).stem}.png"
+        foreground = hashlib.sha256(mask.read_bytes()).hexdigest() if mask.is_file() else None
+    return {
+        "stride": dataset.stride,
+        "model_mpp": dataset.mpp,
+        "patch_size": dataset.patch_size,
+        "tile_size": dataset.tile_size,
+        "reader": dataset.slides.backend,
+        "assume_mpp": dataset.slides.assume_mpp,
+        "foreground": foreground,
+    }

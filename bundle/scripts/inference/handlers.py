@@ -1,0 +1,238 @@
+"""Ignite handler that turns tiles into probability maps on disk."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+from ..errors import InputError
+from .freshness import reading_settings, slide_identity
+from .growing_map import GrowingMap
+from .provenance import file_sha256, versions
+from .results import open_results
+from .run_summary import RunSummary
+from .tile_plan import Tile
+from .tiles import TileSampler
+
+logger = logging.getLogger(__name__)
+
+_SUMMARY_SECONDS = 10.0
+_WAIT_SECONDS = 0.2
+
+
+class Reporter(Protocol):
+    """What the handler asks of an inferer; see `tile_inferer.TileInferer`."""
+
+    settings: dict[str, Any]
+
+    def report(self, path: str) -> dict[str, Any]:
+        """Hand out what was noted of a slide."""
+
+
+class ProbabilityMapWriter:
+    """Collects the probabilities of each slide's tiles and writes its map when the last one is in.
+
+    For a slide ``<stem>.<suffix>``: ``<stem>.npy``, float32, (rows, cols) [row, col], 0 outside the foreground; and
+    ``<stem>.json``, which says what the map is of and what made it. ``run.json`` sums up the run. Each file is written
+    whole or not at all. A slide whose map is up to date is skipped; one that fails is set aside; call `finish` at the
+    end to fail the run for it. Where several processes share a queue, the first locks the folder, looks which slides
+    are to be computed, waits for the others at the end, and sums all up.
+
+    Args:
+        output_dir: folder for the maps, or its address in an object store.
+        sampler: where finished and failed slides are left out; its queue says which process this is.
+        inferer: what computes, for its settings and what it noted of each slide.
+        weights: the file of weights, for its hash.
+        resume: skip slides whose map is up to date.
+
+    Raises:
+        InputError: if the folder cannot be written or the weights not read.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        sampler: TileSampler,
+        inferer: Reporter,
+        weights: str | Path | None = None,
+        resume: bool = True,
+    ) -> None:
+        self.results = open_results(output_dir)
+        if weights is None:
+            logger.warning("weights is null: the network is as network_def makes it, untrained; give --weights FILE")
+        self.sampler = sampler
+        self.queue = sampler.queue
+        self.inferer = inferer
+        self.resume = resume
+        self.provenance: dict[str, Any] = {
+            "weights": None if weights is None else Path(weights).name,
+            "weights_sha256": None if weights is None else file_sha256(Path(weights)),
+            "versions": versions(),
+        }
+        self.summary = RunSummary(self.queue)
+        self.done, self.skipped, self.failed = self.summary.done, self.summary.skipped, self.summary.failed
+        self.timing = self.summary.timing
+        self._expected: dict[str, dict[str, Any]] = {}
+        self._maps: dict[str, GrowingMap] = {}
+        self._summarized = 0.0
+        self._position = 0.0
+        self._progress: tqdm[Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        self.timing.attach(engine)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.complete)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.abort)
+
+    def start(self, engine: Engine) -> None:
+        """Lock the folder, find the slides whose maps are up to date, and start the progress bar.
+
+        Raises:
+            InputError: if another run holds the folder.
+        """
+        if self.queue.rank > 0:
+            return
+        self.results.lock()
+        paths = [sample["image"] for sample in self.sampler.dataset.data]
+        for path in paths:
+            if self.is_up_to_date(path):
+                self.skipped.append(path)
+                self.sampler.skip.add(path)
+        if self.skipped:
+            logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
+        self.queue.open([path for path in paths if path not in self.sampler.skip])
+        form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
+        self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form)
+
+    def is_up_to_date(self, path: str) -> bool:
+        """Whether a slide may be skipped; says why not where there is a map."""
+        self._expected[path] = self._settings(path)
+        reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
+        if reason:
+            logger.warning("%s: computed again: %s", Path(path).name, reason)
+        return reason is None
+
+    def __call__(self, engine: Engine) -> None:
+        """Take in the tile of this iteration."""
+        tile: Tile = engine.state.batch["tile"]
+        if tile.path in self.failed:
+            return
+        if tile.error is not None or tile.plan is None:
+            self._set_aside(tile.path, tile.error or "not planned")
+            return
+        if tile.path not in self._maps:
+            if tile.path not in self._expected:
+                self._expected[tile.path] = self._settings(tile.path)
+            self._maps[tile.path] = GrowingMap(tile.plan)
+        probabilities = engine.state.output["pred"][0, 0].float().cpu().numpy() if tile.positions.any() else None
+        if probabilities is not None and not np.isfinite(probabilities).all():
+            self._set_aside(tile.path, f"{tile.path}: the network gave NaN; check the weights and the precision")
+            return
+        self.timing.mm2 += self._maps[tile.path].take(tile, probabilities)
+        self.timing.num_tiles += 1
+        if self._maps[tile.path].tiles_left == 0:
+            self.timing.add("compute")
+            self._write(tile.path)
+            self.timing.add("write")
+        self._advance(1 / tile.plan.num_tiles, Path(tile.path).name)
+
+    def complete(self, engine: Engine) -> None:
+        """Wait for the other processes, write ``run.json`` and let other runs in."""
+        if self.queue.rank > 0:
+            self.summary.tell(is_last=True)
+            return
+        while not self.queue.is_finished():
+            time.sleep(_WAIT_SECONDS)
+            self._advance(0.0, "")
+            self._summarize_at_times()
+        self._close()
+        logger.info("%d probability maps in %s", len(self.summary.all_done()), self.results.path)
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+        try:
+            self._summarize()
+        finally:
+            self.results.unlock()
+
+    def abort(self, engine: Engine, error: BaseException) -> None:
+        """Note in ``run.json`` what is done, let other runs in, and pass the error on."""
+        try:
+            if self.queue.rank == 0:
+                self._close()
+        except InputError as second:  # the disk may be full: the first error says more
+            logger.warning("%s", second)
+        raise error
+
+    def finish(self) -> None:
+        """Fail the run if slides were set aside, by any process; called in each, the first one fails.
+
+        Raises:
+            InputError: if any was.
+        """
+        failed = self.summary.all_failed()
+        if failed and self.queue.rank == 0:
+            total = len(self.summary.all_done()) + len(self.skipped) + len(failed)
+            reason = next(iter(failed.values()))
+            raise InputError(
+                f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
+                f"first: {reason}"
+            )
+
+    def _settings(self, path: str) -> dict[str, Any]:
+        """What a map of the slide depends on, as it stands in its sidecar."""
+        asked = {key: value for key, value in self.inferer.settings.items() if key != "mode"}
+        return {
+            **slide_identity(path),
+            "weights_sha256": self.provenance["weights_sha256"],
+            "mode_asked": self.inferer.settings["mode"],
+            **asked,
+            **reading_settings(self.sampler.dataset, path),
+            "bundle_version": self.provenance["versions"]["pathology_tumor_detection"],
+        }
+
+    def _write(self, path: str) -> None:
+        whole = self._maps.pop(path)
+        about = whole.describe()
+        sidecar = {**about, **self.inferer.report(path), **self._expected.get(path, {}), **self.provenance}
+        self.results.write(Path(path).stem, whole.values, sidecar)
+        self.sampler.release(path)
+        self.done.append({"slide": path, "num_positions": about["num_positions"], "seconds": about["seconds"]})
+        self.summary.tell()
+        self._summarize_at_times()
+
+    def _set_aside(self, path: str, reason: str) -> None:
+        logger.error("%s", reason)
+        self._maps.pop(path, None)
+        self.inferer.report(path)
+        self.results.remove(Path(path).stem)
+        self.failed[path] = reason
+        self.sampler.release(path)
+        self.sampler.skip.add(path)
+        self.summary.tell()
+        self._advance(1.0, Path(path).name)
+
+    def _summarize_at_times(self) -> None:
+        if self.queue.rank == 0 and time.monotonic() - self._summarized > _SUMMARY_SECONDS:
+            self._summarize()
+
+    def _summarize(self) -> None:
+        self._summarized = time.monotonic()
+        self.results.write_summary({**self.summary.content(), **self.inferer.settings, **self.provenance})
+
+    def _advance(self, slides: float, name: str) -> None:
+        if self._progress is not None:
+            self._progress.set_postfix_str(f"{self.summary.rates()}, {name}", refresh=False)
+            whole = len(self.done) + len(self.failed)
+            self._position = whole if slides == 1 or not self._maps else self._position + slides
+            target = self._position + self.summary.num_by_others()
+            self._progress.update(max(0.0, min(target, self._progress.total) - self._progress.n))

@@ -1,0 +1,49 @@
+"""Where inference writes: a folder or a place in an object store, by the form of ``output_dir``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..storage.remote import is_url
+from .folder_results import ResultFolder
+from .object_results import ObjectResults
+
+
+class Results(Protocol):
+    """Where maps go: a folder, or a place in an object store."""
+
+    path: Any
+
+    def lock(self) -> None:
+        """Keep other runs out."""
+
+    def unlock(self) -> None:
+        """Let other runs in."""
+
+    def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
+        """Write a map and its sidecar."""
+
+    def remove(self, name: str) -> None:
+        """Remove them."""
+
+    def outdated(self, name: str, expected: dict[str, Any]) -> str | None:
+        """Why a slide must be computed; see `folder_results.ResultFolder.outdated`."""
+
+    def write_summary(self, content: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+
+    def read_sidecar(self, name: str) -> dict[str, Any]:
+        """The sidecar of a map that is up to date."""
+
+
+def open_results(output_dir: str | Path) -> Results:
+    """Where the maps go, by ``output_dir``.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    return ObjectResults(str(output_dir)) if is_url(output_dir) else ResultFolder(output_dir)

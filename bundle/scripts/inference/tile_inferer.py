@@ -1,0 +1,151 @@
+"""What every mode of inference shares, and the plainest: each patch on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.inferers import Inferer
+
+from ..errors import InputError
+from ..geometry import PATCH_SIZE
+from ..network.eightfold import EightfoldRuntime
+from ..network.forwards import DenseForward, PatchForward
+from ..network.network import resolve_precision
+from ..network.preprocessing import Scaling
+from ..network.runtime import make_runtime, resolve_runtime
+from .tile_plan import SlidePlan, Tile, position_offsets
+
+
+class TileInferer(Inferer):
+    """What the modes share: the network's arithmetic, and the form of what comes in and out.
+
+    Args:
+        patch_size: side of a patch in pixels that the model sees.
+        batch_size: patches per forward pass.
+        precision: see `network.network.resolve_precision`.
+        runtime: see `network.runtime.resolve_runtime`.
+        device: where the network and the pixels are.
+        tta: average over the eight flips and turns, see `network.eightfold.EightfoldRuntime`.
+
+    Attributes:
+        mode: the mode's name.
+        settings: the mode asked for and how it computes, as values of JSON.
+
+    Raises:
+        InputError: if a setting is not as described.
+    """
+
+    mode = ""
+
+    def __init__(
+        self,
+        patch_size: int = PATCH_SIZE,
+        batch_size: int = 64,
+        precision: str = "auto",
+        runtime: str = "auto",
+        device: str | torch.device = "cpu",
+        tta: bool = False,
+    ) -> None:
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+            raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
+        if not isinstance(tta, bool):
+            raise InputError(f"tta must be true or false, but got {tta!r}")
+        self.patch_size = patch_size
+        self.batch_size = batch_size
+        self.device = torch.device(device)
+        self.settings: dict[str, Any] = {
+            "mode": self.mode,
+            "runtime": resolve_runtime(runtime, self.device),
+            "precision": str(resolve_precision(precision, self.device)).removeprefix("torch."),
+            "refine_above": None,
+            "tta": tta,
+        }
+        self._network: Any = None
+        self._scaling: Scaling | None = None
+        self._patches: PatchForward
+        self._dense: DenseForward
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Any, *args: Any, tile: Tile, scaling: Scaling | None = None, **kwargs: Any
+    ) -> torch.Tensor:
+        """Compute the positions of a tile.
+
+        Args:
+            inputs: (1, 3, h, w) pixels of the tile, uint8 with a scaling, else float32; its first patch starts at
+                (0, 0).
+            network: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels; made ready at the first tile.
+            args: unused.
+            tile: tells which positions to compute, their stride and downsample.
+            scaling: what makes the network's input of the pixels; None if they are that.
+            kwargs: unused.
+
+        Returns:
+            (1, 1, rows, cols) float32 logits on the tile's block of the map; -inf, that is probability 0, where
+            nothing was to be computed.
+
+        Raises:
+            InputError: if the network does not suit the mode or the runtime, or memory is too small for a patch.
+        """
+        logits = torch.full((1, 1, *tile.positions.shape), -torch.inf, device=inputs.device)
+        if tile.plan is None or not tile.positions.any():
+            return logits
+        if network is not self._network or scaling != self._scaling:
+            self._scaling = scaling
+            self._make_ready(network)
+        wanted = np.argwhere(tile.positions)
+        with torch.no_grad():
+            found = self.compute(torch.as_tensor(inputs)[0], tile, tile.plan, wanted)
+        logits[0, 0, torch.from_numpy(wanted[:, 0]), torch.from_numpy(wanted[:, 1])] = found
+        return logits
+
+    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Compute logits of a tile: what each mode does in its way.
+
+        Args:
+            image: (3, h, w) pixels.
+            tile: the tile.
+            plan: its plan.
+            wanted: (N, 2) int64, (row, col) in the tile's block of the map, N at least 1.
+
+        Returns:
+            (N,) float32 logits.
+        """
+        raise NotImplementedError
+
+    def report(self, path: str) -> dict[str, Any]:
+        """Hand out, and forget, what was noted of a slide.
+
+        Args:
+            path: the slide's file, as in its tiles.
+
+        Returns:
+            ``mode``: how it was computed; ``agreement``: see `agreement.compare_logits`, or None;
+            ``refined_positions``: how many were computed a second time, or None.
+        """
+        return {"mode": self.mode, "agreement": None, "refined_positions": None}
+
+    def _make_ready(self, network: Any) -> None:
+        settings = self.settings["runtime"], self.device, self.settings["precision"]
+        runtime = make_runtime(network, *settings, scaling=self._scaling)
+        if self.settings["tta"]:
+            runtime = EightfoldRuntime(runtime)
+        self._patches = PatchForward(runtime, self.patch_size, self.batch_size)
+        self._dense = DenseForward(runtime, self.patch_size)
+        self._network = network
+
+    def _slide(self, image: torch.Tensor, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+        offsets = position_offsets(int(wanted.max(initial=0)) + 1, plan.stride, plan.downsample)
+        return self._patches(image, offsets[wanted])
+
+
+class SlidingInferer(TileInferer):
+    """Runs the network on every patch on its own, cut from pixels already decoded."""
+
+    mode = "sliding"
+
+    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Compute logits; see `TileInferer.compute`."""
+        return self._slide(image, plan, wanted)

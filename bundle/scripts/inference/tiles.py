@@ -1,0 +1,237 @@
+"""Inference reads a slide as tiles: large blocks of pixels that hold many overlapping patches.
+
+The sampler, in the main process, opens one slide after the other, finds its foreground and yields the tiles that have
+any; the dataset, in the workers, reads their pixels. What goes wrong with a slide travels as a tile that says so, and
+the other slides go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from ..errors import InputError
+from ..geometry import PATCH_SIZE, map_to_level0
+from ..masks.foreground import ForegroundSettings
+from ..masks.foreground_files import read_mask, slide_foreground
+from ..network.modes import check_mode, resolve_mode
+from ..slides.cells import CellReader, Part, kept_cells
+from ..slides.pool import SlidePool
+from ..slides.resampling import Region
+from ..slides.slide import MODEL_MPP, Slide
+from ..storage.remote import is_url, list_slides
+from ..storage.staging import SlideCache
+from .slide_queue import SlideQueue
+from .tile_plan import NO_POSITIONS, SlidePlan, Tile, position_offsets, tile_blocks
+
+
+def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
+    """Slides to run inference on.
+
+    Args:
+        slides: slides or folders of slides; paths or addresses.
+
+    Returns:
+        One ``{"image": path}`` a slide, sorted by name.
+
+    Raises:
+        InputError: see `storage.remote.list_slides`.
+    """
+    return [{"image": path} for path in list_slides(slides)]
+
+
+class TileDataset(Dataset[dict[str, Any]]):
+    """Reads the pixels of tiles. It is indexed by `Tile`, which `TileSampler` provides.
+
+    Args:
+        data: dicts with the slide's path under ``image``.
+        stride: level-0 pixels per map pixel, a positive integer.
+        mpp: the model's µm per pixel.
+        patch_size: side of the patch that the network sees.
+        foreground_dir: folder of masks ``<stem>.png`` made for this stride; None computes them.
+        foreground: how tissue is told from background where masks are computed.
+        tile_size: longest side of a tile in pixels that the model sees.
+        backend: see `slides.slide.open_slide`.
+        assume_mpp: see `slides.slide.open_slide`.
+        mode: see `network.modes.resolve_mode`; a slide for which it is not possible cannot be planned.
+        num_workers: how many processes read, which take the tiles in turns; 0 and 1 decode each compressed tile once.
+        cache_dir: see `storage.staging.SlideCache`.
+        cache_gb: see `storage.staging.SlideCache`.
+
+    Raises:
+        InputError: if a setting is not as described, or the folder of masks is missing.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, str]],
+        stride: int = 64,
+        mpp: float = MODEL_MPP,
+        patch_size: int = PATCH_SIZE,
+        foreground_dir: str | Path | None = None,
+        foreground: ForegroundSettings | None = None,
+        tile_size: int = 2048,
+        backend: str = "auto",
+        assume_mpp: float | None = None,
+        mode: str = "auto",
+        num_workers: int = 1,
+        cache_dir: str | Path | None = None,
+        cache_gb: float = 100.0,
+    ) -> None:
+        if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
+            raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
+        if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not 0 < mpp < float("inf"):
+            raise InputError(f"mpp must be a positive number of µm per pixel, but got {mpp!r}")
+        if not isinstance(num_workers, int) or isinstance(num_workers, bool) or num_workers < 0:
+            raise InputError(f"num_workers must be an integer from 0 on, but got {num_workers!r}")
+        if foreground_dir is not None and not Path(foreground_dir).is_dir():
+            raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks")
+        self.data = list(data)
+        self.stride = stride
+        self.mpp = mpp
+        self.patch_size = patch_size
+        self.foreground_dir = foreground_dir
+        self.foreground = foreground or ForegroundSettings()
+        self.foreground.check()
+        self.tile_size = tile_size
+        self.mode = check_mode(mode)
+        self.num_readers = max(1, num_workers)
+        self.slides = SlidePool(backend, assume_mpp, max_open=2)
+        self.cache = SlideCache(cache_dir, cache_gb)
+        self._reader: CellReader | None = None
+        self._num_planned = 0
+
+    def __getitem__(self, tile: Tile) -> dict[str, Any]:
+        """Read a tile.
+
+        Returns:
+            ``{"image": (1, 3, h, w) uint8 tensor, "tile": Tile}``, channels last in memory. A tile that cannot be read
+            comes back with its error and without positions.
+        """
+        blank = torch.empty((1, 3, 0, 0), dtype=torch.uint8)
+        if tile.plan is None or not tile.positions.any():
+            return {"image": blank, "tile": tile}
+        try:
+            pixels = self._read(tile, tile.plan)
+        except InputError as error:
+            return {"image": blank, "tile": tile._replace(positions=NO_POSITIONS, error=str(error))}
+        pixels = np.require(pixels, requirements=["C", "W"])
+        return {"image": torch.from_numpy(pixels).permute(2, 0, 1)[None], "tile": tile}
+
+    def tiles(self, path: str, ahead: str | None = None) -> Iterator[Tile]:
+        """The tiles of one slide; a slide that cannot be planned yields a single tile with the error.
+
+        Args:
+            path: the slide.
+            ahead: the slide that comes next; if it is an address, it is copied meanwhile.
+        """
+        try:
+            copy = str(self.cache.fetch(path)) if is_url(path) else None
+            slide = self.slides.get(copy or path)
+            mask, source = self._mask(slide)
+            downsample = slide.model_downsample(self.mpp)
+            self._check_stride(path, downsample)
+        except InputError as error:
+            yield Tile(path, None, (0, 0), NO_POSITIONS, str(error))
+            return
+        if ahead is not None and is_url(ahead):
+            self.cache.fetch_ahead(ahead)
+        block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
+        blocks = list(tile_blocks(mask, block)) or [((0, 0), NO_POSITIONS)]
+        plan = SlidePlan(
+            path=path,
+            shape=slide.shape,
+            mpp=slide.require_mpp(),
+            stride=self.stride,
+            downsample=downsample,
+            map_shape=mask.shape,
+            mask=source,
+            backend=slide.backend,
+            num_positions=int(mask.sum()),
+            num_tiles=len(blocks),
+            copy=copy,
+        )
+        for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):
+            self._num_planned += 1
+            yield Tile(path, plan, map_location, positions, keep=keep)
+
+    def _kept(
+        self, slide: Slide, plan: SlidePlan, blocks: list[tuple[tuple[int, int], npt.NDArray[np.bool_]]]
+    ) -> list[npt.NDArray[np.bool_]]:
+        if not plan.num_positions:
+            return [NO_POSITIONS]
+        regions = [self._region(slide, plan, map_location, positions.shape) for map_location, positions in blocks]
+        parts = [Part(region.level, region.location, region.size) for region in regions]
+        level = parts[0].level
+        shapes = slide.cell_shapes[level], slide.level_shapes[level]
+        return kept_cells(parts, *shapes, self._num_planned, self.num_readers)
+
+    def _check_stride(self, path: str, downsample: float) -> None:
+        try:
+            resolve_mode(self.mode, self.stride, downsample)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    def _mask(self, slide: Slide) -> tuple[npt.NDArray[np.bool_], str]:
+        if self.foreground_dir is None:
+            mask, sidecar = slide_foreground(slide, self.stride, self.foreground)
+            return mask, str(sidecar["method"])
+        path = Path(self.foreground_dir) / f"{slide.path.stem}.png"
+        return read_mask(path, slide.shape, self.stride), str(path)
+
+    def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
+        slide = self.slides.get(plan.copy or plan.path)
+        if self._reader is None or self._reader.slide is not slide:
+            self._reader = CellReader(slide)
+        region = self._region(slide, plan, tile.map_location, tile.positions.shape)
+        part = Part(region.level, region.location, region.size)
+        return region.resample(self._reader.read(part, tile.keep))
+
+    def _region(self, slide: Slide, plan: SlidePlan, map_location: tuple[int, int], shape: tuple[int, ...]) -> Region:
+        height, width = (
+            int(position_offsets(count, plan.stride, plan.downsample)[-1]) + self.patch_size for count in shape
+        )
+        top, left = map_to_level0(map_location, plan.stride) - self.patch_size * plan.downsample / 2
+        return slide.locate_region((float(top), float(left)), (height, width), plan.downsample)
+
+
+class TileSampler(Sampler[Tile]):
+    """Yields the tiles of all slides, one slide after the other, planning each when its turn comes.
+
+    Args:
+        dataset: the dataset; a slide put into ``skip`` meanwhile is left.
+        queue: which slides this process takes; all of them if not given.
+    """
+
+    def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
+        self.dataset = dataset
+        self.queue = queue or SlideQueue()
+        self.skip: set[str] = set()
+
+    def _ahead(self, path: str) -> str | None:
+        """The slide that comes next, or None: where several processes take slides, another may take it."""
+        if self.queue.num_ranks > 1:
+            return None
+        paths = [sample["image"] for sample in self.dataset.data]
+        return next((later for later in paths[paths.index(path) + 1 :] if later not in self.skip), None)
+
+    def release(self, path: str) -> None:
+        """A slide is done with: the copy of one from an address may be removed."""
+        if is_url(path):
+            self.dataset.cache.release(path)
+
+    def __iter__(self) -> Iterator[Tile]:
+        """Iterate over tiles."""
+        for path in self.queue.take([sample["image"] for sample in self.dataset.data]):
+            if path in self.skip:
+                continue
+            for tile in self.dataset.tiles(path, self._ahead(path)):
+                if tile.path in self.skip:
+                    break
+                yield tile

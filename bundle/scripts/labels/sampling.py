@@ -1,0 +1,219 @@
+"""Sample centers of training regions from slides and their truth, where no coordinate file exists."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..files import find_slides
+from ..masks.truth import TruthFolder
+from ..slides.slide import check_reading
+from .regions import Regions, check_output, find_truths, is_tumor, label_regions, read_slide_truth, write_regions
+from .strata import NORMAL_EDGE, NORMAL_FAR, TUMOR_CORE, TUMOR_EDGE, choose_pixels, place_points, share_out
+from .survey import Survey, survey_slide
+from .thumbnails import mark_points, write_contact_sheet
+
+logger = logging.getLogger(__name__)
+
+BOUNDARY_UM = 250.0
+"""How far from the boundary of tumor a point counts as near it, on either side."""
+
+
+class SampleSettings(NamedTuple):
+    """What to draw.
+
+    Attributes:
+        num_tumor: regions with a tumor center, of all slides.
+        num_normal: regions with a normal center; None takes as many as there are with a tumor center.
+        boundary_share: share of each that lies within `BOUNDARY_UM` of the boundary of tumor, where a slide has one.
+        stride: level-0 pixels per pixel of the map that is drawn from, with at most one point per pixel.
+        seed: of everything random.
+    """
+
+    num_tumor: int = 10_000
+    num_normal: int | None = None
+    boundary_share: float = 0.5
+    stride: int = 64
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            InputError: if one is.
+        """
+        for name, least in (("num_tumor", 0), ("num_normal", 0), ("stride", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not (value is None and name == "num_normal") and (type(value) is not int or value < least):
+                raise InputError(f"{name}: expected a whole number from {least} on, found {value!r}; mend it")
+        if not (math.isfinite(self.boundary_share) and 0 <= self.boundary_share <= 1):
+            raise InputError(f"boundary_share: expected a number from 0 to 1, found {self.boundary_share}; mend it")
+        if not self.num_tumor and not self.num_normal:
+            raise InputError("num_tumor, num_normal: expected at least one region, found 0 and none; ask for some")
+
+
+class SampleSummary(NamedTuple):
+    """What was drawn: regions with a tumor and with a normal center, and the slides that have any."""
+
+    num_tumor: int
+    num_normal: int
+    num_slides: int
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.num_tumor + self.num_normal} regions of {self.num_slides} slides: {self.num_tumor} with a tumor "
+            f"center, {self.num_normal} with a normal one"
+        )
+
+
+def sample_regions(
+    slides: str | Path | Sequence[str | Path],
+    truth: str | Path,
+    output: str | Path,
+    settings: SampleSettings = SampleSettings(),  # noqa: B008
+    normal: Sequence[str] | str = (),
+    foreground_dir: str | Path | None = None,
+    tumor_value: int | None = None,
+    backend: str = "auto",
+    assume_mpp: float | None = None,
+) -> SampleSummary:
+    """Draw region centers in tumor and in normal tissue, and write them with their labels as a loclabel file.
+
+    Each class is shared among the slides equally, as far as each has room: tumor among the slides that have some,
+    normal tissue among all. In a slide every piece of tumor gets one point before any gets a second, as far as its
+    share goes, and of each class `SampleSettings.boundary_share` lies within `BOUNDARY_UM` of the boundary. Which
+    points are drawn depends on the seed, the names and the slides, not on the order in which slides are given. A
+    picture of every slide with its points is written beside the CSV, as ``<output stem>.jpg``.
+
+    Args:
+        slides: slides or folders of slides.
+        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`; a slide without a file is normal if
+            its name says so or ``normal`` lists it.
+        output: the CSV file to write, one slide after the other, tumor first.
+        settings: see `SampleSettings`.
+        normal: names of slides without tumor, a list or one comma-separated string.
+        foreground_dir: folder of masks ``<stem>.png`` made for this stride; None computes them.
+        tumor_value: see `masks.truth.read_truth`.
+        backend: see `slides.slide.open_slide`.
+        assume_mpp: µm per level-0 pixel, over what the slides say.
+
+    Returns:
+        Counts.
+
+    Raises:
+        InputError: if a setting is out of range, a slide or its truth is missing or damaged, or a class that is
+            wanted is nowhere to be found; nothing is written then.
+    """
+    settings.check()
+    check_reading(backend, assume_mpp)
+    path = check_output(output)
+    if foreground_dir is not None and not Path(foreground_dir).is_dir():
+        raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks; make it with step 2, foreground")
+    paths = find_slides(slides)
+    truth_paths = find_truths(paths, TruthFolder(truth), normal)
+    surveys: list[Survey] = []
+    failures: list[InputError] = []
+    for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):
+        try:
+            rng = _generator(settings.seed, slide_path.stem, 0)
+            survey = survey_slide(
+                rng,
+                slide_path,
+                truth_path,
+                settings.stride,
+                BOUNDARY_UM,
+                foreground_dir,
+                tumor_value,
+                backend,
+                assume_mpp,
+            )
+        except InputError as error:
+            logger.error("%s", error)
+            failures.append(error)
+        else:
+            surveys.append(survey)
+    if failures:
+        raise InputError(f"{len(failures)} of {len(paths)} slides failed, nothing is written; first: {failures[0]}")
+    num_tumor = _shares("tumor", [survey.num_tumor for survey in surveys], settings.num_tumor, settings.stride)
+    wanted = int(num_tumor.sum()) if settings.num_normal is None else settings.num_normal
+    num_normal = _shares("normal", [survey.num_normal for survey in surveys], wanted, settings.stride)
+    bar = tqdm(surveys, desc="sample", unit="slide", delay=2)
+    rows = [
+        _draw(survey, int(of_tumor), int(of_normal), settings, tumor_value)
+        for survey, of_tumor, of_normal in zip(bar, num_tumor, num_normal, strict=True)
+    ]
+    write_regions(path, rows)
+    pictures = [
+        mark_points(survey.thumbnail, survey.shape, regions) for survey, regions in zip(surveys, rows, strict=True)
+    ]
+    write_contact_sheet(path.with_suffix(".jpg"), pictures, [_title(regions) for regions in rows])
+    total_tumor = sum(int(regions.labels[:, 1, 1].sum(dtype=np.int64)) for regions in rows)
+    total = sum(len(regions.centers) for regions in rows)
+    num_slides = sum(len(regions.centers) > 0 for regions in rows)
+    return SampleSummary(total_tumor, total - total_tumor, num_slides)
+
+
+def _draw(
+    survey: Survey, num_tumor: int, num_normal: int, settings: SampleSettings, tumor_value: int | None
+) -> Regions:
+    """Draw a slide's share, tumor first."""
+    if not num_tumor + num_normal:
+        return Regions(survey.name, np.empty((0, 2), np.int64), np.empty((0, 3, 3), np.uint8))
+    stride, share = settings.stride, settings.boundary_share
+    truth = survey.outlines
+    if truth is None:
+        truth = read_slide_truth(survey.truth_path, survey.shape, stride, stride, tumor_value)
+    strata = survey.strata(stride)
+    rng = _generator(settings.seed, survey.name, 1)
+    tiny = rng.permutation(survey.tiny)[:num_tumor]
+    lesions, _ = ndimage.label((strata == TUMOR_EDGE) | (strata == TUMOR_CORE), structure=np.ones((3, 3)))
+    in_tumor = choose_pixels(rng, strata, TUMOR_EDGE, TUMOR_CORE, num_tumor - len(tiny), share, lesions)
+    in_normal = choose_pixels(rng, strata, NORMAL_EDGE, NORMAL_FAR, num_normal, share)
+    tumor = place_points(rng, in_tumor, stride, survey.shape, lambda points: is_tumor(truth, points))
+    normal = place_points(rng, in_normal, stride, survey.shape, lambda points: ~is_tumor(truth, points))
+    centers = np.concatenate([tiny, tumor, normal])
+    return Regions(survey.name, centers, label_regions(truth, centers, survey.model_downsample))
+
+
+def _title(regions: Regions) -> str:
+    num_tumor = int(regions.labels[:, 1, 1].sum(dtype=np.int64))
+    return f"{regions.name}: {num_tumor} tumor, {len(regions.centers) - num_tumor} normal"
+
+
+def _generator(seed: int, name: str, step: int) -> np.random.Generator:
+    """A slide's own generator, so that slides do not depend on their order and on each other."""
+    return np.random.default_rng([seed, step, *hashlib.sha256(name.encode()).digest()])
+
+
+def _shares(kind: str, capacities: Sequence[int], wanted: int, stride: int) -> npt.NDArray[np.int64]:
+    """Share a class among slides; warn where there is too little of it, refuse where there is none."""
+    shares = share_out(capacities, wanted)
+    found = int(shares.sum())
+    if wanted and not found:
+        raise InputError(
+            f"num_{kind}: expected {wanted} regions with a {kind} center, found no {kind} tissue in "
+            f"{len(capacities)} slides; add slides that have some, or give --num_{kind} 0"
+        )
+    if found < wanted:
+        logger.warning(
+            "num_%s: expected %d regions with a %s center, found room for %d, one per map pixel of %d x %d level-0 "
+            "pixels; ask for fewer, add slides or give a smaller --stride",
+            kind,
+            wanted,
+            kind,
+            found,
+            stride,
+            stride,
+        )
+    return shares

@@ -1,0 +1,253 @@
+"""What a slide has to sample from: its strata, the lesions that they miss, and the slide in small."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..annotations.annotations import Annotation
+from ..annotations.polygons import Polygon, in_any
+from ..geometry import level0_to_map, map_shape, map_to_level0
+from ..masks.foreground import foreground_mask
+from ..masks.foreground_files import read_mask
+from ..slides.slide import open_slide
+from .regions import SlideTruth, is_tumor, read_slide_truth
+from .strata import TUMOR_CORE, draw_strata
+from .thumbnails import shrink
+
+logger = logging.getLogger(__name__)
+
+_MAX_CANDIDATES = 1 << 16
+
+
+class Survey(NamedTuple):
+    """What is kept of a slide until the shares of all are known; small, for cohorts are large.
+
+    Attributes:
+        name: the slide's stem.
+        shape: (height, width) in level-0 pixels.
+        model_downsample: see `regions.label_regions`.
+        truth_path: its truth, or None.
+        outlines: the truth where it has outlines, without its mask; None where a mask is to be read again.
+        packed: the compressed map of strata, a byte per pixel.
+        tiny: (T, 2) int64, (row, col), level-0 frame: a point in each lesion that the map misses.
+        num_tumor: pixels of tumor strata, and tiny lesions.
+        num_normal: pixels of normal strata.
+        thumbnail: (h, w, 3) uint8, the slide in small.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    model_downsample: float
+    truth_path: Path | None
+    outlines: SlideTruth | None
+    packed: bytes
+    tiny: npt.NDArray[np.int64]
+    num_tumor: int
+    num_normal: int
+    thumbnail: npt.NDArray[np.uint8]
+
+    def strata(self, stride: int) -> npt.NDArray[np.uint8]:
+        """The map of strata, (rows, cols) uint8 of `strata.draw_strata`, for the stride that it was made at."""
+        flat = np.frombuffer(zlib.decompress(self.packed), dtype=np.uint8)
+        return flat.reshape(map_shape(self.shape, stride))
+
+
+def survey_slide(
+    rng: np.random.Generator,
+    path: Path,
+    truth_path: Path | None,
+    stride: int,
+    boundary_um: float,
+    foreground_dir: str | Path | None = None,
+    tumor_value: int | None = None,
+    backend: str = "auto",
+    assume_mpp: float | None = None,
+) -> Survey:
+    """Look at a slide and its truth.
+
+    Args:
+        rng: random generator, for the points in tiny lesions.
+        path: the slide.
+        truth_path: its mask or annotation, or None for a slide without tumor.
+        stride: level-0 pixels per map pixel.
+        boundary_um: see `strata.draw_strata`.
+        foreground_dir: folder of masks ``<stem>.png`` made for this stride; None computes the mask.
+        tumor_value: see `masks.truth.read_truth`.
+        backend: see `slides.slide.open_slide`.
+        assume_mpp: see `slides.slide.open_slide`.
+
+    Returns:
+        What there is.
+
+    Raises:
+        InputError: if the slide, its mask or its truth is missing, damaged or does not fit.
+    """
+    with open_slide(path, backend, assume_mpp) as slide:
+        shape, mpp, downsample = slide.shape, slide.require_mpp(), slide.model_downsample()
+        truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value)
+        overview = slide.read_overview(stride)
+    if foreground_dir is None:
+        foreground, _ = foreground_mask(overview, stride * mpp)
+    else:
+        foreground = read_mask(Path(foreground_dir) / f"{path.stem}.png", shape, stride)
+    tumor = tumor_pixels(truth, shape, stride)
+    tiny = missed_lesions(rng, truth, tumor, shape, stride)
+    tiny_pixels = tuple(level0_to_map(tiny, stride).T)
+    tumor[tiny_pixels] = True  # they have a boundary as well
+    strata = draw_strata(tumor, foreground, stride * mpp, boundary_um)
+    strata[tiny_pixels] = 0  # but the points that these pixels stand for are no tumor
+    strata[_beyond(shape[0], stride)] = 0  # a last row or column that stands for points beyond the slide
+    strata[:, _beyond(shape[1], stride)] = 0
+    num_tumor = int(np.count_nonzero((strata > 0) & (strata <= TUMOR_CORE)))
+    num_normal = int(np.count_nonzero(strata > TUMOR_CORE))
+    if not num_tumor + num_normal + len(tiny):
+        logger.warning("%s: no tissue found, so nothing is sampled; check its foreground mask", path)
+    elif truth_path is not None and not num_tumor + len(tiny) and truth.annotation and truth.annotation.tumor:
+        logger.warning("%s: its outlines hold no tumor inside the slide, so none is sampled; check them", truth_path)
+    outlines = None if truth.annotation is None else truth._replace(mask=np.empty((0, 0), dtype=np.bool_))
+    packed = zlib.compress(strata.tobytes(), 1)
+    return Survey(
+        path.stem,
+        shape,
+        downsample,
+        truth_path,
+        outlines,
+        packed,
+        tiny,
+        num_tumor + len(tiny),
+        num_normal,
+        shrink(overview),
+    )
+
+
+def tumor_pixels(truth: SlideTruth, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.bool_]:
+    """Which map pixels stand for a level-0 pixel, that of `geometry.map_to_level0`, that is tumor.
+
+    Args:
+        truth: the slide's truth; if it has outlines, its mask is of this stride.
+        slide_shape: (height, width) in level-0 pixels.
+        stride: level-0 pixels per map pixel.
+
+    Returns:
+        (rows, cols) bool of `geometry.map_shape`.
+    """
+    if truth.annotation is None:
+        return truth.mask[_looked_up(truth, slide_shape, stride)]
+    found = truth.mask.copy()
+    if stride % 2:
+        # Masks are drawn at pixel centers, for odd strides half a level-0 pixel off; beside outlines that matters.
+        beside = np.argwhere(ndimage.maximum_filter(found, 3) & ~ndimage.minimum_filter(found, 3))
+        found[tuple(beside.T)] = is_tumor(truth, map_to_level0(beside, stride))
+    return found
+
+
+def missed_lesions(
+    rng: np.random.Generator, truth: SlideTruth, tumor: npt.NDArray[np.bool_], slide_shape: tuple[int, int], stride: int
+) -> npt.NDArray[np.int64]:
+    """A random point in each outline, or in each component of a mask, in which no pixel of a map lies.
+
+    Args:
+        rng: random generator.
+        truth: the slide's truth.
+        tumor: (rows, cols) of `tumor_pixels`.
+        slide_shape: (height, width) in level-0 pixels.
+        stride: level-0 pixels per pixel of ``tumor``.
+
+    Returns:
+        (T, 2) int64, (row, col), level-0 frame, all tumor and inside the slide.
+    """
+    if truth.annotation is None:
+        found = _in_components(rng, truth, slide_shape, stride)
+    else:
+        found = _in_outlines(rng, truth, truth.annotation, tumor, slide_shape, stride)
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _in_components(
+    rng: np.random.Generator, truth: SlideTruth, slide_shape: tuple[int, int], stride: int
+) -> list[npt.NDArray[np.int64]]:
+    lesions, count = ndimage.label(truth.mask, structure=np.ones((3, 3)))
+    is_missed = np.ones(count + 1, dtype=np.bool_)
+    is_missed[lesions[_looked_up(truth, slide_shape, stride)]] = False
+    points = []
+    for label, box in enumerate(ndimage.find_objects(lesions), start=1):
+        if is_missed[label]:
+            pixels = np.argwhere(lesions[box] == label) + [side.start for side in box]
+            point = map_to_level0(rng.choice(pixels), truth.stride)
+            points.append(np.minimum(point, np.array(slide_shape) - 1))
+    return points
+
+
+def _in_outlines(
+    rng: np.random.Generator,
+    truth: SlideTruth,
+    annotation: Annotation,
+    tumor: npt.NDArray[np.bool_],
+    slide_shape: tuple[int, int],
+    stride: int,
+) -> list[npt.NDArray[np.int64]]:
+    points = []
+    num_empty = 0
+    for polygon in annotation.tumor:
+        top_left, bottom_right = np.array(polygon.bounds()).reshape(2, 2)
+        low = np.clip(np.floor(top_left), 0, slide_shape).astype(np.int64)
+        high = np.clip(np.floor(bottom_right) + 1, 0, slide_shape).astype(np.int64)
+        if (low >= high).any() or _is_on_map(polygon, tumor, low, high, stride):
+            continue
+        candidates = _whole_pixels(rng, low, high)
+        candidates = candidates[in_any([polygon], candidates.astype(np.float64)) & is_tumor(truth, candidates)]
+        if len(candidates):
+            points.append(rng.choice(candidates))
+        else:
+            num_empty += 1
+    if num_empty:
+        logger.warning("%s: %d outlines hold no tumor that a pixel shows; not sampled", annotation.path, num_empty)
+    return points
+
+
+def _is_on_map(
+    polygon: Polygon,
+    tumor: npt.NDArray[np.bool_],
+    low: npt.NDArray[np.int64],
+    high: npt.NDArray[np.int64],
+    stride: int,
+) -> bool:
+    (top, left), (bottom, right) = level0_to_map(low, stride), level0_to_map(high, stride) + 1
+    pixels = np.argwhere(tumor[top:bottom, left:right]) + np.array([top, left])
+    # A few suffice where the outline is large; all are asked only where they do not.
+    for some in (pixels[:: max(1, len(pixels) // 512)], pixels):
+        if in_any([polygon], map_to_level0(some, stride).astype(np.float64)).any():
+            return True
+    return False
+
+
+def _whole_pixels(
+    rng: np.random.Generator, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """(N, 2) level-0 pixels of a box; at random where they would be too many."""
+    height, width = high - low
+    if height * width > _MAX_CANDIDATES:
+        return rng.integers(low, high, size=(_MAX_CANDIDATES, 2))
+    return np.argwhere(np.ones((height, width), dtype=np.bool_)) + low
+
+
+def _looked_up(truth: SlideTruth, slide_shape: tuple[int, int], stride: int) -> tuple[npt.NDArray[np.intp], ...]:
+    """Index of a mask for the level-0 pixels that a map's pixels stand for; an incomplete last one may be missing."""
+    rows, cols = (
+        level0_to_map(map_to_level0(np.arange(num), stride), truth.stride).clip(max=side - 1)
+        for num, side in zip(map_shape(slide_shape, stride), truth.mask.shape, strict=True)
+    )
+    return np.ix_(rows, cols)
+
+
+def _beyond(side: int, stride: int) -> slice:
+    """Map rows (or columns) that stand for level-0 pixels beyond the slide: the last, or none."""
+    (num, _) = map_shape((side, 1), stride)
+    return slice(num - 1 if int(map_to_level0(num - 1, stride)) >= side else num, num)

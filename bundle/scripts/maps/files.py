@@ -1,0 +1,128 @@
+"""Probability maps as files: ``<slide stem>.npy`` and the sidecar ``<slide stem>.json`` that says what it covers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..files import read_json, read_npy
+from ..geometry import map_shape
+
+
+class MapInfo(NamedTuple):
+    """What the sidecar of a probability map says.
+
+    Attributes:
+        path: the map's ``.npy`` file; its stem is the slide's.
+        slide: the slide's file name.
+        slide_shape: (height, width) in level-0 pixels.
+        stride: level-0 pixels per map pixel.
+        mpp: µm per level-0 pixel.
+    """
+
+    path: Path
+    slide: str
+    slide_shape: tuple[int, int]
+    stride: int
+    mpp: float
+
+    @property
+    def name(self) -> str:
+        """The slide's stem."""
+        return self.path.stem
+
+
+def read_map_infos(maps: str | Path) -> list[MapInfo]:
+    """Read the sidecars of all maps of a folder; other JSON files are passed over.
+
+    Args:
+        maps: folder of ``.npy`` files with sidecars.
+
+    Returns:
+        One for each map, by name.
+
+    Raises:
+        InputError: if the folder is missing or empty, or a sidecar is missing or wrong.
+    """
+    return [read_map_info(path) for path in find_maps(maps)]
+
+
+def find_maps(maps: str | Path) -> list[Path]:
+    """The maps of a folder, by name, without a look at their sidecars.
+
+    Raises:
+        InputError: if the folder is missing or empty.
+    """
+    folder = Path(maps)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected a folder of probability maps")
+    paths = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
+    if not paths:
+        raise InputError(f"{folder}: no probability maps (*.npy) found; make them with 'tumor-detection infer'")
+    return paths
+
+
+def read_map_info(path: Path) -> MapInfo:
+    """Read the sidecar of a map.
+
+    Raises:
+        InputError: if it is missing or wrong.
+    """
+    sidecar = path.with_suffix(".json")
+    if not sidecar.is_file():
+        raise InputError(f"{path}: expected its sidecar {sidecar.name} beside it, found none; run inference again")
+    content = read_json(sidecar)
+    if not isinstance(content, dict):
+        raise InputError(f"{sidecar}: expected an object with slide, shape, stride and mpp; run inference again")
+    shape, stride, mpp = content.get("shape"), content.get("stride"), content.get("mpp")
+    if not (isinstance(shape, list) and len(shape) == 2 and all(_is_count(side) for side in shape)):
+        raise InputError(f"{sidecar}: shape: expected [height, width] in level-0 pixels, found {shape}; mend it")
+    if not _is_count(stride):
+        raise InputError(f"{sidecar}: stride: expected a positive integer of level-0 pixels, found {stride}; mend it")
+    if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not (math.isfinite(mpp) and mpp > 0):
+        raise InputError(f"{sidecar}: mpp: expected µm per level-0 pixel, found {mpp}; add the slide's resolution")
+    slide = content.get("slide")
+    if not isinstance(slide, str) or Path(slide).name != slide or path.stem not in (slide, Path(slide).stem):
+        raise InputError(
+            f"{sidecar}: slide: expected a file named {path.stem!r} like the map, found {slide!r}; mend it"
+        )
+    return MapInfo(path, slide, (shape[0], shape[1]), stride, float(mpp))
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def read_map(info: MapInfo) -> npt.NDArray[np.floating[Any]]:
+    """Read a probability map.
+
+    Args:
+        info: its sidecar.
+
+    Returns:
+        (rows, cols) floating, [row, col], values in [0, 1].
+
+    Raises:
+        InputError: if it is damaged, has another shape than its sidecar says, or other values.
+    """
+    prob_map = read_npy(info.path)
+    expected = map_shape(info.slide_shape, info.stride)
+    if prob_map.shape != expected:
+        raise InputError(
+            f"{info.path}: expected shape {expected} for a slide of {info.slide_shape[0]} x {info.slide_shape[1]} at "
+            f"stride {info.stride} (from its sidecar), found {prob_map.shape}; run inference again"
+        )
+    if not np.issubdtype(prob_map.dtype, np.floating):
+        raise InputError(f"{info.path}: expected float32 probabilities, found {prob_map.dtype}; run inference again")
+    prob_map = np.array(prob_map)
+    low, high = float(prob_map.min()), float(prob_map.max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"{info.path}: expected probabilities in [0, 1], found {low:g} to {high:g}; check the weights and run again"
+        )
+    return prob_map

@@ -1,0 +1,206 @@
+"""Foreground masks of slides and their files.
+
+A mask that a person has edited is read back and used as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from skimage.segmentation import find_boundaries
+from tqdm import tqdm
+
+from ..annotations.annotations import Annotation, TissueOutlines, index_annotations, read_tissue
+from ..annotations.polygons import Polygon
+from ..errors import InputError
+from ..files import atomic_path, find_slides, make_output_dir, write_json
+from ..geometry import map_shape
+from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
+from .files import write_mask
+from .foreground import ForegroundSettings, foreground_mask
+from .groundtruth import tumor_mask
+
+logger = logging.getLogger(__name__)
+
+OVERLAY_SIDE = 1024
+"""Longest side of the overlay picture in pixels."""
+
+
+def slide_foreground(
+    slide: Slide,
+    stride: int,
+    settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
+) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    """Foreground mask of an open slide.
+
+    Args:
+        slide: the slide.
+        stride: level-0 pixels per mask pixel.
+        settings: thresholds and areas; areas need the slide's resolution, the model's is taken where it has none.
+
+    Returns:
+        (rows, cols) bool mask and its sidecar: slide, shape, stride, mpp, method, thresholds, tissue fraction.
+    """
+    overview = slide.read_overview(stride)
+    return _mask_and_sidecar(slide, overview, stride, settings)
+
+
+def write_foregrounds(
+    slides: str | Path | Sequence[str | Path],
+    output: str | Path,
+    stride: int = 64,
+    settings: ForegroundSettings = ForegroundSettings(),  # noqa: B008
+    backend: str = "auto",
+    assume_mpp: float | None = None,
+    annotations: str | Path | None = None,
+) -> list[Path]:
+    """Write a mask, a sidecar and an overlay picture for each slide.
+
+    ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar; ``<stem>_overlay.jpg`` shows the mask's outline.
+
+    Args:
+        slides: slides or folders of slides.
+        output: folder for the results.
+        stride: level-0 pixels per mask pixel.
+        settings: see `foreground.ForegroundSettings`.
+        backend: see `slides.slide.open_slide`.
+        assume_mpp: µm per level-0 pixel, over what the slides say.
+        annotations: folder of annotation files named like the slides, see `annotations.annotations.read_tissue`.
+            Outlined tissue takes the place of computed tissue, which is else kept to outlined regions. Slides without a
+            file are computed, which warns.
+
+    Returns:
+        The masks written.
+
+    Raises:
+        InputError: if the stride is no positive integer, a setting is out of range, the output cannot be written, or,
+            after all others are done, if slides could not be read.
+    """
+    if not isinstance(stride, int) or stride < 1:
+        raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
+    settings.check()
+    check_reading(backend)
+    paths = find_slides(slides)
+    index = None if annotations is None else index_annotations(annotations)
+    folder = make_output_dir(output)
+    written: list[Path] = []
+    not_annotated: list[str] = []
+    failures: list[InputError] = []
+    for path in tqdm(paths, desc="foreground", unit="slide"):
+        try:
+            found = None if index is None else index.get(path.stem)
+            if index is not None and found is None:
+                not_annotated.append(path.stem)
+            with open_slide(path, backend, assume_mpp) as slide:
+                overview = slide.read_overview(stride)
+                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found)
+        except InputError as error:
+            logger.error("%s", error)
+            failures.append(error)
+            continue
+        target = folder / f"{path.stem}.png"
+        write_mask(target, mask)
+        write_json(target.with_suffix(".json"), sidecar)
+        with atomic_path(folder / f"{path.stem}_overlay.jpg") as temporary:
+            Image.fromarray(outline_overlay(overview, mask)).save(temporary, quality=85)
+        written.append(target)
+    if not_annotated:
+        logger.warning(
+            "%s: %d of %d slides have no annotation, first %r; their tissue is computed",
+            annotations,
+            len(not_annotated),
+            len(paths),
+            not_annotated[0],
+        )
+    if failures:
+        raise InputError(f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {failures[0]}")
+    return written
+
+
+def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.bool_]:
+    """Read a foreground mask, edited by hand or not.
+
+    Args:
+        path: an 8-bit picture; anything above 0 is tissue.
+        slide_shape: (height, width) of the slide in level-0 pixels.
+        stride: level-0 pixels per pixel of the wanted mask.
+
+    Returns:
+        (rows, cols) bool of `geometry.map_shape`.
+
+    Raises:
+        InputError: if the file is missing, damaged or made for another slide or stride.
+    """
+    expected = map_shape(slide_shape, stride)
+    try:
+        with Image.open(path) as picture:
+            size_xy = picture.size
+            if size_xy[::-1] != expected:
+                raise InputError(
+                    f"{path}: the mask must have shape (rows, cols) {expected} for stride {stride}, "
+                    f"but has {size_xy[::-1]}; make it with --stride {stride}"
+                )
+            return np.asarray(picture.convert("L")) > 0
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such foreground mask; make it with 'tumor-detection foreground'") from error
+    except InputError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+        raise InputError(f"{path}: not a readable mask picture ({error}); make it again") from error
+
+
+def outline_overlay(
+    overview: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], color: tuple[int, int, int] = (0, 160, 60)
+) -> npt.NDArray[np.uint8]:
+    """Overview with the mask's outline drawn on it and the background dimmed, at most `OVERLAY_SIDE` px a side."""
+    scale = OVERLAY_SIDE / max(mask.shape)
+    if scale < 1 or scale >= 2:
+        scale = scale if scale < 1 else float(int(scale))
+        size_xy = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+        overview = np.asarray(Image.fromarray(overview).resize(size_xy))
+        mask = np.asarray(Image.fromarray(mask).resize(size_xy, Image.Resampling.NEAREST))
+    picture = overview.copy()
+    picture[~mask] = (picture[~mask] * 0.6 + 255 * 0.4).astype(np.uint8)
+    picture[find_boundaries(mask, mode="thick")] = color
+    return picture
+
+
+def _mask_and_sidecar(
+    slide: Slide,
+    overview: npt.NDArray[np.uint8],
+    stride: int,
+    settings: ForegroundSettings,
+    annotation: Path | None = None,
+) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    outlines = TissueOutlines((), (), ()) if annotation is None else read_tissue(annotation)
+
+    def drawn(polygons: tuple[Polygon, ...]) -> npt.NDArray[np.bool_]:
+        return np.asarray(tumor_mask(Annotation(slide.path, polygons, ()), slide.shape, stride) != 0)
+
+    threshold: float | None = None
+    if outlines.tissue:
+        mask, method = drawn(outlines.tissue), "annotated"
+    else:
+        mask, threshold = foreground_mask(overview, stride * (slide.mpp or MODEL_MPP), settings)
+        method = "saturation threshold" if settings.saturation is not None else "Otsu on saturation"
+    if outlines.region:
+        mask &= drawn(outlines.region)
+    mask &= ~drawn(outlines.ignored)
+    sidecar = {
+        "slide": slide.path.name,
+        "shape": list(slide.shape),
+        "stride": stride,
+        "mpp": slide.mpp,
+        "method": method,
+        "saturation_threshold": None if threshold is None else round(threshold, 4),
+        "settings": settings._asdict(),
+        "annotation": None if annotation is None else annotation.name,
+        "tissue_fraction": round(float(mask.mean()), 6),
+    }
+    return mask, sidecar

@@ -1,0 +1,155 @@
+"""Ground truth: tumor masks of slides, from their annotations."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from ..annotations.annotations import Annotation, index_annotations, is_normal_name, read_annotation
+from ..annotations.polygons import Polygon, crossings
+from ..errors import InputError
+from ..files import NameIndex, find_slides, make_output_dir, write_json
+from ..geometry import map_shape
+from .files import write_mask
+
+logger = logging.getLogger(__name__)
+
+_PIXELS_AT_ONCE = 1 << 22
+
+
+def tumor_mask(annotation: Annotation, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.uint8]:
+    """Draw a tumor mask.
+
+    A pixel is tumor if the level-0 point at its center, ((row + 0.5) * stride, (col + 0.5) * stride), is in the sense
+    of `annotations.annotations.contains`, with which it agrees in every pixel.
+
+    Args:
+        annotation: the polygons; what lies beyond the slide is cut off.
+        slide_shape: (height, width) of the slide in level-0 pixels.
+        stride: level-0 pixels per mask pixel.
+
+    Returns:
+        (ceil(height / stride), ceil(width / stride)) uint8, [row, col], 1 where there is tumor, else 0.
+
+    Raises:
+        ValueError: if ``stride`` is not a positive integer.
+    """
+    shape = map_shape(slide_shape, stride)
+    tumor, exclusion = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for mask, polygons in ((tumor, annotation.tumor), (exclusion, annotation.exclusion)):
+        for polygon in polygons:
+            _fill(mask, polygon, stride)
+    return (tumor & ~exclusion).astype(np.uint8)
+
+
+def write_groundtruth(
+    annotations: str | Path, slides: str | Path | Sequence[str | Path], output: str | Path, stride: int = 64
+) -> list[Path]:
+    """Write a tumor mask and a sidecar for each slide.
+
+    ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar: slide, shape, stride, mpp, annotation file, number
+    of polygons and the mask's area in mm2 (null without a resolution). A slide without an annotation is normal, its
+    mask empty, if its name says so.
+
+    Args:
+        annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`.
+        slides: slides or folders of slides.
+        output: folder for the results.
+        stride: level-0 pixels per mask pixel.
+
+    Returns:
+        The masks written.
+
+    Raises:
+        InputError: if the stride is no positive integer, nothing is found, the output cannot be written, or, after all
+            others are done, if there were slides without a usable annotation.
+    """
+    if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
+        raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
+    paths = find_slides(slides)
+    index = index_annotations(annotations)
+    folder = make_output_dir(output)
+    written: list[Path] = []
+    failures: list[InputError] = []
+    for path in tqdm(paths, desc="groundtruth", unit="slide"):
+        try:
+            mask, sidecar = _slide_groundtruth(path, index, stride)
+        except InputError as error:
+            logger.error("%s", error)
+            failures.append(error)
+            continue
+        target = folder / f"{path.stem}.png"
+        write_mask(target, mask != 0)
+        write_json(target.with_suffix(".json"), sidecar)
+        written.append(target)
+    if failures:
+        raise InputError(
+            f"{len(failures)} of {len(paths)} slides failed, the others are done: {'; '.join(map(str, failures))}"
+        )
+    return written
+
+
+def _slide_groundtruth(path: Path, index: NameIndex, stride: int) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+    from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
+
+    found = index.get(path.stem)
+    if found is None and not is_normal_name(path.stem):
+        raise InputError(
+            f"{path}: no annotation named {path.stem!r} in {index.folder}, and the name does not say normal; "
+            "add its annotation or mend the name"
+        )
+    annotation = Annotation(path, (), ()) if found is None else read_annotation(found)
+    with open_slide(path, backend="openslide") as slide:
+        shape, mpp = slide.shape, slide.mpp
+    _check_inside(annotation, shape)
+    mask = tumor_mask(annotation, shape, stride)
+    sidecar = {
+        "slide": path.name,
+        "shape": list(shape),
+        "stride": stride,
+        "mpp": mpp,
+        "annotation": None if found is None else found.name,
+        "num_tumor_polygons": len(annotation.tumor),
+        "num_exclusion_polygons": len(annotation.exclusion),
+        "tumor_mm2": None if mpp is None else round(int(mask.sum(dtype=np.int64)) * (stride * mpp / 1000) ** 2, 6),
+    }
+    return mask, sidecar
+
+
+def _check_inside(annotation: Annotation, slide_shape: tuple[int, int]) -> None:
+    height, width = slide_shape
+    for polygon in (*annotation.tumor, *annotation.exclusion):
+        top, left, bottom, right = polygon.bounds()
+        if bottom <= 0 or right <= 0 or top >= height or left >= width:
+            raise InputError(
+                f"{annotation.path}: outline {polygon.name!r} spans rows {top:g} to {bottom:g} and columns {left:g} to "
+                f"{right:g}, outside the slide of {height} x {width} (rows x columns) level-0 pixels; "
+                "check that it belongs to this slide and is in level-0 pixels"
+            )
+
+
+def _fill(mask: npt.NDArray[np.bool_], polygon: Polygon, stride: int) -> None:
+    """Set the pixels of ``mask`` whose centers lie in the polygon."""
+    row_centers = (np.arange(mask.shape[0], dtype=np.float64) + 0.5) * stride
+    col_centers = (np.arange(mask.shape[1], dtype=np.float64) + 0.5) * stride
+    top_edge, left_edge, bottom_edge, right_edge = polygon.bounds()
+    top, bottom = np.searchsorted(row_centers, (top_edge, bottom_edge))
+    left = np.searchsorted(col_centers, left_edge)
+    right = np.searchsorted(col_centers, right_edge, side="right")
+    width = int(right - left)
+    if width == 0:
+        return
+    band_rows = max(1, _PIXELS_AT_ONCE // (width + 1))
+    for start in range(top, bottom, band_rows):
+        stop = min(start + band_rows, bottom)
+        index, crossing = crossings(polygon, row_centers[start:stop])
+        col = np.searchsorted(col_centers[left:right], crossing)  # the first pixel at or beyond the crossing
+        bins = np.bincount(index * (width + 1) + col, minlength=(stop - start) * (width + 1))
+        num_left = bins.reshape(stop - start, width + 1)[:, :-1].cumsum(axis=1)
+        mask[start:stop, left:right] |= num_left % 2 == 1  # odd to the left as well, for all of a row are even

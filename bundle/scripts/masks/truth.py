@@ -1,0 +1,251 @@
+"""Ground truth of a folder: tumor masks (PNG, npy, TIFF) or annotations, found by slide name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..files import NameIndex, read_json
+from .files import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
+
+
+class Truth(NamedTuple):
+    """Ground truth of a slide.
+
+    Attributes:
+        path: the file it came from.
+        mask: (rows, cols) bool, true is tumor.
+        stride: level-0 pixels per mask pixel.
+    """
+
+    path: Path
+    mask: npt.NDArray[np.bool_]
+    stride: int
+
+
+class TruthFolder:
+    """The ground truth below a folder, one file per slide: ``<slide stem>`` or ``<slide stem>_mask``, in any case.
+
+    Where a slide has a mask and an annotation, the mask counts. JSON files that are no annotations, such as the
+    sidecars of masks, are passed over.
+
+    Args:
+        folder: searched recursively.
+
+    Raises:
+        InputError: if the folder is missing or holds no truth.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        from ..annotations.annotations import ANNOTATION_SUFFIXES
+
+        self.folder = Path(folder)
+        self._masks = _StemIndex(folder, MASK_SUFFIXES, "truth mask")
+        self._annotations = _StemIndex(folder, ANNOTATION_SUFFIXES, "annotation")
+        if not len(self._masks) + len(self._annotations):
+            suffixes = " ".join((*MASK_SUFFIXES, *ANNOTATION_SUFFIXES))
+            raise InputError(f"{folder}: no ground truth found; expected masks or annotations ending in {suffixes}")
+
+    def find(self, name: str) -> Path | None:
+        """The truth file of a slide, or None.
+
+        Args:
+            name: the slide's stem.
+
+        Raises:
+            InputError: if several files have its name.
+        """
+        for index in (self._masks, self._annotations):
+            for stem in (name, f"{name}_mask"):
+                path = index.get(stem)
+                if path is not None and not (path.suffix.lower() == ".json" and not _is_annotation(path)):
+                    return path
+        return None
+
+    def names_beyond(self, names: Iterable[str]) -> list[str]:
+        """Slides that have truth here but are not among ``names``, in lower case, sorted."""
+        known = {name.lower() for name in names}
+        stems = {stem.removesuffix("_mask") for stem in (*self._masks.stems(), *self._annotations.stems())}
+        return sorted(stem for stem in stems - known if self.find(stem) is not None)
+
+
+class _StemIndex(NameIndex):
+    def stems(self) -> list[str]:
+        return list(self._by_stem)
+
+
+def _is_annotation(path: Path) -> bool:
+    """Whether a JSON file has the form of NCRF's annotations or GeoJSON."""
+    content = read_json(path)
+    return isinstance(content, list) or (
+        isinstance(content, dict) and not content.keys().isdisjoint({"positive", "negative", "type", "features"})
+    )
+
+
+def read_truth(
+    path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int, tumor_value: int | None = None
+) -> Truth:
+    """Read the ground truth of a slide.
+
+    An annotation is drawn at ``wanted_stride``; of a pyramidal TIFF the coarsest level that is at least as fine is
+    read, else the finest, and levels whose stride is in doubt are passed over; another mask has the stride that it
+    has. That stride stands in the mask's sidecar (``<stem>.json``), or is the whole number that explains the mask's
+    shape, each side rounded up or down.
+
+    Args:
+        path: a mask or an annotation.
+        slide_shape: (height, width) in level-0 pixels.
+        map_stride: stride of the slide's map, preferred where several strides explain the mask's shape.
+        wanted_stride: level-0 pixels per pixel, for truth that comes at any stride or at several.
+        tumor_value: the value that is tumor in masks of three values 0, 1, 2. None: masks are 0/1 or 0/255.
+
+    Returns:
+        The mask and its stride.
+
+    Raises:
+        InputError: if the file is damaged or too large, belongs to another slide or has other values.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        level, stride = _choose_level(path, slide_shape, map_stride, wanted_stride)
+        array = read_level(path, level)
+    elif suffix in MASK_SUFFIXES:
+        array = read_mask_array(path)
+        stride = _mask_stride(path, array.shape[:2], slide_shape, map_stride)
+    else:
+        from ..annotations.annotations import read_annotation
+        from .groundtruth import tumor_mask
+
+        return Truth(path, tumor_mask(read_annotation(path), slide_shape, wanted_stride) != 0, wanted_stride)
+    return Truth(path, _is_tumor(path, one_channel(path, array), tumor_value), stride)
+
+
+class StatedScale(NamedTuple):
+    """What a file of truth says of its slide: (height, width) in level-0 pixels, µm per level-0 pixel, or None."""
+
+    slide_shape: tuple[int, int] | None
+    mpp: float | None
+
+
+def stated_scale(path: Path) -> StatedScale:
+    """Shape and resolution of the slide that a truth belongs to, by the truth itself.
+
+    A mask's sidecar says both. The finest level of a pyramidal TIFF, as CAMELYON16 publishes its masks, has the slide's
+    shape. An annotation says nothing, nor does a mask without a sidecar.
+
+    Args:
+        path: a mask or an annotation.
+
+    Raises:
+        InputError: if a file is damaged.
+    """
+    shape, mpp = None, None
+    sidecar = path.with_suffix(".json")
+    if path.suffix.lower() in MASK_SUFFIXES and sidecar.is_file():
+        content = read_json(sidecar)
+        if isinstance(content, dict):
+            stated, found = content.get("shape"), content.get("mpp")
+            if isinstance(stated, list) and len(stated) == 2 and all(type(side) is int for side in stated):
+                shape = (stated[0], stated[1])
+            mpp = float(found) if isinstance(found, (int, float)) and 0 < found < float("inf") else None
+    if shape is None and path.suffix.lower() in (".tif", ".tiff"):
+        shapes = level_shapes(path)
+        shape = shapes[0] if len(shapes) > 1 else None
+    return StatedScale(shape, mpp)
+
+
+def _choose_level(path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int) -> tuple[int, int]:
+    """The level of a TIFF to read, and its stride."""
+    shapes = level_shapes(path)
+    if len(shapes) == 1:
+        return 0, _mask_stride(path, shapes[0], slide_shape, map_stride)
+    strides = {level: _one_stride(shape, slide_shape, map_stride) for level, shape in enumerate(shapes)}
+    known = {level: stride for level, stride in strides.items() if stride is not None}
+    if not known:
+        raise _misfit(path, shapes[0], slide_shape)
+    fine_enough = [level for level, stride in known.items() if stride <= wanted_stride]
+    chosen = max(fine_enough, key=known.__getitem__) if fine_enough else min(known, key=known.__getitem__)
+    return chosen, known[chosen]
+
+
+def _mask_stride(path: Path, shape: tuple[int, ...], slide_shape: tuple[int, int], map_stride: int) -> int:
+    """Stride of a mask, from its sidecar or its shape."""
+    mask_shape = (shape[0], shape[1])
+    sidecar = path.with_suffix(".json")
+    content = read_json(sidecar) if sidecar.is_file() else None
+    if isinstance(content, dict) and {"shape", "stride"} <= content.keys():
+        if "tissue_fraction" in content:
+            raise InputError(f"{path}: expected a tumor mask, found a foreground mask; give the folder of tumor masks")
+        if content["shape"] != list(slide_shape):
+            raise InputError(
+                f"{sidecar}: expected the slide's shape {list(slide_shape)} (height, width), found {content['shape']}; "
+                "give the truth of this slide"
+            )
+        stride = content["stride"]
+        if not isinstance(stride, int) or not _explains(stride, mask_shape, slide_shape):
+            raise InputError(
+                f"{path}: expected the mask of a slide of {_x(slide_shape)} at stride {stride} (from {sidecar.name}), "
+                f"found {_x(mask_shape)}; make it again with 'tumor-detection groundtruth'"
+            )
+        return stride
+    found = _one_stride(mask_shape, slide_shape, map_stride)
+    if found is None:
+        raise _misfit(path, mask_shape, slide_shape)
+    return found
+
+
+def _one_stride(mask_shape: tuple[int, int], slide_shape: tuple[int, int], map_stride: int) -> int | None:
+    """The stride that explains a mask's shape: the map's, else the only one, else None."""
+    if _explains(map_stride, mask_shape, slide_shape):
+        return map_stride
+    row_ratio = slide_shape[0] / max(mask_shape[0], 1)
+    # Rounding moves a stride by less than one part in the number of pixels of a side.
+    slack = row_ratio / max(mask_shape[0] - 1, 1) + 1
+    candidates = range(max(1, int(row_ratio - slack)), int(row_ratio + slack) + 2)
+    found = [stride for stride in candidates if _explains(stride, mask_shape, slide_shape)]
+    return found[0] if len(found) == 1 else None
+
+
+def _explains(stride: int, mask_shape: tuple[int, int], slide_shape: tuple[int, int]) -> bool:
+    return stride >= 1 and all(
+        side in (full // stride, -(-full // stride)) for side, full in zip(mask_shape, slide_shape, strict=True)
+    )
+
+
+def _misfit(path: Path, mask_shape: tuple[int, int], slide_shape: tuple[int, int]) -> InputError:
+    return InputError(
+        f"{path}: a mask of {_x(mask_shape)} (rows x columns) fits a slide of {_x(slide_shape)} level-0 pixels at no "
+        "single whole stride; make it with 'tumor-detection groundtruth', or give the truth of this slide"
+    )
+
+
+def _x(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} x {shape[1]}"
+
+
+def _is_tumor(path: Path, array: npt.NDArray[Any], tumor_value: int | None) -> npt.NDArray[np.bool_]:
+    """Tell tumor by value; a third value is an error, since two conventions disagree on which one is tumor."""
+    if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+        raise InputError(f"{path}: expected 0 and 1, found NaN or infinity; write the mask again")
+    if array.dtype == np.bool_:
+        return array
+    nonzero = array[array != 0]
+    allowed = (1, 255) if tumor_value is None else tuple({1, 2, tumor_value})
+    is_allowed = np.isin(nonzero, allowed)
+    if not is_allowed.all() or (tumor_value is None and nonzero.size and (nonzero != nonzero[0]).any()):
+        found = ", ".join(str(value) for value in np.unique(nonzero)[:5])
+        way_out = (
+            "write it as 0 and 1, or say which value is tumor with --tumor_value (2 in the masks published with "
+            "CAMELYON16: 0 outside, 1 normal tissue, 2 tumor)"
+            if tumor_value is None
+            else f"drop or change --tumor_value {tumor_value}"
+        )
+        expected = "0/1 or 0/255" if tumor_value is None else f"0, {', '.join(map(str, sorted(allowed)))}"
+        raise InputError(f"{path}: expected a mask of {expected}, found besides 0: {found}; {way_out}")
+    result: npt.NDArray[np.bool_] = array != 0 if tumor_value is None else array == tumor_value
+    return result

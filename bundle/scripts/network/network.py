@@ -1,0 +1,163 @@
+"""The network: its weights, its device, and how it computes (bfloat16 where the processor has it)."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+
+from ..errors import InputError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+# Parts of torchvision's ResNets, and their places in MONAI's TorchVisionFCModel
+_TORCHVISION = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+
+
+def prepare_network(
+    network: torch.nn.Module, device: torch.device, weights: str | Path | None = None
+) -> torch.nn.Module:
+    """Put a network on its device, channels-last, with weights from a file if one is given.
+
+    Args:
+        network: the network; changed in place.
+        device: where it shall run.
+        weights: a plain state dict, or None to keep the network's own.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: see `load_weights`.
+    """
+    if weights is not None:
+        load_weights(network, weights)
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
+    """Load a plain state dict, of float16 or float32, into a network.
+
+    A state dict of torchvision's own ResNet, of ImageNet say, fits too: the last layer then stays as it is.
+
+    Args:
+        network: the network; changed in place.
+        path: the weights, as ``models/model.pt`` or a training run's ``model.pt``.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: if the file is missing, holds no state dict, or fits another network.
+    """
+    state = load_checkpoint(path)
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path}: expected a plain state dict of tensors; give a run's model.pt, not its last.pt")
+    expected = network.state_dict()
+    if "conv1.weight" in state and "features.0.weight" in expected:
+        state = _from_torchvision(state, expected)
+    if state.keys() != expected.keys():
+        odd = sorted(state.keys() ^ expected.keys())
+        raise InputError(
+            f"{path}: weights of another network ({len(odd)} names differ, as {odd[0]!r}); give weights made with "
+            "this network_def"
+        )
+    for name, value in state.items():
+        if value.shape != expected[name].shape:
+            raise InputError(
+                f"{path}: {name!r} must have shape {tuple(expected[name].shape)}, but has {tuple(value.shape)}; "
+                "give weights made with this network_def"
+            )
+    network.load_state_dict(state)
+    return network
+
+
+def _from_torchvision(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names as in `TorchVisionFCModel`, which has another last layer; that one is taken from ``expected``."""
+    renamed = {name: value for name, value in expected.items() if name.startswith("fc.")}
+    for name, value in state.items():
+        part, _, rest = name.partition(".")
+        if part in _TORCHVISION:
+            renamed[f"features.{_TORCHVISION[part]}.{rest}"] = value
+        elif part != "fc":
+            renamed[name] = value
+    return renamed
+
+
+def load_checkpoint(path: str | Path) -> Any:
+    """Read a file of tensors and plain values; nothing in it can run code.
+
+    Raises:
+        InputError: if it is missing or no such file.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file of weights; give another path or train first") from error
+    except (pickle.UnpicklingError, LookupError) as error:  # torch's text is long and advises to read it unsafely
+        raise InputError(
+            f"{path}: not a file of weights (expected tensors and plain values written by torch.save); make it again"
+        ) from error
+    except Exception as error:  # torch raises what its zip and pickle readers raise, some of it without a message
+        reason = str(error).partition(". ")[0] or type(error).__name__
+        raise InputError(f"{path}: not a file of weights ({' '.join(reason.split()):.120}); make it again") from error
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Choose the dtype of the network's arithmetic.
+
+    Args:
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device computes it natively.
+        device: where the network runs.
+
+    Returns:
+        `torch.float32` or `torch.bfloat16`.
+
+    Raises:
+        InputError: if ``precision`` is something else.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, but got {precision!r}")
+    if precision == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if native else torch.float32
+    return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+class AutocastInferer(Inferer):
+    """One forward pass under autocast; the result is float32.
+
+    MONAI's engines know autocast for CUDA only. bfloat16 has the exponents of float32, so no gradient scaling is
+    needed. Input goes channels-last, which more than doubles the speed of convolutions on a CPU.
+
+    Args:
+        precision: see `resolve_precision`.
+    """
+
+    def __init__(self, precision: str = "auto") -> None:
+        self.precision = precision
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Run the network.
+
+        Args:
+            inputs: (N, 3, h, w) float32.
+            network: the network.
+            args: passed on.
+            kwargs: passed on.
+
+        Returns:
+            The network's output in float32.
+        """
+        dtype = resolve_precision(self.precision, inputs.device)
+        pixels = torch.as_tensor(inputs).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(inputs.device.type, dtype=dtype, enabled=dtype is not torch.float32):
+            output: torch.Tensor = network(pixels, *args, **kwargs)
+        return output.float()

@@ -1,0 +1,228 @@
+"""What computes the network: PyTorch on any device; on a CPU OpenVINO, in less than half the time, or ONNX Runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from monai.networks import eval_mode
+
+from ..errors import InputError
+from ..geometry import PATCH_SIZE
+from .exported import OnnxNetwork
+from .network import AutocastInferer, resolve_precision
+from .preprocessing import Scaling
+
+RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
+
+
+class Runtime(Protocol):
+    """A network ready to compute: (N, 3, h, w) pixels to (N, 1, r, c) float32 logits on the same device.
+
+    Attributes:
+        name: of `RUNTIMES`.
+        dtype: of the pixels: uint8 with a scaling, float32 without.
+    """
+
+    name: str
+    dtype: torch.dtype
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute logits."""
+
+
+class TorchRuntime:
+    """PyTorch, under autocast and channels-last.
+
+    Args:
+        network: the network, on its device, in evaluation mode.
+        precision: see `network.resolve_precision`.
+        scaling: what is done to pixels first; None takes them as they are.
+    """
+
+    name = "torch"
+
+    def __init__(self, network: Any, precision: str = "auto", scaling: Scaling | None = None) -> None:
+        self.network = network
+        self.forward = AutocastInferer(precision)
+        self.scaling = scaling
+        self.dtype = _dtype(scaling)
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute logits; see `Runtime`."""
+        with torch.no_grad():
+            return self.forward(pixels if self.scaling is None else self.scaling.apply(pixels), self.network)
+
+
+class OpenVINORuntime:
+    """OpenVINO on the CPU, with as many threads as torch has, for any number and size of images.
+
+    Args:
+        network: the network, which is converted as it is now; later changes of its weights have no effect.
+        precision: see `network.resolve_precision`.
+        scaling: see `TorchRuntime`; it becomes a part of the converted network.
+
+    Raises:
+        InputError: if OpenVINO cannot convert the network, or not compute in that precision on this processor.
+    """
+
+    name = "openvino"
+
+    def __init__(self, network: torch.nn.Module, precision: str = "auto", scaling: Scaling | None = None) -> None:
+        self.dtype = _dtype(scaling)
+        dtype = resolve_precision(precision, torch.device("cpu"))
+        hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
+        options = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        compiled = _core().compile_model(_convert(network, scaling), "CPU", options)
+        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
+            raise InputError(
+                f"precision {str(dtype).removeprefix('torch.')}: OpenVINO does not compute it on this processor; give "
+                "--precision float32 or --runtime torch"
+            )
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute logits; see `Runtime`. Channels-last pixels are not copied."""
+        values = pixels.detach().permute(0, 2, 3, 1).contiguous().numpy()
+        output = self._request.infer([values], share_inputs=True, share_outputs=True)[0]
+        return torch.from_numpy(output).clone()  # the next call writes to the same memory
+
+
+class ONNXRuntime:
+    """ONNX Runtime on the CPU, for a network that was exported to an ONNX file.
+
+    Args:
+        network: the exported network.
+        precision: see `network.resolve_precision`; such a file computes in float32.
+        scaling: see `TorchRuntime`.
+
+    Raises:
+        InputError: if the network is no exported one, or another precision is asked for.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, network: Any, precision: str = "float32", scaling: Scaling | None = None) -> None:
+        if not isinstance(network, OnnxNetwork):
+            raise InputError(
+                f"runtime onnxruntime computes an ONNX file, but network is {type(network).__name__}; give "
+                "--config_file inference_onnx.json"
+            )
+        if resolve_precision(precision, torch.device("cpu")) is not torch.float32:
+            raise InputError(f"precision {precision}: the ONNX file computes in float32; give --precision float32")
+        self.network = network
+        self.scaling = scaling
+        self.dtype = _dtype(scaling)
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute logits; see `Runtime`."""
+        return self.network.forward(pixels if self.scaling is None else self.scaling.apply(pixels))
+
+
+def _dtype(scaling: Scaling | None) -> torch.dtype:
+    return torch.float32 if scaling is None else torch.uint8
+
+
+def resolve_runtime(runtime: str, device: torch.device) -> str:
+    """Choose what computes the network.
+
+    Args:
+        runtime: one of `RUNTIMES`; ``auto`` takes OpenVINO on a CPU, PyTorch elsewhere.
+        device: where the network is.
+
+    Returns:
+        ``torch``, ``openvino`` or ``onnxruntime``.
+
+    Raises:
+        InputError: if the runtime is unknown, or another than PyTorch is asked for on another device than a CPU.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"runtime must be one of {', '.join(RUNTIMES)}, but got {runtime!r}")
+    if runtime == "auto":
+        return "openvino" if device.type == "cpu" else "torch"
+    if runtime != "torch" and device.type != "cpu":
+        raise InputError(f"runtime {runtime} computes on a CPU, but device is {device}; give --runtime torch")
+    return runtime
+
+
+def make_runtime(
+    network: Any, runtime: str, device: torch.device, precision: str, scaling: Scaling | None = None
+) -> Runtime:
+    """Make a network ready to compute.
+
+    Args:
+        network: the network, on ``device``, in evaluation mode.
+        runtime: see `resolve_runtime`.
+        device: where the network is.
+        precision: see `network.resolve_precision`.
+        scaling: see `TorchRuntime`.
+
+    Raises:
+        InputError: see `resolve_runtime`, `OpenVINORuntime`, `ONNXRuntime`.
+    """
+    chosen = resolve_runtime(runtime, device)
+    if chosen == "openvino":
+        return OpenVINORuntime(network, precision, scaling)
+    if chosen == "onnxruntime":
+        return ONNXRuntime(network, precision, scaling)
+    return TorchRuntime(network, precision, scaling)
+
+
+def _openvino() -> Any:
+    """OpenVINO without its telemetry, which otherwise reports every import to its makers."""
+    if "openvino" not in sys.modules:
+        # Python refuses to import a module that is None there; OpenVINO then takes a stub of its own.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process: each sets up a signal stack, and two leave Python with a stack that is freed."""
+    return _openvino().Core()
+
+
+@contextlib.contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """OpenVINO's conversion silences warnings of everything, and leaves it so when it fails."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
+
+
+def _convert(network: torch.nn.Module, scaling: Scaling | None) -> Any:
+    openvino = _openvino()
+    example = torch.zeros((2, 3, PATCH_SIZE, PATCH_SIZE))
+    try:
+        with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad(), eval_mode(network):
+            warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does
+            model = openvino.convert_model(network, example_input=example)
+    except Exception as error:  # OpenVINO raises bare Exceptions, too
+        raise InputError(
+            f"network_def: OpenVINO cannot convert {type(network).__name__} ({' '.join(str(error).split()):.120}); "
+            "give --runtime torch"
+        ) from error
+    steps = openvino.preprocess.PrePostProcessor(model)
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    steps.input().tensor().set_layout(openvino.Layout("NHWC"))
+    if scaling is not None:
+        steps.input().tensor().set_element_type(openvino.Type.u8)
+        scaled = steps.input().preprocess().convert_element_type(openvino.Type.f32)
+        scaled.mean(-scaling.shift / scaling.factor).scale(1 / scaling.factor)
+    return steps.build()

@@ -1,0 +1,245 @@
+"""The ``report`` step: maps, and truth and slides where they are given, as one HTML page for people to look at."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ..errors import InputError, one_line
+from ..files import find_slides, make_output_dir, read_json
+from ..geometry import PATCH_SIZE
+from ..maps.files import MapInfo, read_map, read_map_infos
+from ..scoring.evaluation import score_folder
+from ..scoring.map_reliability import reliability_report
+from ..scoring.pairing import few, missing_warnings, scale_warnings
+from ..scoring.settings import ScoreSettings
+from ..scoring.slides import SlideEvidence
+from .crops import WIDER
+from .page import file_size, length, write_page
+from .scores import figures_of_scores, plots_of_scores, strata_text
+from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
+
+logger = logging.getLogger(__name__)
+
+PAGE = "report.html"
+
+
+class ReportSettings(NamedTuple):
+    """What the page shows.
+
+    Attributes:
+        num_crops: detections of each slide that are shown at full resolution.
+        max_slides: slides that are shown in pictures, the most suspicious; all are in the table.
+        title: of the page; made of the number of slides if empty.
+        note: a remark at its top, such as that the slides are synthetic.
+    """
+
+    num_crops: int = 4
+    max_slides: int = 150
+    title: str = ""
+    note: str = ""
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            InputError: names the setting.
+        """
+        for key in ("num_crops", "max_slides"):
+            value = getattr(self, key)
+            if type(value) is not int or not 0 <= value <= 100_000:
+                raise InputError(f"{key}: expected a whole number of at least 0, found {value}; mend it")
+
+
+class _Slide(NamedTuple):
+    """A slide as the template takes it."""
+
+    rank: int
+    name: str
+    view: MapView
+    row: dict[str, Any] | None
+    truth: str
+    size: dict[str, Any]
+    bar: Any
+    is_shown: bool
+    num_crops: int
+    pixels: Pixels | None
+    missing: str
+
+
+def write_report(
+    maps: str | Path,
+    output: str | Path,
+    truth: str | Path | None = None,
+    slides: Sequence[str | Path] = (),
+    normal: Sequence[str] | str = (),
+    exclude: Sequence[str] | str = (),
+    scoring: ScoreSettings | None = None,
+    settings: ReportSettings | None = None,
+) -> str:
+    """Write ``report.html``; with truth also what `scoring.evaluation.score_folder` writes.
+
+    Args:
+        maps: folder of probability maps, see `maps.files.read_map_infos`.
+        output: folder for the page.
+        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`; without it the page has no scores.
+        slides: slides or folders of slides; what is not among them is shown without its pixels.
+        normal: see `scoring.evaluation.score_folder`.
+        exclude: see `scoring.pairing.leave_out`; these slides are shown, but not scored.
+        scoring: how detections are found and scored; the defaults if None.
+        settings: what the page shows; the defaults if None.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        InputError: if a setting is out of range, or maps or truth are missing or damaged. A slide that cannot be read
+            is a warning on the page.
+    """
+    scoring, settings = scoring or ScoreSettings(), settings or ReportSettings()
+    scoring.check()
+    settings.check()
+    infos = read_map_infos(maps)
+    slide_paths = {path.stem.lower(): path for path in find_slides(slides)} if slides else {}
+    output = make_output_dir(output)
+    scores, by_name = None, dict[str, MapView]()
+    if truth is not None:
+        scores = score_folder(
+            maps, truth, output, normal, scoring, exclude=exclude, on_slide=partial(_add_scored_view, by_name)
+        )
+    for info in tqdm([info for info in infos if info.name not in by_name], desc="maps", unit="slide"):
+        prob_map = read_map(info)
+        by_name[info.name] = view_map(info, prob_map, scoring.find_on(prob_map, info), None, None)
+    views = [(info, by_name[info.name]) for info in infos]
+    views.sort(key=lambda pair: (-pair[1].score, -pair[1].num_detections, pair[0].name))
+    rows = {} if scores is None else {row["slide"]: row for row in scores["slides"]}
+    shown = [
+        _shown_slide(rank, info, view, rows.get(info.slide), slide_paths, settings)
+        for rank, (info, view) in enumerate(tqdm(views, desc="slides", unit="slide"), start=1)
+    ]
+    warnings = scores["warnings"] if scores else missing_warnings(Path(maps), infos, []) + scale_warnings(infos)
+    warnings = [*warnings, *_picture_warnings(shown, bool(slides))]
+    path = output / PAGE
+    size = write_page(path, _content(infos, shown, scores, warnings, scoring, settings))
+    num_pictures = sum(slide.pixels is not None for slide in shown)
+    return f"{path}: {len(shown)} slides, {num_pictures} with their pixels, {file_size(size)}"
+
+
+def _add_scored_view(views: dict[str, MapView], evidence: SlideEvidence) -> None:
+    """Add the view of a slide that was just scored, from what was read for its score."""
+    info, prob_map, detections = evidence.case.info, evidence.prob_map, evidence.found.detections
+    if not isinstance(info, MapInfo) or prob_map is None:
+        raise TypeError(f"expected the evidence of a map, but got that of {info.path}")
+    places = verdicts(detections, evidence.lesions, info.mpp)
+    views[info.name] = view_map(info, prob_map, evidence.found, evidence.truth, places)
+
+
+def _shown_slide(
+    rank: int,
+    info: MapInfo,
+    view: MapView,
+    row: dict[str, Any] | None,
+    slide_paths: dict[str, Path],
+    settings: ReportSettings,
+) -> _Slide:
+    is_shown, pixels, missing = rank <= settings.max_slides, None, ""
+    path = slide_paths.get(info.name.lower())
+    if not is_shown:
+        missing = f"Shown without pictures: the page holds those of the {settings.max_slides} most suspicious slides."
+    elif path is None:
+        missing = "The slide itself was not found, so gray marks its tissue, and there are no details."
+    else:
+        try:
+            pixels = read_pixels(path, info, view.marks[: settings.num_crops])
+        except InputError as error:
+            missing = f"The slide cannot be shown: {one_line(error)}"
+    kind = "" if row is None else "tumor" if row["is_tumor"] else "no tumor"
+    bar = slide_bar(info)
+    return _Slide(rank, info.slide, view, row, kind, describe(info), bar, is_shown, settings.num_crops, pixels, missing)
+
+
+def _picture_warnings(shown: Sequence[_Slide], has_slides: bool) -> list[str]:
+    warnings = []
+    without = [slide.name for slide in shown if slide.is_shown and slide.pixels is None]
+    if not has_slides:
+        warnings.append("no slides were given (--slides), so maps are shown without tissue and without details")
+    elif without:
+        warnings.append(f"slides shown without their pixels, see there: {few(without)}")
+    if left := sum(not slide.is_shown for slide in shown):
+        warnings.append(f"slides in the table alone, without pictures: {left}; --max_slides shows more")
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings
+
+
+def _content(
+    infos: Sequence[MapInfo],
+    shown: Sequence[_Slide],
+    scores: dict[str, Any] | None,
+    warnings: Sequence[str],
+    scoring: ScoreSettings,
+    settings: ReportSettings,
+) -> dict[str, Any]:
+    """What the template takes."""
+    pixels = [slide.view.pixels for slide in shown if slide.view.pixels is not None]
+    reliability = reliability_report(pixels, scoring.num_resamples, scoring.seed) if pixels else None
+    return {
+        "title": settings.title or f"Metastasis detection in {len(shown)} {'slide' if len(shown) == 1 else 'slides'}",
+        "note": settings.note,
+        "figures": _figures(shown) if scores is None else figures_of_scores(scores),
+        "warnings": warnings,
+        "scores": scores,
+        "slides": shown,
+        "ranks": {slide.name: slide.rank for slide in shown},
+        "plots": [] if scores is None else plots_of_scores(scores, reliability),
+        "strata": "" if scores is None else strata_text(scores),
+        "settings": _settings(infos, scoring, scores),
+        "patch_size": PATCH_SIZE,
+        "wider": WIDER,
+        "outside": OUTSIDE,
+        "length": length,
+    }
+
+
+def _figures(shown: Sequence[_Slide]) -> list[dict[str, str]]:
+    """The numbers at the top of a page without truth."""
+    with_detection = sum(slide.view.num_detections > 0 for slide in shown)
+    total = sum(slide.view.num_detections for slide in shown)
+    return [
+        {"name": "Slides", "value": str(len(shown)), "remark": f"{_tissue(shown):.0f} mm² of tissue"},
+        {"name": "Slides with a detection", "value": str(with_detection), "remark": ""},
+        {"name": "Detections", "value": str(total), "remark": f"{total / len(shown):.1f} per slide"},
+    ]
+
+
+def _tissue(shown: Sequence[_Slide]) -> float:
+    return sum(slide.view.tissue_mm2 for slide in shown)
+
+
+def _settings(infos: Sequence[MapInfo], scoring: ScoreSettings, scores: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What the maps were made with and how they were read, for the end of the page."""
+    made_with = Counter[str]()
+    for info in infos:
+        sidecar = read_json(info.path.with_suffix(".json"))
+        weights, digest, mode = (sidecar.get(key) for key in ("weights", "weights_sha256", "mode"))
+        made_with[f"{weights} ({str(digest)[:8]}), mode {mode}" if weights else "not stated"] += 1
+    strides = sorted({round(info.stride * info.mpp, 1) for info in infos})
+    lines = [
+        ("Weights of the maps", "; ".join(f"{name}: {count} slides" for name, count in made_with.most_common())),
+        ("Map pixel", " or ".join(f"{stride:g}" for stride in strides) + " µm"),
+        ("Detections", f"maxima above {scoring.threshold:g} that are the highest of their surroundings"),
+    ]
+    if scores:
+        lines.append(("Rules of scoring", f"{scores['settings']['rules']}, see docs/scoring_rules.md of the package"))
+    lines += [
+        ("Written", f"{date.today().isoformat()} by pathology-tumor-detection {version('pathology-tumor-detection')}"),
+    ]
+    return lines

@@ -1,0 +1,193 @@
+"""What is scored: slides with their maps or their files of detections, their truth, shape and scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
+from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
+from ..maps.files import MapInfo, read_map_infos
+from ..masks.truth import StatedScale, stated_scale
+from .pairing import few
+
+EVALUATION_PIXEL_UM = 32 * 0.243
+"""CAMELYON16 scores on masks of level 5, 7.776 µm per pixel; truth that comes at several strides is read there."""
+
+_MPP_TOLERANCE = 0.01
+
+
+class Case(NamedTuple):
+    """A slide to be scored.
+
+    Attributes:
+        info: its map, or its file of detections.
+        truth: its truth, or None of a normal slide.
+        slide_shape: (height, width) in level-0 pixels.
+        stride: level-0 pixels per map pixel; of detections, those per pixel of the challenge's masks.
+        mpp: µm per level-0 pixel.
+    """
+
+    info: MapInfo | DetectionFile
+    truth: Path | None
+    slide_shape: tuple[int, int]
+    stride: int
+    mpp: float
+
+
+def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
+    """The maps of a folder, or the detections where it holds no map.
+
+    Args:
+        folder: of maps, of detections, or an output of ``froc``.
+
+    Raises:
+        InputError: if it holds neither, or a sidecar is wrong.
+    """
+    return read_map_infos(folder) if any(Path(folder).glob("*.npy")) else find_detection_files(folder)
+
+
+def map_case(info: MapInfo, truth: Path | None) -> Case:
+    """The case of a map."""
+    return Case(info, truth, info.slide_shape, info.stride, info.mpp)
+
+
+def detection_cases(
+    infos: Sequence[DetectionFile], truths: Sequence[Path | None], slides: Sequence[Path], mpp: float | None
+) -> list[Case]:
+    """The cases of files of detections, whose slides' shapes and scale come from elsewhere.
+
+    The shape is the slide's own if it is among ``slides``, else what its truth says (`masks.truth.stated_scale`).
+    The scale is ``mpp``, else the slide's, else the truth's. A slide without truth needs neither: all its
+    detections are false.
+
+    Args:
+        infos: the files.
+        truths: for each its truth, or None.
+        slides: the slides, or nothing.
+        mpp: µm per level-0 pixel of all slides.
+
+    Returns:
+        One for each file.
+
+    Raises:
+        InputError: if the shape or the scale of a slide with truth is unknown.
+    """
+    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
+        raise InputError(f"mpp: expected a positive number of µm per level-0 pixel, found {mpp}; mend it")
+    by_stem = {path.stem.lower(): path for path in slides}
+    cases = []
+    for info, truth in zip(infos, truths, strict=True):
+        if truth is None:
+            cases.append(Case(info, None, (0, 0), 1, mpp or 0.0))
+            continue
+        slide = by_stem.get(info.name.lower())
+        stated = stated_scale(truth) if slide is None else _scale_of_slide(slide)
+        found_mpp = stated.mpp if mpp is None else mpp
+        if stated.slide_shape is None:
+            raise InputError(
+                f"{truth}: says nothing of its slide's shape, which detections without a map need; give the slides "
+                "with --slides, or masks made with 'tumor-detection groundtruth', or pyramidal TIFF masks"
+            )
+        if found_mpp is None:
+            raise InputError(
+                f"{truth}: says nothing of its slide's resolution; give µm per level-0 pixel with --mpp "
+                "(0.243 for CAMELYON16's own evaluation)"
+            )
+        info = info if slide is None else info._replace(slide=slide.name)
+        cases.append(Case(info, truth, stated.slide_shape, evaluation_stride(found_mpp), found_mpp))
+    return cases
+
+
+def _scale_of_slide(path: Path) -> StatedScale:
+    from ..slides.slide import open_slide
+
+    with open_slide(path) as slide:
+        return StatedScale(slide.shape, slide.mpp)
+
+
+def evaluation_stride(mpp: float) -> int:
+    """Level-0 pixels per pixel of the challenge's masks: those nearest to `EVALUATION_PIXEL_UM`, at least one."""
+    return max(1, round(EVALUATION_PIXEL_UM / mpp))
+
+
+def scale_differences(cases: Sequence[Case]) -> list[str]:
+    """Warn of truth whose sidecar states another resolution than is scored with.
+
+    Args:
+        cases: all slides.
+
+    Returns:
+        At most one warning.
+    """
+    odd = []
+    for case in cases:
+        stated = None if case.truth is None else stated_scale(case.truth).mpp
+        if stated is not None and abs(stated / case.mpp - 1) > _MPP_TOLERANCE:
+            odd.append(f"{case.info.name} ({stated:g})")
+    return [f"slides whose truth states another mpp than is scored with: {few(odd)}"] if odd else []
+
+
+def given_detections(info: DetectionFile) -> Found:
+    """The detections that a file holds, and the slide's score.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    found = read_detections(info.path)
+    return Found(found, float(found.prob.max(initial=0)))
+
+
+def detect(
+    prob_map: npt.NDArray[np.float32], info: MapInfo, radius: float, threshold: float, is_um: bool = True
+) -> Found:
+    """The detections in a map, and the slide's score.
+
+    Args:
+        prob_map: (rows, cols) in [0, 1], of `maps.files.read_map`.
+        info: its sidecar.
+        radius: of non-maximum suppression, see `maps.detections.non_maximum_suppression`.
+        threshold: only higher probabilities are detections.
+        is_um: whether the radius is in µm and rounded to whole map pixels, at least one, or in map pixels.
+
+    Returns:
+        Detections in the level-0 frame, and the score.
+    """
+    pixels = max(1, round(radius / (info.stride * info.mpp))) if is_um else int(radius)
+    on_map = non_maximum_suppression(prob_map, pixels, threshold)
+    highest = prob_map.max(initial=0)
+    return Found(as_written(detections_to_level0(on_map, info.stride, info.slide_shape)), float(str(highest)))
+
+
+class Found(NamedTuple):
+    """What a run says of a slide.
+
+    Attributes:
+        detections: level-0 frame, strongest first, confidences float64.
+        score: highest probability of the map, or highest confidence of the detections; 0 if there are none.
+    """
+
+    detections: Detections
+    score: float
+
+
+def check_inside(case: Case, detections: Detections) -> None:
+    """Refuse detections beyond the slide, which another slide's file or another level's coordinates have.
+
+    Raises:
+        InputError: names the file and the first such detection.
+    """
+    beyond = (detections.row >= case.slide_shape[0]) | (detections.col >= case.slide_shape[1])
+    if case.truth is not None and beyond.any():
+        index = int(beyond.argmax())
+        raise InputError(
+            f"{case.info.path}: expected x,y in level-0 pixels inside the slide of {case.slide_shape[1]} x "
+            f"{case.slide_shape[0]} (width x height), found {detections.col[index]},{detections.row[index]}; "
+            "check whose file it is and the level of its coordinates"
+        )

@@ -1,0 +1,198 @@
+"""The ``froc`` step: score a folder of probability maps or of detections against a folder of ground truth."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..files import find_slides, make_output_dir, write_json, write_table
+from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
+from ..maps.files import MapInfo, read_map_infos
+from ..masks.truth import TruthFolder
+from .cases import Case, detection_cases, find_run, map_case, scale_differences
+from .comparison import compare_runs
+from .pairing import few, leave_out, missing_warnings, name_warnings, pair_truth, scale_warnings, slide_warnings
+from .report import Resampling, ScoredSlide, score_report
+from .settings import ScoreSettings
+from .slides import SlideEvidence, read_evidence, score_slide
+
+logger = logging.getLogger(__name__)
+
+_SLIDE_COLUMNS = (
+    *("slide", "is_tumor", "score", "num_lesions", "num_lesions_hit", "num_isolated_tumor_cells"),
+    *("num_detections", "num_false_positives", "max_confidence"),
+)
+_LESION_COLUMNS = ("slide", "lesion", "stratum", "size_um", "area_mm2", "x", "y", "confidence", "is_hit")
+
+
+def score_folder(
+    maps: str | Path | None,
+    truth: str | Path,
+    output: str | Path,
+    normal: Sequence[str] | str = (),
+    settings: ScoreSettings | None = None,
+    detections: str | Path | None = None,
+    slides: Sequence[str | Path] = (),
+    mpp: float | None = None,
+    exclude: Sequence[str] | str = (),
+    against: str | Path | None = None,
+    on_slide: Callable[[SlideEvidence], None] | None = None,
+) -> dict[str, Any]:
+    """Score probability maps, or detections, by CAMELYON16's rules and write the report, the curves and the tables.
+
+    Every slide counts in the denominator. One without truth counts as normal if its name says so or ``normal`` lists
+    it. The output gets ``froc.json`` (what is returned), ``froc.png``, ``roc.png``, ``lesions.csv``, ``slides.csv``
+    and ``detections/<slide>.csv``, see `detection_files`. One map is in memory at a time.
+
+    Args:
+        maps: folder of probability maps, see `maps.files.read_map_infos`, or None.
+        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`.
+        output: folder for the results.
+        normal: names of slides without tumor, a list or one comma-separated string.
+        settings: how; the defaults if None.
+        detections: folder of detections instead of maps, see `maps.detection_files.find_detection_files`.
+        slides: slides or folders of slides: their shapes and scales for detections, and which slides there are.
+        mpp: µm per level-0 pixel of all slides, for detections.
+        exclude: see `pairing.leave_out`.
+        against: another run on the same slides, see `cases.find_run`.
+        on_slide: is called for each slide with what was read of it, so that nobody reads it again.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: if anything needed is missing, damaged or does not fit, or there is no lesion to find.
+    """
+    settings = settings or ScoreSettings()
+    settings.check()
+    if (maps is None) == (detections is None):
+        raise InputError("froc scores --maps or --detections; give one of them")
+    if settings.monai and detections is not None:
+        raise InputError(
+            "rules: expected maps, whose stride MONAI's rules read truth at, found detections; give --maps"
+        )
+    if against is not None and Path(output).resolve() in (Path(against).resolve(), Path(against).resolve().parent):
+        raise InputError(f"against {against}: expected another folder than the output, which replaces it; mend one")
+    cohort = _find_cohort(
+        maps, detections, TruthFolder(truth), normal, find_slides(slides) if slides else [], mpp, exclude
+    )
+    others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded)
+    output = make_output_dir(output)
+    make_output_dir(output / "detections")
+    scored: list[ScoredSlide] = []
+    other_scored: list[ScoredSlide] = []
+    for case in tqdm(cohort.cases, desc="froc", unit="slide"):
+        evidence = read_evidence(case, settings)
+        write_detections(output / "detections" / f"{case.info.name}.csv", evidence.found.detections)
+        scored.append(score_slide(case, evidence.found, evidence.lesions))
+        if others:
+            other = case._replace(info=others[case.info.name.lower()])
+            other_scored.append(score_slide(other, settings.find(other.info), evidence.lesions))
+        if on_slide is not None:
+            on_slide(evidence)
+    warnings = [*cohort.warnings, *_warnings_of(cohort.cases, scored), *other_warnings]
+    for warning in warnings:
+        logger.warning("%s", warning)
+    resampling = Resampling(settings.num_resamples, settings.seed)
+    report: dict[str, Any] = {
+        **score_report(scored, settings.slide_threshold, settings.monai, resampling),
+        "comparison": compare_runs(scored, other_scored, str(against), settings.monai, resampling) if others else None,
+        "settings": settings.report(maps is not None, mpp),
+        "excluded": cohort.left_out,
+        "warnings": warnings,
+        "truth_without_map": cohort.truth_without_map,
+        "lesions": [row for slide in scored for row in slide.lesions],
+        "slides": [slide.row for slide in scored],
+    }
+    write_json(output / "froc.json", report)
+    write_table(output / "lesions.csv", _LESION_COLUMNS, report["lesions"])
+    write_table(output / "slides.csv", _SLIDE_COLUMNS, report["slides"])
+    _write_pictures(output, report)
+    return report
+
+
+class _Cohort(NamedTuple):
+    """The slides that count, those left out by name, and what is to be warned of."""
+
+    cases: list[Case]
+    left_out: list[str]
+    excluded: frozenset[str]
+    truth_without_map: list[str]
+    warnings: list[str]
+
+
+def _find_cohort(
+    maps: str | Path | None,
+    detections: str | Path | None,
+    folder: TruthFolder,
+    normal: Sequence[str] | str,
+    slides: Sequence[Path],
+    mpp: float | None,
+    exclude: Sequence[str] | str,
+) -> _Cohort:
+    """Find out what is scored, before anything is read that takes time."""
+    warnings: list[str] = []
+    if maps is not None:
+        infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
+        truths = pair_truth(infos, folder, normal)
+        cases = [map_case(info, path) for info, path in zip(infos, truths, strict=True)]
+        warnings += scale_warnings(infos)
+    else:
+        files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)
+        cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp)
+    known = [case.info for case in cases]
+    without_map = [name for name in folder.names_beyond(info.name for info in known) if name not in excluded]
+    warnings = [
+        *missing_warnings(Path(maps or detections or ""), known, without_map),
+        *slide_warnings(known, slides, excluded),
+        *warnings,
+        *scale_differences(cases),
+    ]
+    return _Cohort(cases, left_out, excluded, without_map, warnings)
+
+
+def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[str]:
+    """What is to be warned of once the maps and the truth have been read."""
+    pairs = list(zip(cases, scored, strict=True))
+    empty = [case.info.slide for case, slide in pairs if isinstance(case.info, MapInfo) and slide.score == 0]
+    return [
+        *name_warnings([(case.info, slide.is_tumor) for case, slide in pairs if case.truth is not None]),
+        *([f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []),
+    ]
+
+
+def _other_run(
+    against: str | Path, cases: Sequence[Case], excluded: frozenset[str]
+) -> tuple[dict[str, MapInfo | DetectionFile], list[str]]:
+    """The other run's maps or detections by name in lower case, and what is to be warned of."""
+    others: dict[str, MapInfo | DetectionFile] = {info.name.lower(): info for info in find_run(against)}
+    names = {case.info.name.lower() for case in cases}
+    if missing := sorted(names - others.keys()):
+        raise InputError(
+            f"{against}: expected a run on the same slides, found none of {len(missing)} of {len(names)}: "
+            f"{few(missing)}; run it on these too, or leave them out with --exclude"
+        )
+    for case in cases:
+        other = others[case.info.name.lower()]
+        if isinstance(other, MapInfo) and case.truth is not None and other.slide_shape != case.slide_shape:
+            raise InputError(
+                f"{other.path}: expected a slide of {case.slide_shape} (height, width) as in this run, found "
+                f"{other.slide_shape}; give a run on the same slides"
+            )
+    beyond = sorted(others.keys() - names - excluded)
+    return others, [f"{len(beyond)} slides of {against} are not in this run: {few(beyond)}"] if beyond else []
+
+
+def _write_pictures(output: Path, report: dict[str, Any]) -> None:
+    from .figures import write_figure
+    from .plots import froc_plot, roc_plot
+
+    write_figure(output / "froc.png", froc_plot(report))
+    roc = roc_plot(report)
+    if roc is not None:
+        write_figure(output / "roc.png", roc)

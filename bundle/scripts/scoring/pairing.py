@@ -1,0 +1,209 @@
+"""Which truth belongs to which map, which slides are normal, and what is missing on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import read_json
+from ..maps.files import MapInfo
+from ..masks.truth import TruthFolder
+
+EXCLUSIONS = {"camelyon16": ("test_049", "test_114")}
+"""Slides that are not to be scored, by the name of their list. CAMELYON16's organizers exclude two of the test slides:
+test_049 is a duplicate, test_114 is not annotated exhaustively (README of the published data set)."""
+
+_SCALE_TOLERANCE = 0.1  # as between CAMELYON16's scanners, whose maps go together
+
+
+class Named(Protocol):
+    """A slide that results are named by."""
+
+    @property
+    def name(self) -> str:
+        """The slide's stem."""
+
+    @property
+    def slide(self) -> str:
+        """The slide's file name."""
+
+
+_Named = TypeVar("_Named", bound=Named)
+
+
+def leave_out(
+    infos: Sequence[_Named], exclude: Sequence[str] | str | int
+) -> tuple[list[_Named], list[str], frozenset[str]]:
+    """Leave slides out of a score.
+
+    Args:
+        infos: the slides.
+        exclude: names of slides, in any case, or of a list in `EXCLUSIONS`: a list, or one comma-separated string.
+            A slide of a named list need not be there, any other must.
+
+    Returns:
+        The slides that stay, the names of those left out, and all names to leave out, in lower case.
+
+    Raises:
+        InputError: if a name is of no slide, or none is left.
+    """
+    words = str(exclude).split(",") if isinstance(exclude, (str, int)) else [str(name) for name in exclude]
+    words = [word.strip().lower() for word in words if word.strip()]
+    plain = _stems([word for word in words if word not in EXCLUSIONS], infos, "exclude")
+    wanted = {name.lower() for name in plain} | {name for word in words for name in EXCLUSIONS.get(word, ())}
+    kept = [info for info in infos if info.name.lower() not in wanted]
+    if not kept:
+        raise InputError(f"exclude: expected slides to be left, but all {len(infos)} are excluded; shorten the list")
+    return kept, [info.name for info in infos if info.name.lower() in wanted], frozenset(wanted)
+
+
+def pair_truth(
+    infos: Sequence[Named], folder: TruthFolder, normal: Sequence[str] | str | int = ()
+) -> list[Path | None]:
+    """Find the truth of each map.
+
+    Args:
+        infos: the slides whose maps, or files of detections, are there.
+        folder: the truth.
+        normal: stems or file names of slides without tumor, in any case: a list, or one comma-separated string.
+
+    Returns:
+        For each map its truth, or None if it has none and is normal, by its name or as listed.
+
+    Raises:
+        InputError: if a map has no truth and is not known to be normal, or ``normal`` lists slides that have no map,
+            or have truth.
+    """
+    from ..annotations.annotations import is_normal_name
+
+    listed = _normal_names(normal, infos)
+    paths = [folder.find(info.name) for info in infos]
+    unknown = [
+        info.name
+        for info, path in zip(infos, paths, strict=True)
+        if path is None and info.name not in listed and not is_normal_name(info.name)
+    ]
+    if unknown:
+        raise InputError(
+            f"{folder.folder}: no truth for {len(unknown)} of {len(infos)} maps: {few(unknown)}; add their masks or "
+            "annotations, or list the normal ones with --normal NAME,NAME"
+        )
+    marked = [info.name for info, path in zip(infos, paths, strict=True) if path is not None and info.name in listed]
+    if marked:
+        raise InputError(
+            f"normal: expected slides without truth, found truth in {folder.folder} for {few(marked)}; "
+            "take them off the list or remove their truth"
+        )
+    return paths
+
+
+def missing_warnings(maps: Path, infos: Sequence[Named], without_map: Sequence[str]) -> list[str]:
+    """Warn of slides that should have a map; without them the score is that of a part of the slides.
+
+    Args:
+        maps: folder of the maps; its ``run.json``, if any, lists the slides that failed in inference.
+        infos: the maps' sidecars.
+        without_map: slides that have truth but no map.
+
+    Returns:
+        At most one warning of each kind.
+    """
+    warnings = []
+    if without_map:
+        warnings.append(f"slides with truth but no map, not scored: {few(without_map)}")
+    record = maps / "run.json"
+    content = read_json(record) if record.is_file() else {}
+    failures = content.get("slides_failed", []) if isinstance(content, dict) else []
+    names = {Path(str(failure.get("slide"))).name for failure in failures if isinstance(failure, dict)}
+    with_map = {info.slide for info in infos}
+    if failed := sorted(names - with_map):
+        warnings.append(f"{len(failed)} slides failed in inference and are not scored: {few(failed)}")
+    if stale := sorted(names & with_map):
+        warnings.append(
+            f"{len(stale)} slides failed in the latest inference, their maps are of an earlier run: {few(stale)}"
+        )
+    return warnings
+
+
+def scale_warnings(infos: Sequence[MapInfo]) -> list[str]:
+    """Warn of maps of another scale than most, such as leftovers of a run with another stride.
+
+    Args:
+        infos: the maps' sidecars.
+
+    Returns:
+        At most one warning.
+    """
+    pixel_um = np.array([info.stride * info.mpp for info in infos])
+    usual = float(np.sort(pixel_um)[(len(pixel_um) - 1) // 2])
+    is_odd = np.abs(pixel_um / usual - 1) > _SCALE_TOLERANCE
+    odd = [f"{info.name} ({size:g})" for info, size, flag in zip(infos, pixel_um, is_odd, strict=True) if flag]
+    return [f"{len(odd)} maps have another scale than {usual:g} µm per pixel: {few(odd)}"] if odd else []
+
+
+def slide_warnings(infos: Sequence[Named], slides: Sequence[Path], excluded: frozenset[str]) -> list[str]:
+    """Warn of slides without a map, whose false positives and lesions the score lacks.
+
+    Args:
+        infos: the slides that are scored.
+        slides: the slides that there are.
+        excluded: names left out on purpose, in lower case.
+
+    Returns:
+        At most one warning.
+    """
+    known = {info.name.lower() for info in infos} | excluded
+    missing = [path.name for path in slides if path.stem.lower() not in known]
+    return [f"slides without map or detections, not scored: {few(missing)}"] if missing else []
+
+
+def name_warnings(judged: Sequence[tuple[Named, bool]]) -> list[str]:
+    """Warn of slides whose names and truth disagree.
+
+    Args:
+        judged: slides that have truth, and whether it marks tumor.
+
+    Returns:
+        At most one warning of each kind.
+    """
+    slides: dict[str, list[str]] = {}
+    for info, is_tumor in judged:
+        remark = _remark(info.name, is_tumor)
+        if remark is not None:
+            slides.setdefault(remark, []).append(info.slide)
+    return [f"slides {remark}: {few(names)}" for remark, names in slides.items()]
+
+
+def _remark(name: str, is_tumor: bool) -> str | None:
+    from ..annotations.annotations import is_normal_name
+
+    if is_tumor and is_normal_name(name):
+        return "named normal whose truth marks tumor, which counts"
+    if not is_tumor and not is_normal_name(name):
+        return "whose truth marks no tumor, counted as normal"
+    return None
+
+
+def _normal_names(normal: Sequence[str] | str | int, infos: Sequence[Named]) -> set[str]:
+    """Stems of the slides listed as normal; each must be that of a map, by stem or by file name, in any case."""
+    # The command line turns a numeric name into a number.
+    names = str(normal).split(",") if isinstance(normal, (str, int)) else [str(name) for name in normal]
+    return _stems([name.strip().lower() for name in names if name.strip()], infos, "normal")
+
+
+def _stems(wanted: Sequence[str], infos: Sequence[Named], key: str) -> set[str]:
+    """Stems of the slides of these names, stems or file names in lower case."""
+    stems = {spelling.lower(): info.name for info in infos for spelling in (info.name, info.slide)}
+    unknown = [name for name in wanted if name not in stems]
+    if unknown:
+        raise InputError(f"{key}: {len(unknown)} names are of no map: {few(unknown)}; mend them or add their maps")
+    return {stems[name] for name in wanted}
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

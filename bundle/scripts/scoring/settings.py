@@ -1,0 +1,105 @@
+"""How a run is scored: what the flags of ``froc`` set, checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..maps.detection_files import DetectionFile
+from ..maps.files import MapInfo, read_map
+from . import lesions
+from .cases import Found, detect, given_detections
+
+NMS_RADIUS_UM = 12 * 64 * 0.243
+"""Default radius of non-maximum suppression: NCRF's 12 pixels at level 6 of CAMELYON16, 186.6 µm."""
+
+MONAI_NMS_RADIUS = 24
+"""That of MONAI's LesionFROC in map pixels: half its default box of 48."""
+
+RULES = ("camelyon16", "monai")
+
+
+class ScoreSettings(NamedTuple):
+    """How a run is scored.
+
+    Attributes:
+        nms_radius_um: radius of non-maximum suppression in µm, rounded to map pixels, at least one. None is
+            `NMS_RADIUS_UM`, or by MONAI's rules `MONAI_NMS_RADIUS` map pixels.
+        threshold: in [0, 1); only higher probabilities of a map are detections.
+        tumor_value: see `masks.truth.read_truth`.
+        slide_threshold: slides of a greater score are called tumor.
+        rules: ``camelyon16``, or ``monai`` for what MONAI's LesionFROC does: truth at the map's stride, another
+            default radius, and the lowest confidence dropped from the curve.
+        num_resamples: of the bootstrap; 0 leaves the intervals out.
+        seed: of the bootstrap.
+    """
+
+    nms_radius_um: float | None = None
+    threshold: float = 0.5
+    tumor_value: int | None = None
+    slide_threshold: float = 0.5
+    rules: str = "camelyon16"
+    num_resamples: int = 1000
+    seed: int = 0
+
+    @property
+    def monai(self) -> bool:
+        """Whether MONAI's rules are followed."""
+        return self.rules == "monai"
+
+    def find(self, info: MapInfo | DetectionFile) -> Found:
+        """Read a map or a file of detections, and find the detections of the slide.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        return given_detections(info) if isinstance(info, DetectionFile) else self.find_on(read_map(info), info)
+
+    def find_on(self, prob_map: npt.NDArray[np.float32], info: MapInfo) -> Found:
+        """The detections in a map that was read, see `cases.detect`."""
+        if self.nms_radius_um is None and self.monai:
+            return detect(prob_map, info, MONAI_NMS_RADIUS, self.threshold, is_um=False)
+        radius_um = NMS_RADIUS_UM if self.nms_radius_um is None else self.nms_radius_um
+        return detect(prob_map, info, radius_um, self.threshold)
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            InputError: names the setting.
+        """
+        radius, value = self.nms_radius_um, self.tumor_value
+        if radius is not None and not (math.isfinite(radius) and radius > 0):
+            raise InputError(f"nms_radius_um: expected a positive number of µm, found {radius}; mend it")
+        if not 0 <= self.threshold < 1:
+            raise InputError(f"threshold: expected a number in [0, 1), found {self.threshold}; mend it")
+        if value is not None and (type(value) is not int or not 1 <= value <= 255):
+            raise InputError(f"tumor_value: expected a whole number from 1 to 255, found {value}; mend it")
+        if not math.isfinite(self.slide_threshold):
+            raise InputError(f"slide_threshold: expected a number, found {self.slide_threshold}; mend it")
+        if self.rules not in RULES:
+            raise InputError(f"rules: expected {' or '.join(RULES)}, found {self.rules!r}; mend it")
+        if self.num_resamples < 0 or self.seed < 0:
+            raise InputError(
+                f"num_resamples and seed: expected at least 0, found {self.num_resamples} and {self.seed}; mend them"
+            )
+
+    def report(self, is_maps: bool, mpp: float | None) -> dict[str, Any]:
+        """The object ``settings`` of ``froc.json``; what has no part in scoring detections is null there."""
+        default = None if self.monai else NMS_RADIUS_UM
+        return {
+            "rules": self.rules,
+            "source": "maps" if is_maps else "detections",
+            "nms_radius_um": (default if self.nms_radius_um is None else self.nms_radius_um) if is_maps else None,
+            "threshold": float(self.threshold) if is_maps else None,
+            "tumor_value": self.tumor_value,
+            "slide_threshold": self.slide_threshold,
+            "mpp": mpp,
+            "grow_um": lesions.GROW_UM,
+            "isolated_tumor_cells_um": lesions.ITC_DIAMETER_UM,
+            "macrometastasis_um": lesions.MACROMETASTASIS_UM,
+        }

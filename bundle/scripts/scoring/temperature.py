@@ -1,0 +1,104 @@
+"""The ``calibrate`` step: a temperature fitted on labelled patches and folded into the network's last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from .. import bundle_root
+from ..errors import InputError
+from ..files import atomic_path
+from ..network.network import load_checkpoint
+from .calibration import calibration_error, fit_temperature, log_loss
+from .patch_logits import compute_patch_logits
+
+
+class Calibrated(NamedTuple):
+    """What was fitted.
+
+    Attributes:
+        temperature: by which logits were divided.
+        num_patches: that it was fitted on.
+        loss: log loss on them, before and after.
+        error: expected calibration error on them, before and after.
+    """
+
+    temperature: float
+    num_patches: int
+    loss: tuple[float, float]
+    error: tuple[float, float]
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"temperature {self.temperature:.4f} of {self.num_patches} patches: log loss {self.loss[0]:.4f} to "
+            f"{self.loss[1]:.4f}, expected calibration error {self.error[0]:.4f} to {self.error[1]:.4f} on these"
+        )
+
+
+def calibrate(
+    output: str | Path,
+    weights: str | Path | None = None,
+    folders: Sequence[str | Path] = (),
+    tables: Sequence[str | Path] = (),
+    overlays: Sequence[str] = (),
+) -> Calibrated:
+    """Fit a temperature on validation patches and write weights that have it.
+
+    Args:
+        output: file of the weights to write, a plain state dict as before.
+        weights: of the network; the bundle's own if None.
+        folders: validation patches, see `training.patch_images.patch_datalist`.
+        tables: see `training.patch_images.patch_datalist`.
+        overlays: see `patch_logits.compute_patch_logits`.
+
+    Returns:
+        The temperature, and what it did.
+
+    Raises:
+        InputError: if anything needed is missing, or the patches define no temperature, or ``output`` lies in the
+            bundle's own ``models`` folder.
+    """
+    from scipy.special import expit
+
+    path = Path(output)
+    if path.resolve().parent == (Path(bundle_root()) / "models").resolve():
+        raise InputError(f"output {path} lies among the shipped weights; choose another folder")
+    patches = compute_patch_logits(weights, folders, tables, overlays)
+    temperature = fit_temperature(patches.logits, patches.is_tumor)
+    state = fold_temperature(load_checkpoint(patches.weights), temperature)
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+    before, after = patches.logits, patches.logits / temperature
+    losses = tuple(log_loss(logits, patches.is_tumor) for logits in (before, after))
+    errors = tuple(float(calibration_error(expit(logits), patches.is_tumor)[0]) for logits in (before, after))
+    return Calibrated(temperature, len(before), (losses[0], losses[1]), (errors[0], errors[1]))
+
+
+def fold_temperature(state: dict[str, Any], temperature: float) -> dict[str, Any]:
+    """Divide the last layer's weight and bias, and with them the logits, by a temperature.
+
+    The last layer is linear, so this is the same as dividing what comes out of it, in training, inference and every
+    export. Its two tensors become float32, since rounding them to float16 would change the temperature.
+
+    Args:
+        state: a state dict whose last weight and bias are those of the last layer, a convolution or a linear one.
+        temperature: positive.
+
+    Returns:
+        A new state dict; the other tensors are the same objects.
+
+    Raises:
+        InputError: if the state dict does not end so.
+    """
+    names = list(state)[-2:]
+    layer = names[0].removesuffix(".weight") if names else ""
+    if names != [f"{layer}.weight", f"{layer}.bias"] or state[names[0]].shape[:1] != state[names[1]].shape:
+        raise InputError(
+            f"weights: expected the last layer's weight and bias at the end of the state dict, found {names}; "
+            "give the weights of a network that ends in a convolution"
+        )
+    return {**state, **{name: state[name].float() / temperature for name in names}}

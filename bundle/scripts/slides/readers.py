@@ -1,0 +1,45 @@
+"""How many processes read for a network: a CPU is better left to the network, a GPU waits for whoever decodes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_READERS = 16
+"""More are given to no network."""
+
+
+def count_readers(device: torch.device, on_cpu: int = 1, cache: str | None = None) -> int:
+    """How many processes shall read for the network of this process.
+
+    Args:
+        device: where the network runs.
+        on_cpu: how many there shall be for a network on a CPU.
+        cache: where what is read stays, see `training.patch_images.PatchImageDataset`; None where it is read again and
+            again.
+
+    Returns:
+        0 for what stays; else ``on_cpu``, or for a GPU `readers_of_gpu` of the processors, which the processes that
+        ``torchrun`` started on this machine share.
+    """
+    if cache is not None:
+        return 0
+    if device.type == "cpu":
+        return on_cpu
+    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return readers_of_gpu(num_cpus / int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def readers_of_gpu(cpus: float) -> int:
+    """How many processes shall read for a network on a GPU.
+
+    Args:
+        cpus: processors that it has for itself.
+
+    Returns:
+        All but one, from 1 to `MAX_READERS`.
+    """
+    return max(1, min(MAX_READERS, int(cpus) - 1))

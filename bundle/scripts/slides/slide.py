@@ -1,0 +1,250 @@
+"""An open whole-slide image: shape, levels, resolution, and pixels that are white beyond its edge.
+
+OpenSlide describes every slide; cuCIM, several times faster, decodes the pixels of the files that it reads. Both give
+the same pixels, so the choice of backend changes no result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import openslide
+from PIL import Image
+
+from ..errors import InputError
+from ..geometry import finest_level_for, level_downsample, map_shape, model_downsample
+from .cucim_backend import CucimPixels
+from .openslide_backend import OpenSlidePixels, cell_shape, open_handle, stated_mpp
+from .resampling import Region, locate_region
+
+BACKENDS = ("auto", "cucim", "openslide")
+MODEL_MPP = 0.243
+"""µm per pixel of CAMELYON16's finest level, where the model lives."""
+
+_CUCIM_SUFFIXES = (".tif", ".tiff", ".svs")
+_Resampling = Image.Resampling
+_WHITE = 255
+_BAND_PIXELS = 16_000_000
+MAX_OVERVIEW_PIXELS = 1 << 30
+"""No larger overview is made: 32,768 x 32,768, a slide of 2 million pixels a side at stride 64."""
+
+
+class Pixels(Protocol):
+    """What a backend offers: pixels of a level that lie inside the slide."""
+
+    name: str
+
+    def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """Return (height, width, 3) uint8; (row, col) and (height, width) in pixels of the level."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class Slide:
+    """An open slide. Use `open_slide`.
+
+    Attributes:
+        path: its file.
+        shape: (height, width) in level-0 pixels.
+        level_shapes: (height, width) of each level.
+        downsamples: level-0 pixels per pixel, for each level.
+        cell_shapes: (height, width) of the compressed tiles of each level, in pixels of the level.
+        mpp: µm per level-0 pixel, or None where the file does not say.
+        vendor: the format as OpenSlide names it.
+    """
+
+    def __init__(self, path: Path, handle: openslide.OpenSlide, backend: str, assume_mpp: float | None) -> None:
+        self.path = path
+        self.level_shapes = tuple((height, width) for width, height in handle.level_dimensions)
+        self.shape = self.level_shapes[0]
+        self.downsamples = tuple(level_downsample(self.shape, shape) for shape in self.level_shapes)
+        self.cell_shapes = tuple(cell_shape(handle, level) for level in range(len(self.level_shapes)))
+        self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
+        self.mpp = assume_mpp if assume_mpp is not None else stated_mpp(path, handle)
+        self._exact = tuple(
+            all(full == side * round(d) for full, side in zip(self.shape, shape, strict=True))
+            for shape, d in zip(self.level_shapes, self.downsamples, strict=True)
+        )
+        self._openslide = OpenSlidePixels(handle)
+        self._pixels: Pixels = _choose_pixels(path, self._openslide, backend, self.level_shapes)
+
+    @property
+    def backend(self) -> str:
+        """What decodes the pixels: ``cucim`` or ``openslide``."""
+        return self._pixels.name
+
+    def close(self) -> None:
+        """Close the file."""
+        for pixels in {self._pixels, self._openslide}:
+            pixels.close()
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def require_mpp(self) -> float:
+        """The resolution in µm per level-0 pixel.
+
+        Raises:
+            InputError: if the file does not say.
+        """
+        if self.mpp is None:
+            raise InputError(
+                f"{self.path}: the file states no resolution; give it in µm per level-0 pixel with --assume_mpp"
+            )
+        return self.mpp
+
+    def read_level(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """Pixels of a level as they are; white beyond the slide.
+
+        Args:
+            location: (row, col) of the top left pixel in the frame of the level; may be negative.
+            size: (height, width) in pixels of the level.
+            level: the pyramid level.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+
+        Raises:
+            InputError: if a tile is damaged.
+        """
+        (row, col), (height, width) = location, size
+        level_height, level_width = self.level_shapes[level]
+        top, left = max(row, 0), max(col, 0)
+        bottom, right = min(row + height, level_height), min(col + width, level_width)
+        if bottom <= top or right <= left:
+            return np.full((height, width, 3), _WHITE, dtype=np.uint8)
+        # OpenSlide interpolates on levels whose shape is no exact fraction of level 0, cuCIM does not: one for both
+        pixels = self._pixels if self._exact[level] else self._openslide
+        try:
+            inside = pixels.read((top, left), (bottom - top, right - left), level)
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: the tiles at level {level} (row, col) {(top, left)} to {(bottom, right)} cannot be "
+                f"decoded by {pixels.name} ({error}); copy the slide again from its source"
+            ) from error
+        if inside.shape[:2] == (height, width):
+            return inside
+        padded = np.full((height, width, 3), _WHITE, dtype=np.uint8)
+        padded[top - row : bottom - row, left - col : right - col] = inside
+        return padded
+
+    def read_region(
+        self, location: tuple[float, float], size: tuple[int, int], downsample: float
+    ) -> npt.NDArray[np.uint8]:
+        """Pixels at any resolution; white beyond the slide.
+
+        With ``downsample`` 1 the pixels are level 0's own. Otherwise they are resampled (bicubic, antialiased) from
+        the coarsest level that is at least as fine.
+
+        Args:
+            location: (row, col) of the top left corner, level-0 frame.
+            size: (height, width) of the result in pixels.
+            downsample: level-0 pixels per pixel of the result.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+
+        Raises:
+            InputError: if a tile is damaged.
+        """
+        region = self.locate_region(location, size, downsample)
+        return region.resample(self.read_level(region.location, region.size, region.level))
+
+    def locate_region(self, location: tuple[float, float], size: tuple[int, int], downsample: float) -> Region:
+        """Where `read_region` takes its pixels from, by the same arguments."""
+        return locate_region(self.downsamples, location, size, downsample)
+
+    def read_overview(self, stride: int) -> npt.NDArray[np.uint8]:
+        """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels.
+
+        Any pyramid will do: the coarsest level that is fine enough is read in bands, so that memory stays flat. A
+        pixel is the mean of its box; where the boxes do not end with pixels of the level, a mean with soft edges.
+
+        Args:
+            stride: level-0 pixels per pixel.
+
+        Returns:
+            (ceil(height / stride), ceil(width / stride), 3) uint8 RGB.
+
+        Raises:
+            InputError: if a tile is damaged, or the overview larger than `MAX_OVERVIEW_PIXELS`.
+        """
+        rows, cols = map_shape(self.shape, stride)
+        if rows * cols > MAX_OVERVIEW_PIXELS:
+            raise InputError(
+                f"{self.path}: its {self.shape[0]} x {self.shape[1]} pixels make an overview of {rows} x {cols} at "
+                f"stride {stride}, more than {MAX_OVERVIEW_PIXELS:,}; give a larger stride, or mend the file"
+            )
+        level = finest_level_for(self.downsamples, stride)
+        scale = stride / self.downsamples[level]
+        # Pillow's box of 2.5 pixels takes two or three whole ones, which displaces them
+        resampling, margin = (_Resampling.BOX, 0) if scale.is_integer() else (_Resampling.HAMMING, int(np.ceil(scale)))
+        width = int(np.ceil(cols * scale))
+        band_rows = max(1, int(_BAND_PIXELS / (width * scale)))
+        overview = np.empty((rows, cols, 3), dtype=np.uint8)
+        for start in range(0, rows, band_rows):
+            stop = min(start + band_rows, rows)
+            top = int(np.floor(start * scale)) - margin
+            height = int(np.ceil(stop * scale)) + margin - top
+            band = self.read_level((top, 0), (height, width), level)
+            box = (0.0, start * scale - top, cols * scale, stop * scale - top)
+            reduced = Image.fromarray(band).resize((cols, stop - start), resampling, box=box)
+            overview[start:stop] = np.asarray(reduced)
+        return overview
+
+    def model_downsample(self, mpp: float = MODEL_MPP) -> float:
+        """Level-0 pixels per pixel at the model's resolution, 1 within a tenth of it (see `geometry`)."""
+        return model_downsample(self.require_mpp(), mpp)
+
+
+def check_reading(backend: str = "auto", assume_mpp: float | None = None) -> None:
+    """Refuse settings with which no slide can be opened, before one is blamed for them.
+
+    Raises:
+        InputError: if a setting is not as `open_slide` says.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
+    if assume_mpp is not None and not (isinstance(assume_mpp, (int, float)) and 0 < assume_mpp < float("inf")):
+        raise InputError(f"assume_mpp must be a positive number of µm per pixel, but got {assume_mpp}")
+
+
+def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None = None) -> Slide:
+    """Open a slide.
+
+    Args:
+        path: the file.
+        backend: ``cucim``, ``openslide``, or ``auto``: cuCIM for the TIFF and SVS files that it opens, else OpenSlide.
+        assume_mpp: µm per level-0 pixel, over what the file says.
+
+    Returns:
+        The slide; close it, or use it in a ``with`` block.
+
+    Raises:
+        InputError: if the file is missing, damaged, or no slide, or the backend does not read it.
+    """
+    check_reading(backend, assume_mpp)
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such slide; check the name and the folder")
+    return Slide(path, open_handle(path), backend, assume_mpp)
+
+
+def _choose_pixels(
+    path: Path, from_openslide: OpenSlidePixels, backend: str, level_shapes: tuple[tuple[int, int], ...]
+) -> Pixels:
+    if backend == "openslide" or (backend == "auto" and path.suffix.lower() not in _CUCIM_SUFFIXES):
+        return from_openslide
+    try:
+        return CucimPixels(path, level_shapes)
+    except (ImportError, OSError) as error:
+        if backend == "cucim":
+            raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
+        return from_openslide

@@ -1,0 +1,231 @@
+"""CAMELYON16 from its public bucket: chosen files, many at once, each resumed where it broke and compared by MD5."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..files import check_name, make_output_dir
+from .remote import RemoteFile, describe, list_files, open_store, store_errors
+from .transfer import copy_file, file_md5
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "s3://camelyon-dataset/CAMELYON16"
+"""The organizers' bucket among AWS's open data."""
+
+FOLDERS = {"images": "", "annotations": "", "masks": "_mask"}
+"""Folders of the data set, and what stands in them between a slide's name and the suffix."""
+
+CHECKSUMS = "checksums.md5"
+_MD5_LINE = re.compile(r"([0-9a-fA-F]{32})[ \t]+\*?(.+)")
+_LARGEST_LIST = 1 << 24
+
+
+class Wanted(NamedTuple):
+    """A file to download.
+
+    Attributes:
+        file: as the bucket describes it.
+        target: where it goes.
+        md5: by the data set's own list, or None if that has none.
+    """
+
+    file: RemoteFile
+    target: Path
+    md5: str | None
+
+
+def download_camelyon16(
+    output: str | Path,
+    slides: str,
+    what: str = "images,annotations",
+    source: str = SOURCE,
+    endpoint: str | None = None,
+    num_at_once: int = 4,
+) -> str:
+    """Download files of CAMELYON16.
+
+    Files lie in ``output`` as in the bucket. One that is there whole is left; one that broke off goes on.
+
+    Args:
+        output: folder to download to.
+        slides: names separated by commas, or ``all``.
+        what: folders separated by commas, see `FOLDERS`.
+        source: the data set's address.
+        endpoint: of another S3 service than Amazon's; credentials are then taken from the environment.
+        num_at_once: files that are copied at a time.
+
+    Returns:
+        A line that says what was done.
+
+    Raises:
+        InputError: if names are not in the bucket, the disk is too small, or files could not be copied.
+    """
+    folders = _chosen_folders(what)
+    if num_at_once < 1:
+        raise InputError(f"--num_at_once must be at least 1, but got {num_at_once}")
+    folder = make_output_dir(output)
+    store = open_store(source, **({"endpoint_url": endpoint} if endpoint else {"anon": True}))
+    md5s = _read_md5s(source, store)
+    urls = [url for name in folders for url in list_files(f"{source}/{name}", store)]
+    chosen = choose_files([url for url in urls if not url.endswith("/")], source, slides)
+    files = _describe_all(chosen, store, num_at_once)
+    wanted = [Wanted(file, _target(folder, source, file.url), md5s.get(_relative(source, file.url))) for file in files]
+    missing = [item for item in wanted if not _is_there(item)]
+    _check_space(folder, missing)
+    verified = _copy_all(missing, store, num_at_once)
+    with_list = sum(item.md5 is not None for item in missing)
+    return (
+        f"{len(missing)} files downloaded to {folder}, {len(wanted) - len(missing)} were there; {with_list} compared "
+        f"with {CHECKSUMS}, {sum(kind != 'size' for kind in verified) - with_list} with the bucket's own MD5"
+    )
+
+
+def choose_files(urls: Iterable[str], source: str, slides: str) -> list[str]:
+    """Files of chosen slides.
+
+    Args:
+        urls: of files in `FOLDERS` below ``source``.
+        source: the data set's address.
+        slides: names in any case, with or without suffix, separated by commas, or ``all``.
+
+    Raises:
+        InputError: if a slide has no file.
+    """
+    found: dict[str, list[str]] = {}
+    for url in urls:
+        path = PurePosixPath(_relative(source, url))
+        ending = FOLDERS.get(path.parts[0], "")
+        found.setdefault(path.stem.removesuffix(ending).lower(), []).append(url)
+    if slides.strip().lower() == "all":
+        return sorted(url for of_slide in found.values() for url in of_slide)
+    names = [name.strip() for name in slides.split(",") if name.strip()]
+    stems = [PurePosixPath(name).stem.lower() for name in names]
+    unknown = [name for name, stem in zip(names, stems, strict=True) if stem not in found]
+    if unknown or not names:
+        known = sorted(found)
+        shown = f"{known[0]} to {known[-1]}" if known else "nothing"
+        raise InputError(
+            f"--slides {', '.join(unknown) or slides!r}: not in {source}, which has {len(known)} names, {shown}; give "
+            "names separated by commas, or all"
+        )
+    return sorted(url for stem in dict.fromkeys(stems) for url in found[stem])
+
+
+def read_md5s(text: str) -> dict[str, str]:
+    """Lines of ``md5sum`` by the path that they are of.
+
+    Args:
+        text: the lines; others are passed over.
+
+    Returns:
+        MD5s in lower case by path, without a leading ``./``; none where two lines of a path differ.
+    """
+    found: dict[str, str] = {}
+    conflicts = set()
+    for line in text.splitlines():
+        match = _MD5_LINE.fullmatch(line.strip())
+        if match:
+            path = match[2].strip().removeprefix("./")
+            if found.setdefault(path, match[1].lower()) != match[1].lower():
+                conflicts.add(path)
+    return {path: md5 for path, md5 in found.items() if path not in conflicts}
+
+
+def _chosen_folders(what: str) -> list[str]:
+    folders = [name.strip() for name in what.split(",") if name.strip()]
+    unknown = [name for name in folders if name not in FOLDERS]
+    if unknown or not folders:
+        raise InputError(f"--what must name some of {', '.join(FOLDERS)}, but got {what!r}")
+    return list(dict.fromkeys(folders))
+
+
+def _read_md5s(source: str, store: Any) -> dict[str, str]:
+    url = f"{source}/{CHECKSUMS}"
+    with store_errors(url):
+        try:
+            text = store.cat_file(url, start=0, end=min(int(store.info(url)["size"]), _LARGEST_LIST))
+        except FileNotFoundError:
+            logger.warning("%s is not there: files are compared with the bucket's own MD5 where it has one", url)
+            return {}
+    return read_md5s(text.decode("utf-8", errors="replace"))
+
+
+def _describe_all(urls: Sequence[str], store: Any, num_at_once: int) -> list[RemoteFile]:
+    with ThreadPoolExecutor(num_at_once) as pool:
+        return list(pool.map(lambda url: describe(url, store), urls))
+
+
+def _relative(source: str, url: str) -> str:
+    return url.removeprefix(f"{source}/")
+
+
+def _target(folder: Path, source: str, url: str) -> Path:
+    parts = [check_name(part, url) for part in _relative(source, url).split("/")]
+    return folder.joinpath(*parts)
+
+
+def _is_there(item: Wanted) -> bool:
+    """Whether a file is there whole; its size and date are the bucket's, or its MD5 is."""
+    try:
+        found = item.target.stat()
+    except OSError:
+        return False
+    if found.st_size != item.file.size:
+        return False
+    if found.st_mtime_ns == item.file.modified_ns:
+        return True
+    return item.md5 is not None and file_md5(item.target) == item.md5
+
+
+def _check_space(folder: Path, missing: Sequence[Wanted]) -> None:
+    needed = sum(item.file.size for item in missing)
+    for item in missing:
+        part = item.target.with_name(f"{item.target.name}.part")
+        needed -= part.stat().st_size if part.exists() else 0
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: {needed / 1e9:.3f} GB are to come, but only {free / 1e9:.3f} GB are free; choose fewer slides "
+            "or another disk"
+        )
+
+
+def _copy_all(missing: Sequence[Wanted], store: Any, num_at_once: int) -> list[str]:
+    verified: list[str] = []
+    failed: list[str] = []
+    mutex = threading.Lock()
+    total = sum(item.file.size for item in missing)
+    with (
+        tqdm(total=total, desc="download", unit="B", unit_scale=True, disable=not missing) as progress,
+        ThreadPoolExecutor(num_at_once) as pool,
+    ):
+
+        def tell(num_bytes: int) -> None:
+            with mutex:
+                progress.update(num_bytes)
+
+        def copy(item: Wanted) -> str:
+            item.target.parent.mkdir(parents=True, exist_ok=True)
+            return copy_file(item.file, item.target, store, tell, item.md5)
+
+        for future in as_completed([pool.submit(copy, item) for item in missing]):
+            try:
+                verified.append(future.result())
+            except InputError as error:  # the others go on
+                failed.append(str(error))
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(missing)} files could not be downloaded, run again for them; first: {failed[0]}"
+        )
+    return verified

@@ -1,0 +1,5 @@
+"""Synthetic slides, and the demo that runs every step on them. Nothing here is tissue.
+
+Comes in: a seed and sizes. Goes out: slides, annotations and patch centers as files, as CAMELYON16 has them. Floor:
+below ``cli``, beside ``training``. `cohort` writes the files, `demo` runs the steps.
+"""

@@ -1,0 +1,214 @@
+"""Checkpoints of a training run: the last epoch to resume from, the best one to use."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from .. import bundle_root
+from ..errors import InputError
+from ..files import atomic_path, make_output_dir
+from ..network.network import load_checkpoint
+from .averaging import WeightAverage
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_run_dir(output_dir: str | Path) -> str:
+    """Make the folder of a training run, before anything else is written into it.
+
+    Args:
+        output_dir: the folder; the bundle's own ``models`` folder is refused.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: if the folder cannot be written or is the bundle's ``models`` folder.
+    """
+    if Path(output_dir).resolve() == (Path(bundle_root()) / "models").resolve():
+        raise InputError(f"output_dir {output_dir} holds the shipped weights; choose another folder")
+    return str(make_output_dir(output_dir))
+
+
+class TrainingCheckpoints:
+    """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
+
+    ``last.pt`` holds network, average, optimizer, scheduler, epoch and the best metric so far, and the loss if it has
+    parameters; ``model.pt`` is the plain state dict of the epoch with the best key metric, or of the latest as long as
+    there is none. Resumed for another number of epochs, a cosine schedule is stretched to it. Attach it after the
+    validation and learning-rate handlers.
+
+    Args:
+        output_dir: see `prepare_run_dir`.
+        network: the network that is trained.
+        average: what is validated and becomes ``model.pt``.
+        optimizer: the optimizer.
+        lr_scheduler: the scheduler.
+        evaluator: the validation engine, whose key metric decides; without one the latest epoch counts.
+        resume: continue from ``last.pt`` if it is there.
+        half: write ``model.pt`` in float16, half as large.
+        rank: which of the processes that train together this is; all resume, the first saves.
+        loss: the loss.
+
+    Raises:
+        InputError: see `prepare_run_dir`.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        network: torch.nn.Module,
+        average: WeightAverage,
+        optimizer: torch.optim.Optimizer,
+        lr_scheduler: Any,
+        evaluator: Engine | None,
+        resume: bool = True,
+        half: bool = False,
+        rank: int = 0,
+        loss: torch.nn.Module | None = None,
+    ) -> None:
+        self.output_dir = Path(prepare_run_dir(output_dir))
+        self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        if loss is not None and any(True for _ in loss.parameters()):
+            self.parts["loss"] = loss
+        self.average = average
+        self.lr_scheduler = lr_scheduler
+        self.evaluator = evaluator
+        self.resume = resume
+        self.half = half
+        self.rank = rank
+        self._saved_epoch = -1
+        self._has_warned = False
+
+    @property
+    def last_path(self) -> Path:
+        """Where an interrupted run is resumed from."""
+        return self.output_dir / "last.pt"
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.STARTED, self.restore)
+        engine.add_event_handler(Events.STARTED, self.check_start)
+        if self.rank == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def restore(self, trainer: Engine) -> None:
+        """Continue from the last epoch saved, if there is one.
+
+        Raises:
+            InputError: if the checkpoint is damaged, or was made with other data, batch size or network.
+        """
+        if not self.resume or not self.last_path.exists():
+            return
+        state = load_checkpoint(self.last_path)
+        try:
+            length = dict(state)["epoch_length"]
+            if trainer.state.epoch_length not in (None, length):
+                raise InputError(
+                    f"{self.last_path}: made with {length} iterations per epoch, this run has "
+                    f"{trainer.state.epoch_length}; give --resume false, another --output_dir, or the old settings"
+                )
+            cosine = self.lr_scheduler if isinstance(self.lr_scheduler, CosineAnnealingLR) else None
+            cosine_length = 0 if cosine is None else cosine.T_max
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            self.average.resume(state["average"])
+            if cosine is not None and cosine.T_max != cosine_length:
+                _change_length(cosine, cosine_length)
+            trainer.state.epoch = state["epoch"]
+            trainer.state.iteration = state["epoch"] * length
+            if self.evaluator is not None:
+                self.evaluator.state.best_metric = state["best_metric"]
+                self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+            self._saved_epoch = state["best_metric_epoch"]
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{self.last_path}: does not fit this run ({' '.join(str(error).split()):.200}); "
+                "give --resume false or another --output_dir"
+            ) from error
+        if self.rank > 0:
+            return
+        epochs = trainer.state.max_epochs
+        if state["epoch"] >= epochs:
+            logger.warning("%s: all %d epochs are done; raise --epochs to train on", self.last_path, epochs)
+        else:
+            logger.info("%s: resuming after epoch %d of %d", self.last_path, state["epoch"], epochs)
+
+    def check_start(self, trainer: Engine) -> None:
+        """Make sure that all processes start after the same epoch.
+
+        Raises:
+            InputError: if they do not.
+        """
+        epochs = idist.all_gather(trainer.state.epoch)
+        if isinstance(epochs, list) and len(set(epochs)) > 1:
+            raise InputError(
+                f"{self.last_path}: the processes found different checkpoints, of epochs {epochs}; give an output_dir "
+                "that all machines share"
+            )
+
+    def save(self, trainer: Engine) -> None:
+        """Save the epoch that just ended, and the weights if they are the best so far."""
+        best_metric, best_epoch = self._best()
+        has_best = best_epoch > 0 and math.isfinite(best_metric)
+        state = {
+            **{name: part.state_dict() for name, part in self.parts.items()},
+            "average": self.average.position(),
+            "epoch": trainer.state.epoch,
+            "epoch_length": trainer.state.epoch_length,
+            "best_metric": best_metric,
+            "best_metric_epoch": best_epoch,
+        }
+        if not has_best and self.evaluator is not None:
+            self._warn_without_metric()
+        if not has_best or best_epoch > self._saved_epoch:
+            _save(self._weights(), self.output_dir / "model.pt")
+            self._saved_epoch = best_epoch
+        _save(state, self.last_path)
+
+    def _best(self) -> tuple[float, int]:
+        """The best metric so far and its epoch, which is -1 as long as there is none."""
+        if self.evaluator is None:
+            return -1.0, -1
+        return float(self.evaluator.state.best_metric), self.evaluator.state.best_metric_epoch
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        # on the CPU: a file of CUDA tensors cannot be read where there is no GPU
+        weights = {name: value.cpu() for name, value in self.average.chosen.state_dict().items()}
+        if not self.half:
+            return weights
+        return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+
+    def _warn_without_metric(self) -> None:
+        if not self._has_warned:
+            logger.warning(
+                "%s: holds the latest weights, not the best, until validation gives a metric; it needs normal and "
+                "tumor cells in the validation file, and a val_interval of at most the epochs",
+                self.output_dir / "model.pt",
+            )
+        self._has_warned = True
+
+
+def _change_length(scheduler: CosineAnnealingLR, length: int) -> None:
+    """Make a cosine end after ``length`` epochs, at the rate where it would be now had it been so from the start."""
+    scheduler.T_max = length
+    progress = (1 + math.cos(math.pi * scheduler.last_epoch / length)) / 2
+    rates = [scheduler.eta_min + (base - scheduler.eta_min) * progress for base in scheduler.base_lrs]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = rates
+
+
+def _save(state: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)

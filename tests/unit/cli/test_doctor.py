@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.cli import doctor as module
+from scripts.cli.doctor import describe_machine, describe_slide, doctor
+from scripts.errors import InputError
+from scripts.slides.pyramid import write_pyramid
+
+
+def write_slide(path: Path, mpp: float | None, shape: tuple[int, int] = (601, 903)) -> Path:
+    image = np.random.default_rng(3).integers(256, size=(*shape, 3), dtype=np.uint8)
+    write_pyramid(path, image, mpp, downsamples=(1, 4))
+    return path
+
+
+def facts(lines: list[str]) -> dict[str, str]:
+    """The lines as label and text."""
+    return {line[:28].strip(): line[28:] for line in lines}
+
+
+def slide_facts(lines: list[str]) -> dict[str, str]:
+    return {line[2:12].strip(): line[14:] for line in lines[1:]}
+
+
+def test_the_machine() -> None:
+    found = facts(describe_machine())
+    assert found["python"].startswith("3.")
+    for package in ("monai", "torch", "numpy", "openslide-python", "openslide-bin", "tifffile"):
+        assert found[package][0].isdigit(), package
+    assert found["device"].startswith(("cpu (", "cuda ("))
+    assert found["device"].endswith(("precision auto is bfloat16", "precision auto is float32"))
+    assert found["backend openslide"] == "works"
+    assert found["backend cucim"].startswith(("works", "not installed"))
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "cucim-cu13":
+            raise PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr(module, "version", version)
+    monkeypatch.setattr(module, "import_cucim", lambda: None)
+    found = facts(describe_machine())
+    assert (found["monai"], found["cucim-cu13"]) == ("1.2", "not installed")
+    assert found["backend cucim"] == "not installed (Linux only); OpenSlide serves"
+
+
+@pytest.mark.parametrize("mpp", [0.243, 0.25, 0.22])
+def test_a_slide_near_the_models_resolution_is_read_as_it_is(tmp_path: Path, mpp: float) -> None:
+    lines = describe_slide(write_slide(tmp_path / "a.tif", mpp))
+    found = slide_facts(lines)
+    assert lines[0] == str(tmp_path / "a.tif")
+    assert found["format"].startswith("generic-tiff, pixels by ")
+    assert found["levels"] == "601 x 903 (1), 151 x 226 (4)  height x width (downsample)"
+    assert found["resolution"] == f"{mpp:g} µm per level-0 pixel; the model's is 0.243 µm"
+    assert found["model gets"] == "level 0 as it is"
+    assert "note" not in found
+
+
+@pytest.mark.parametrize(
+    ("mpp", "expected", "is_enlarged"),
+    [
+        (0.486, "level 0, enlarged so that 1 px is 0.5 level-0 px", True),
+        (0.1215, "level 0, reduced so that 1 px is 2 level-0 px", False),
+        (0.0486, "level 1, reduced so that 1 px is 5 level-0 px", False),
+    ],
+)
+def test_a_slide_of_another_resolution_is_resampled(
+    tmp_path: Path, mpp: float, expected: str, is_enlarged: bool
+) -> None:
+    found = slide_facts(describe_slide(write_slide(tmp_path / "a.tif", mpp)))
+    assert found["model gets"] == expected
+    assert ("note" in found) == is_enlarged
+
+
+def test_a_slide_without_a_resolution(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "a.tif", None)
+    found = slide_facts(describe_slide(path))
+    assert found["resolution"] == "not stated: inference needs --assume_mpp with µm per level-0 pixel"
+    assert slide_facts(describe_slide(path, assume_mpp=0.243))["model gets"] == "level 0 as it is"
+
+
+@pytest.mark.cucim
+def test_the_backend_is_named(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "a.tif", 0.243)
+    for backend in ("cucim", "openslide"):
+        assert slide_facts(describe_slide(path, backend))["format"] == f"generic-tiff, pixels by {backend}"
+
+
+def test_without_slides_there_is_only_the_machine() -> None:
+    report, failures = doctor()
+    assert failures == 0
+    assert report == "\n".join(describe_machine())
+
+
+def test_failing_slides_are_counted_and_the_others_described(tmp_path: Path) -> None:
+    good = write_slide(tmp_path / "b.tif", 0.243)
+    whole = write_slide(tmp_path / "c.tif", 0.243).read_bytes()
+    (tmp_path / "c.tif").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "a.svs").write_text("no slide")
+    report, failures = doctor([str(tmp_path)])
+    assert failures == 2
+    for name in ("a.svs", "c.tif"):
+        assert f"\n{tmp_path / name}\n  FAILS       {tmp_path / name}: cannot be opened as a slide" in report
+    assert f"\n{good}\n  format " in report
+    assert report.index("a.svs") < report.index("b.tif") < report.index("c.tif")
+
+
+def test_a_slide_whose_pixels_are_damaged_fails(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "a.tif", 0.243)
+    content = bytearray(path.read_bytes())
+    content[1000:-3000] = b"\0" * (len(content) - 4000)
+    path.write_bytes(content)
+    report, failures = doctor([str(path)])
+    assert failures == 1
+    assert f"FAILS       {path}: " in report
+
+
+def test_a_missing_slide_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nope\.tif: no such file or folder"):
+        doctor([str(tmp_path / "nope.tif")])
+    with pytest.raises(InputError, match="no slides found; expected files ending in"):
+        doctor([str(tmp_path)])
+
+
+def test_real_slides(shared_data: Path) -> None:
+    report, failures = doctor([str(shared_data / "slides")])
+    assert failures == 0
+    aperio, dicom = report.split("\n\n")[1:]
+    assert "2967 x 2220 (1)" in aperio
+    assert "0.499 µm" in aperio
+    assert "enlarged so that 1 px is 0.487 level-0 px" in aperio
+    assert "700 x 1152 (1)" in dicom
+    assert "dicom, pixels by openslide" in dicom

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from scripts.inference.freshness import reading_settings, slide_identity
+from scripts.inference.tiles import TileDataset
+
+
+def test_a_slide_that_changed_is_another(tmp_path: Path) -> None:
+    slide = tmp_path / "a.tif"
+    slide.write_bytes(b"one")
+    first = slide_identity(slide)
+    assert first["slide"] == "a.tif"
+    assert slide_identity(slide) == first
+    slide.write_bytes(b"three")
+    assert slide_identity(slide)["slide_bytes"] == 5
+    os.utime(slide, ns=(0, 10**9))
+    assert slide_identity(slide)["slide_modified"] == 10**9
+    slide.unlink()
+    assert slide_identity(slide) == {"slide": "a.tif", "slide_bytes": None, "slide_modified": None}
+
+
+def test_settings_survive_json(tmp_path: Path) -> None:
+    found = reading_settings(TileDataset([]), tmp_path / "a.tif")
+    assert json.loads(json.dumps(found)) == found
+    assert found["foreground"]["min_contrast"] == 0.05
+
+
+def test_an_edited_mask_is_another(tmp_path: Path) -> None:
+    dataset = TileDataset([], foreground_dir=tmp_path)
+    assert reading_settings(dataset, "slides/a.tif")["foreground"] is None
+    found = []
+    for value in (0, 255):
+        Image.new("L", (8, 5), value).save(tmp_path / "a.png")
+        found.append(reading_settings(dataset, "slides/a.tif")["foreground"])
+    assert len(set(found)) == 2
+    assert all(len(digest) == 64 for digest in found)

@@ -1,0 +1,55 @@
+"""Maps that fill up tile by tile."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scripts.inference.growing_map import GrowingMap
+from scripts.inference.tile_plan import SlidePlan, Tile
+
+PLAN = SlidePlan("folder/a.tif", (700, 450), 0.25, 64, 1.0, (11, 8), "otsu", "openslide", 5, 3)
+
+
+def tile(location: tuple[int, int], positions: np.ndarray) -> Tile:
+    return Tile(PLAN.path, PLAN, location, positions)
+
+
+def test_tiles_land_at_their_place_and_only_inside_the_foreground():
+    growing = GrowingMap(PLAN)
+    first = np.array([[True, False, True], [False, True, False]])
+    areas = [growing.take(tile((8, 4), first), np.full((2, 3), 0.25, dtype=np.float32))]
+    areas.append(growing.take(tile((0, 1), np.ones((1, 2), dtype=bool)), np.array([[0.5, 0.75]], dtype=np.float32)))
+    expected = np.zeros((11, 8), dtype=np.float32)
+    expected[8, 4] = expected[8, 6] = expected[9, 5] = 0.25
+    expected[0, 1:3] = 0.5, 0.75
+    np.testing.assert_array_equal(growing.values, expected)
+    assert growing.values.dtype == np.float32
+    assert growing.tiles_left == 1
+    assert areas == pytest.approx([3 * 0.016**2, 2 * 0.016**2])
+
+
+def test_a_tile_without_positions_changes_nothing_but_the_count():
+    growing = GrowingMap(PLAN)
+    assert growing.take(tile((10, 7), np.zeros((1, 1), dtype=bool)), None) == 0
+    assert growing.tiles_left == 2
+    assert not growing.values.any()
+
+
+def test_description_is_of_the_slide_and_can_be_written():
+    growing = GrowingMap(PLAN)
+    growing.take(tile((3, 5), np.ones((1, 1), dtype=bool)), np.array([[0.875]], dtype=np.float32))
+    about = json.loads(json.dumps(growing.describe()))
+    assert about.pop("seconds") >= 0
+    assert about == {
+        "slide": "a.tif",
+        "shape": [700, 450],
+        "stride": 64,
+        "mpp": 0.25,
+        "model_downsample": 1.0,
+        "mask": "otsu",
+        "backend": "openslide",
+        "num_positions": 5,
+        "num_tiles": 3,
+        "max_probability": 0.875,
+    }

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import pickle
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+
+from helpers.ramp import coded_image, decode, write_coded
+from scripts.errors import InputError
+from scripts.geometry import map_shape, map_to_level0
+from scripts.inference.tile_plan import Tile, position_offsets, tile_blocks
+from scripts.inference.tiles import TileDataset, TileSampler, slide_datalist
+from scripts.masks.foreground import ForegroundSettings
+from scripts.slides.pyramid import write_pyramid
+
+SHAPE = (1501, 2203)
+EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_coded(tmp_path_factory.mktemp("slides") / "coded_001.tif", SHAPE)
+
+
+def write_mask(folder: Path, name: str, mask: npt.NDArray[np.bool_], value: int = 255) -> Path:
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8) * np.uint8(value)).save(folder / f"{name}.png")
+    return folder
+
+
+def dataset_of(*slides: Path, **arguments: Any) -> TileDataset:
+    return TileDataset([{"image": str(path)} for path in slides], **arguments)
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------
+
+
+@given(
+    mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.booleans()),
+    block=st.integers(1, 45),
+)
+def test_tile_blocks_cover_the_mask_once(mask: npt.NDArray[np.bool_], block: int) -> None:
+    counts = np.zeros(mask.shape, dtype=int)
+    for (row, col), part in tile_blocks(mask, block):
+        assert part.any(axis=1)[[0, -1]].all(), "trimmed above and below"
+        assert part.any(axis=0)[[0, -1]].all(), "trimmed left and right"
+        assert max(part.shape) <= block
+        counts[row : row + part.shape[0], col : col + part.shape[1]] += part
+    np.testing.assert_array_equal(counts, mask.astype(int))
+
+
+def test_tile_blocks_are_copies() -> None:
+    mask = np.ones((5, 7), dtype=bool)
+    for _, part in tile_blocks(mask, 3):
+        part[:] = False
+    assert mask.all()
+
+
+@given(
+    count=st.integers(0, 60),
+    stride=st.integers(1, 300),
+    percent=st.integers(1, 800),
+)
+def test_position_offsets_are_within_half_a_pixel(count: int, stride: int, percent: int) -> None:
+    downsample = percent / 100
+    offsets = position_offsets(count, stride, downsample)
+    assert offsets.shape == (count,)
+    for index, offset in enumerate(offsets.tolist()):
+        exact = index * Fraction(stride) / Fraction(downsample)
+        assert abs(offset - exact) <= Fraction(1, 2) + Fraction(1, 10**6)
+        if exact.denominator == 1:
+            assert offset == exact
+
+
+# --- the tiles of a slide ------------------------------------------------------------------------------------------
+
+
+def covered(tiles: list[Tile]) -> npt.NDArray[np.int64]:
+    plan = tiles[0].plan
+    assert plan is not None
+    counts = np.zeros(plan.map_shape, dtype=np.int64)
+    for tile in tiles:
+        assert tile.plan == plan
+        assert tile.error is None
+        row, col = tile.map_location
+        counts[row : row + tile.positions.shape[0], col : col + tile.positions.shape[1]] += tile.positions
+    assert plan.num_tiles == len(tiles)
+    assert plan.num_positions == counts.sum()
+    return counts
+
+
+@pytest.mark.parametrize(("stride", "tile_size"), [(64, 2048), (64, 224), (37, 500), (100, 1), (301, 700)])
+def test_tiles_cover_the_foreground(tmp_path: Path, slide: Path, stride: int, tile_size: int) -> None:
+    shape = map_shape(SHAPE, stride)
+    mask = np.random.default_rng(stride).random(shape) < 0.3
+    folder = write_mask(tmp_path / "masks", "coded_001", mask)
+    dataset = dataset_of(slide, stride=stride, tile_size=tile_size, foreground_dir=folder)
+    tiles = list(dataset.tiles(str(slide)))
+    np.testing.assert_array_equal(covered(tiles), mask)
+    plan = tiles[0].plan
+    assert plan is not None
+    assert plan.shape == SHAPE
+    assert plan.mpp == pytest.approx(0.243)
+    assert (plan.stride, plan.downsample, plan.map_shape) == (stride, 1.0, shape)
+    assert plan.mask == str(folder / "coded_001.png")
+    for tile in tiles[:5]:
+        height, width = dataset[tile]["image"].shape[2:]
+        assert max(height, width) <= max(tile_size, 224)
+
+
+@pytest.mark.parametrize(("stride", "tile_size"), [(64, 700), (37, 400)])
+def test_patches_of_a_tile_are_centered_on_their_positions(slide: Path, stride: int, tile_size: int) -> None:
+    dataset = dataset_of(slide, stride=stride, tile_size=tile_size, foreground=EVERYTHING)
+    padded = np.pad(coded_image(SHAPE), ((400, 400), (400, 400), (0, 0)), constant_values=255)
+    tiles = list(dataset.tiles(str(slide)))
+    assert (covered(tiles) == 1).all()
+    for tile in (tiles[0], tiles[len(tiles) // 2 + 1], tiles[-1]):
+        image = dataset[tile]["image"]
+        assert image.dtype == torch.uint8
+        pixels = image[0].numpy().transpose(1, 2, 0)
+        for row, col in {(0, 0), (tile.positions.shape[0] - 1, 0), tuple(np.subtract(tile.positions.shape, 1))}:
+            top, left = (int(position_offsets(index + 1, stride, 1.0)[-1]) for index in (row, col))
+            center = map_to_level0(np.add(tile.map_location, (row, col)), stride)
+            expected = padded[
+                center[0] - 112 + 400 : center[0] + 112 + 400, center[1] - 112 + 400 : center[1] + 112 + 400
+            ]
+            np.testing.assert_array_equal(pixels[top : top + 224, left : left + 224], expected)
+    middle = dataset[tiles[len(tiles) // 2 + 1]]["image"][0].numpy().transpose(1, 2, 0)
+    row, col = map_to_level0(tiles[len(tiles) // 2 + 1].map_location, stride)
+    assert tuple(decode(middle)[112, 112]) == (row, col)
+
+
+def test_blank_slide_has_one_empty_tile(tmp_path: Path) -> None:
+    path = tmp_path / "blank.tif"
+    write_pyramid(path, np.full((*SHAPE, 3), 240, dtype=np.uint8), 0.243, compression="zlib")
+    (tile,) = dataset_of(path).tiles(str(path))
+    assert tile.plan is not None
+    assert (tile.plan.num_tiles, tile.plan.num_positions, tile.plan.map_shape) == (1, 0, (24, 35))
+    assert not tile.positions.any()
+    found = dataset_of(path)[tile]
+    assert found["image"].numel() == 0
+    assert found["tile"].error is None
+
+
+def test_coarse_slide_has_tiles_of_one_position(tmp_path: Path) -> None:
+    path = write_coded(tmp_path / "coarse.tif", (301, 205), mpp=10.0)
+    dataset = dataset_of(path, foreground=EVERYTHING)
+    tiles = list(dataset.tiles(str(path)))
+    assert (covered(tiles) == 1).all()
+    assert len(tiles) == 5 * 4
+    for tile in tiles[:3]:
+        assert tile.positions.shape == (1, 1)
+        assert dataset[tile]["image"].shape == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize("mpp", [0.5, 0.121])
+def test_tiles_of_a_resampled_slide_stay_below_the_tile_size(tmp_path: Path, mpp: float) -> None:
+    path = write_coded(tmp_path / "other.tif", (1501, 1103), mpp=mpp)
+    dataset = dataset_of(path, foreground=EVERYTHING, tile_size=600)
+    tiles = list(dataset.tiles(str(path)))
+    assert (covered(tiles) == 1).all()
+    assert tiles[0].plan is not None
+    assert tiles[0].plan.downsample == pytest.approx(0.243 / mpp)
+    for tile in tiles:
+        assert max(dataset[tile]["image"].shape[2:]) <= 600
+
+
+# --- the foreground ------------------------------------------------------------------------------------------------
+
+
+def test_foreground_is_computed_where_none_is_given(tmp_path: Path) -> None:
+    image = np.full((1501, 2203, 3), 240, dtype=np.uint8)
+    image[320:832, 1216:2048] = (200, 90, 160)
+    path = tmp_path / "tissue.tif"
+    write_pyramid(path, image, 0.243, compression="zlib")
+    tiles = list(dataset_of(path).tiles(str(path)))
+    mask = covered(tiles)
+    rows, cols = np.nonzero(mask)
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (5, 12, 19, 31)
+    assert tiles[0].plan is not None
+    assert tiles[0].plan.mask == "Otsu on saturation"
+
+
+def test_foreground_settings_count(tmp_path: Path, slide: Path) -> None:
+    (tile,) = dataset_of(slide, foreground=ForegroundSettings(saturation=1.0)).tiles(str(slide))
+    assert tile.plan is not None
+    assert tile.plan.num_positions == 0
+    assert tile.plan.mask == "saturation threshold"
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_mask_edited_by_hand_is_used_as_it_is(tmp_path: Path, slide: Path, value: int) -> None:
+    mask = np.zeros(map_shape(SHAPE, 64), dtype=bool)
+    mask[20, 3] = True  # one lone pixel, which the computed mask would drop as a speck
+    folder = write_mask(tmp_path / "masks", "coded_001", mask, value)
+    np.testing.assert_array_equal(covered(list(dataset_of(slide, foreground_dir=folder).tiles(str(slide)))), mask)
+
+
+# --- failures ------------------------------------------------------------------------------------------------------
+
+
+def failure_of(path: Path, **arguments: Any) -> str:
+    dataset = dataset_of(path, **arguments)
+    (tile,) = dataset.tiles(str(path))
+    assert tile.path == str(path)
+    assert tile.plan is None
+    assert not tile.positions.any()
+    assert dataset[tile]["tile"] == tile
+    assert dataset[tile]["image"].numel() == 0
+    assert tile.error is not None
+    return tile.error
+
+
+def test_slide_that_is_missing_or_broken_travels_as_a_tile(tmp_path: Path, slide: Path) -> None:
+    assert "no such slide" in failure_of(tmp_path / "gone.tif")
+    (tmp_path / "cut.tif").write_bytes(slide.read_bytes()[:1000])
+    assert "cannot be opened as a slide" in failure_of(tmp_path / "cut.tif")
+
+
+def test_slide_without_a_resolution_travels_as_a_tile(tmp_path: Path) -> None:
+    path = write_coded(tmp_path / "plain.tif", (701, 903), mpp=None)
+    assert "--assume_mpp" in failure_of(path)
+    tiles = list(dataset_of(path, assume_mpp=0.25, foreground=EVERYTHING).tiles(str(path)))
+    assert (covered(tiles) == 1).all()
+
+
+def test_missing_or_unfit_mask_travels_as_a_tile(tmp_path: Path, slide: Path) -> None:
+    folder = write_mask(tmp_path / "masks", "other", np.ones((3, 4), dtype=bool))
+    assert "no such foreground mask" in failure_of(slide, foreground_dir=folder)
+    write_mask(folder, "coded_001", np.ones(map_shape(SHAPE, 32), dtype=bool))
+    assert "for stride 64" in failure_of(slide, foreground_dir=folder)
+
+
+def test_damaged_tile_travels_with_its_error(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tif"
+    image = np.random.default_rng(0).integers(0, 256, (801, 903, 3), dtype=np.uint8)
+    write_pyramid(path, image, 0.243, downsamples=(1,), compression="jpeg")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20_000] = b"\xff\xd9" * 10_000
+    path.write_bytes(content)
+    mask = np.ones(map_shape((801, 903), 64), dtype=bool)
+    folder = write_mask(tmp_path / "masks", "damaged", mask)
+    dataset = dataset_of(path, foreground_dir=folder, tile_size=300)
+    found = [dataset[tile]["tile"] for tile in dataset.tiles(str(path))]
+    failed = [tile for tile in found if tile.error is not None]
+    assert failed
+    assert all("cannot be decoded" in str(tile.error) for tile in failed)
+    assert all(tile.positions.size == 0 for tile in failed)
+    assert len(failed) < len(found), "the intact part can be read"
+
+
+@pytest.mark.parametrize("stride", [0, -64, 64.0, 1.5, "64", None, True])
+def test_stride_must_be_a_positive_integer(slide: Path, stride: Any) -> None:
+    with pytest.raises(InputError, match="stride must be a positive integer of level-0 pixels, but got"):
+        dataset_of(slide, stride=stride)
+
+
+@pytest.mark.parametrize("num_workers", [-1, "two", 1.0, None, False])
+def test_readers_must_be_counted(slide: Path, num_workers: Any) -> None:
+    with pytest.raises(InputError, match="num_workers must be an integer from 0 on, but got"):
+        dataset_of(slide, num_workers=num_workers)
+
+
+def test_folder_of_masks_must_exist(tmp_path: Path, slide: Path) -> None:
+    with pytest.raises(InputError, match=r"foreground_dir .*gone: no such folder of masks"):
+        dataset_of(slide, foreground_dir=tmp_path / "gone")
+
+
+# --- the sampler and the loader's parts -------------------------------------------------------------------------------
+
+
+def test_sampler_goes_slide_by_slide(tmp_path: Path, slide: Path) -> None:
+    other = write_coded(tmp_path / "coded_002.tif", (801, 1203))
+    dataset = dataset_of(slide, other, foreground=EVERYTHING, tile_size=600)
+    tiles = list(TileSampler(dataset))
+    paths = [tile.path for tile in tiles]
+    assert paths == sorted(paths)
+    assert set(paths) == {str(slide), str(other)}
+    assert len(tiles) == sum(len(list(dataset.tiles(str(path)))) for path in (slide, other))
+
+
+def test_sampler_leaves_a_slide_that_is_skipped(tmp_path: Path, slide: Path) -> None:
+    other = write_coded(tmp_path / "coded_002.tif", (801, 1203))
+    sampler = TileSampler(dataset_of(slide, other, foreground=EVERYTHING, tile_size=300))
+    seen = []
+    for tile in sampler:
+        seen.append(tile.path)
+        if len(seen) == 3:
+            sampler.skip.add(str(slide))
+    assert seen[:3] == [str(slide)] * 3
+    assert set(seen[3:]) == {str(other)}
+
+
+def test_sampler_opens_slides_when_their_turn_comes(tmp_path: Path, slide: Path) -> None:
+    sampler = TileSampler(dataset_of(slide, tmp_path / "gone.tif", foreground=EVERYTHING))
+    tiles = iter(sampler)
+    assert next(tiles).error is None
+    assert "no such slide" in str(list(tiles)[-1].error)
+
+
+def test_slide_datalist_is_sorted_by_name(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write_coded(tmp_path / f"{name}.tif", (64, 80))
+    assert slide_datalist(tmp_path) == [{"image": str(tmp_path / f"{name}.tif")} for name in "ab"]
+    assert slide_datalist([str(tmp_path / "b.tif")]) == [{"image": str(tmp_path / "b.tif")}]
+    with pytest.raises(InputError, match="no such file or folder"):
+        slide_datalist(tmp_path / "gone")
+
+
+def test_dataset_and_tiles_travel_to_workers(slide: Path) -> None:
+    dataset = dataset_of(slide, foreground=EVERYTHING, tile_size=500)
+    tile = list(dataset.tiles(str(slide)))[4]
+    copy, copied_tile = pickle.loads(pickle.dumps((dataset, tile)))
+    torch.testing.assert_close(copy[copied_tile]["image"], dataset[tile]["image"], rtol=0, atol=0)
+
+
+# --- each compressed tile once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+@pytest.mark.parametrize("mpp", [0.243, 0.121], ids=["as it is", "resampled"])
+def test_each_compressed_tile_is_decoded_once_by_each_reader(tmp_path: Path, mpp: float, num_workers: int) -> None:
+    path = tmp_path / "coded.tif"
+    write_pyramid(path, coded_image(SHAPE), mpp, downsamples=(1, 4), compression="zlib")
+    settings = {"stride": 32, "tile_size": 448, "foreground": EVERYTHING, "num_workers": num_workers}
+    dataset = dataset_of(path, **settings)
+    tiles = list(TileSampler(dataset))
+    readers = [dataset_of(path, **settings) for _ in range(num_workers)]
+    plain = dataset_of(path, **settings)
+    for index, tile in enumerate(tiles):
+        found = readers[index % num_workers][tile]["image"]
+        whole = tile._replace(keep=np.zeros_like(tile.keep))
+        plain._reader = None
+        np.testing.assert_array_equal(found, plain[whole]["image"])
+    for reader in readers:
+        cells = reader._reader
+        assert cells is not None
+        assert not cells._cells
+    slide = dataset.slides.get(path)
+    level = 0
+    num_cells = int(np.prod([-(-side // cell) for side, cell in zip(SHAPE, slide.cell_shapes[level], strict=True)]))
+    counts = [reader._reader.num_decoded for reader in readers if reader._reader is not None]
+    if num_workers == 1:
+        assert counts == [num_cells]
+    assert sum(counts) >= num_cells
+    assert max(counts) <= num_cells

@@ -1,0 +1,87 @@
+"""Probability maps and their sidecars: read, and refused by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.made_maps import MAP_SHAPE, MPP, SHAPE, STRIDE, write_map
+from scripts.errors import InputError
+from scripts.maps.files import read_map, read_map_infos
+
+
+def _read_all(folder):
+    return [read_map(info) for info in read_map_infos(folder)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_map(tmp_path, "Tumor_001", [(0.9, 40, 215)])
+    write_map(tmp_path, "Normal_001")
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / ".Tumor_001.77.tmp.npy").touch()
+    return tmp_path
+
+
+def test_read_maps(folder):
+    infos = read_map_infos(folder)
+    assert [info.name for info in infos] == ["Normal_001", "Tumor_001"]
+    assert infos[1] == (folder / "Tumor_001.npy", "Tumor_001.tif", SHAPE, STRIDE, MPP)
+    prob_map = read_map(infos[1])
+    assert prob_map.shape == MAP_SHAPE
+    assert prob_map[40, 215] == np.float32(0.9)
+    assert np.count_nonzero(prob_map) == 1
+
+
+SIDECARS = {
+    "shape swapped": ({"shape": list(SHAPE[::-1])}, r"Tumor_001.npy: expected shape \(283, 188\)"),
+    "shape missing": ({"shape": None}, "shape: expected"),
+    "stride 0": ({"stride": 0}, "stride: expected"),
+    "stride of text": ({"stride": "32"}, "stride: expected"),
+    "no resolution": ({"mpp": None}, "mpp: expected"),
+    "another slide": ({"slide": "tumor_009.tif"}, "slide: expected a file named 'Tumor_001'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), SIDECARS.values(), ids=SIDECARS.keys())
+def test_bad_sidecars_are_named(folder, changes, message):
+    write_map(folder, "Tumor_001", changes=changes)
+    with pytest.raises(InputError, match=message):
+        _read_all(folder)
+
+
+MAPS = {
+    "NaN": np.full(MAP_SHAPE, np.nan, dtype=np.float32),
+    "above 1": np.full(MAP_SHAPE, 1.5, dtype=np.float32),
+    "negative": np.full(MAP_SHAPE, -0.5, dtype=np.float32),
+    "integers": np.zeros(MAP_SHAPE, dtype=np.uint8),
+    "three dimensions": np.zeros((1, *MAP_SHAPE), dtype=np.float32),
+    "objects": np.array([None]),
+}
+
+
+@pytest.mark.parametrize("prob_map", MAPS.values(), ids=MAPS.keys())
+def test_bad_maps_are_named(folder, prob_map):
+    np.save(folder / "Tumor_001.npy", prob_map, allow_pickle=True)
+    with pytest.raises(InputError, match=r"Tumor_001\.npy: "):
+        _read_all(folder)
+
+
+def test_truncated_map_and_missing_sidecar_are_named(folder):
+    path = folder / "Tumor_001.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"Tumor_001\.npy: not a readable"):
+        _read_all(folder)
+    path.with_suffix(".json").write_text("[]")
+    with pytest.raises(InputError, match="expected an object"):
+        _read_all(folder)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"expected its sidecar Tumor_001\.json"):
+        _read_all(folder)
+
+
+def test_folders_without_maps_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        read_map_infos(tmp_path / "missing")
+    with pytest.raises(InputError, match="no probability maps"):
+        read_map_infos(tmp_path)

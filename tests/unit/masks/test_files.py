@@ -1,0 +1,126 @@
+"""Masks as files: written and read back, any picture mode, any TIFF level, and damaged files named."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from scripts.errors import InputError
+from scripts.masks import files as masks
+from scripts.masks.files import level_shapes, one_channel, read_level, read_mask_array, write_mask
+
+MASK = np.zeros((63, 95), dtype=np.uint8)
+MASK[19:26, 56:69] = 1
+LEVELS = [np.kron(MASK, np.ones((4, 4), np.uint8))[1:], MASK, MASK[::2, ::2]]
+
+
+def _png(path, array):
+    Image.fromarray(array).save(path)
+    return path
+
+
+def _npy(path, array):
+    np.save(path, array, allow_pickle=True)
+    return path
+
+
+def _pyramid(path, subifds=False):
+    with tifffile.TiffWriter(path) as tiff:
+        options = {"tile": (64, 64), "compression": "lzw"}
+        tiff.write(LEVELS[0], subifds=len(LEVELS) - 1 if subifds else None, **options)
+        for level in LEVELS[1:]:
+            tiff.write(level, subfiletype=1, **options)
+    return path
+
+
+def test_write_mask_is_0_and_255(tmp_path):
+    write_mask(tmp_path / "a.png", MASK == 1)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == "L"
+        assert picture.size == (95, 63)
+    np.testing.assert_array_equal(read_mask_array(tmp_path / "a.png"), MASK * 255)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGB", "RGBA"])
+def test_read_mask_array_of_picture_modes(tmp_path, mode):
+    picture = Image.fromarray(MASK * np.uint8(255))
+    if mode == "P":
+        picture = Image.fromarray(MASK)
+        picture.putpalette([0, 0, 0, 200, 30, 30])
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / "a.png"
+    picture.save(path)
+    np.testing.assert_array_equal(one_channel(path, read_mask_array(path)) != 0, MASK == 1)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_read_mask_array_of_numpy_types(tmp_path, dtype):
+    found = read_mask_array(_npy(tmp_path / "a.npy", MASK.astype(dtype)))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, MASK.astype(dtype))
+
+
+def test_read_mask_array_refuses_other_dimensions_and_pickles(tmp_path):
+    with pytest.raises(InputError, match="rows, cols"):
+        read_mask_array(_npy(tmp_path / "a.npy", MASK[None]))
+    with pytest.raises(InputError, match="not a readable numpy array"):
+        read_mask_array(_npy(tmp_path / "a.npy", np.array([{}], dtype=object)))
+    (tmp_path / "a.npy").write_bytes(pickle.dumps(MASK))
+    with pytest.raises(InputError, match="not a readable numpy array"):
+        read_mask_array(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("subifds", [False, True], ids=["pages", "subifds"])
+def test_read_level_is_that_of_level_shapes(tmp_path, subifds):
+    path = _pyramid(tmp_path / "a.tif", subifds)
+    assert level_shapes(path) == [(251, 380), (63, 95), (32, 48)]
+    for level, expected in enumerate(LEVELS):
+        np.testing.assert_array_equal(read_level(path, level), expected)
+
+
+def test_nothing_larger_than_the_limit_is_decoded(tmp_path, monkeypatch):
+    path = _pyramid(tmp_path / "a.tif")
+    monkeypatch.setattr(masks, "MAX_MASK_PIXELS", 63 * 95 - 1)
+    assert read_level(path, 2).shape == (32, 48)
+    for read in (
+        lambda: read_level(path, 1),
+        lambda: read_mask_array(_png(tmp_path / "a.png", MASK)),
+        lambda: read_mask_array(_npy(tmp_path / "a.npy", MASK)),
+    ):
+        with pytest.raises(InputError, match=r"at most 5,984 pixels, found 63 x 95"):
+            read()
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), (3, 5, 7), (2, 3, 5, 1), (4,)])
+def test_one_channel_refuses_colors_and_other_forms(tmp_path, shape):
+    with pytest.raises(InputError, match="expected a gray mask"):
+        one_channel(tmp_path / "a", np.arange(np.prod(shape)).reshape(shape))
+
+
+def test_one_channel_drops_alpha_and_repetitions(tmp_path):
+    gray = np.arange(15).reshape(3, 5)
+    for channels in ([gray], [gray, gray + 1], [gray] * 3, [gray, gray, gray, gray + 1]):
+        np.testing.assert_array_equal(one_channel(tmp_path / "a", np.stack(channels, axis=-1)), gray)
+    assert one_channel(tmp_path / "a", gray) is gray
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy", ".tif"])
+def test_damaged_files_are_named(tmp_path, suffix):
+    whole = tmp_path / f"whole{suffix}"
+    if suffix == ".png":
+        _png(whole, np.random.default_rng(0).integers(0, 2, (63, 95), dtype=np.uint8))
+    elif suffix == ".npy":
+        np.save(whole, MASK)
+    else:
+        _pyramid(whole)
+    read = read_mask_array if suffix != ".tif" else lambda path: [read_level(path, 0) for _ in level_shapes(path)]
+    for size in (0, 11, whole.stat().st_size * 2 // 5):
+        path = tmp_path / f"damaged{suffix}"
+        path.write_bytes(whole.read_bytes()[:size])
+        with pytest.raises(InputError, match=f"damaged{suffix}"):
+            read(path)

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from scipy import ndimage
+from skimage.morphology import flood
+
+from helpers.annotation_forms import collection, feature
+from scripts.errors import InputError
+from scripts.files import read_json
+from scripts.geometry import map_shape
+from scripts.masks import foreground
+from scripts.masks.files import write_mask
+from scripts.masks.foreground import ForegroundSettings, foreground_mask
+from scripts.masks.foreground_files import outline_overlay, read_mask, slide_foreground, write_foregrounds
+from scripts.slides.pyramid import write_pyramid
+from scripts.slides.slide import open_slide
+
+Picture = npt.NDArray[np.uint8]
+
+SHAPE = (1111, 1705)
+MPP = 0.243
+PINK, GLASS = (205, 130, 180), (243, 242, 244)
+SMALL = ForegroundSettings(max_hole_um2=200, min_tissue_um2=200)
+
+
+def scan(shape: tuple[int, int], seed: int = 0) -> Picture:
+    """Empty glass as a scanner sees it: pale, with noise that differs between colors."""
+    rng = np.random.default_rng(seed)
+    return np.clip(np.asarray(GLASS) + rng.normal(0, 2, (*shape, 3)), 0, 255).astype(np.uint8)
+
+
+def disk(shape: tuple[int, int], center: tuple[float, float], radii: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    inside: npt.NDArray[np.bool_] = (((rows - center[0]) / radii[0]) ** 2 + ((cols - center[1]) / radii[1]) ** 2) <= 1
+    return inside
+
+
+def stain(picture: Picture, where: npt.NDArray[np.bool_], color: tuple[int, int, int] = PINK) -> None:
+    rng = np.random.default_rng(1)
+    picture[where] = np.clip(np.asarray(color) + rng.normal(0, 6, (int(where.sum()), 3)), 0, 255)
+
+
+@pytest.fixture
+def tissue() -> npt.NDArray[np.bool_]:
+    return disk(SHAPE, (400, 1100), (250, 420))
+
+
+@pytest.fixture
+def slide_path(tmp_path: Path, tissue: npt.NDArray[np.bool_]) -> Path:
+    picture = scan(SHAPE)
+    stain(picture, tissue)
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    write_pyramid(folder / "normal_007.tif", picture, MPP, quality=95)
+    return folder / "normal_007.tif"
+
+
+# --- pictures ---
+
+
+def test_tissue_with_a_hole_specks_and_a_black_border() -> None:
+    shape = (141, 203)
+    body = disk(shape, (60, 140), (40, 50))
+    small_hole, large_hole = disk(shape, (50, 125), (2, 2)), disk(shape, (65, 155), (12, 14))
+    speck = disk(shape, (110, 30), (2, 2))
+    picture = scan(shape)
+    stain(picture, body | speck)
+    picture[small_hole | large_hole] = scan(shape)[small_hole | large_hole]
+    picture[-9:] = 3
+    picture[:, :5] = (12, 3, 7)  # dark and, as dark pixels are, saturated
+    # one pixel is 10 µm a side: holes up to 50 pixels are filled, specks up to 20 removed
+    mask, threshold = foreground_mask(picture, 10, ForegroundSettings(max_hole_um2=5000, min_tissue_um2=2000))
+    assert mask.dtype == np.bool_
+    np.testing.assert_array_equal(mask, body & ~large_hole)
+    assert 0.05 <= threshold < 0.35
+    kept, _ = foreground_mask(picture, 10, ForegroundSettings(saturation=0.2, max_hole_um2=0, min_tissue_um2=0))
+    np.testing.assert_array_equal(kept, (body & ~large_hole & ~small_hole) | speck)
+
+
+@pytest.mark.parametrize("blank", ["noise", "flat", "white", "gray", "black"])
+def test_blank_pictures_have_no_tissue(blank: str) -> None:
+    picture = scan((141, 203))
+    if blank != "noise":
+        picture[:] = {"flat": GLASS, "white": (255,) * 3, "gray": (190,) * 3, "black": (0,) * 3}[blank]
+    mask, threshold = foreground_mask(picture, 15.55)
+    assert mask.shape == (141, 203)
+    assert not mask.any()
+    assert threshold >= ForegroundSettings().min_saturation
+
+
+def test_settings_have_effect() -> None:
+    shape = (141, 203)
+    pale, dark = disk(shape, (40, 50), (20, 25)), disk(shape, (90, 150), (20, 25))
+    picture = scan(shape)
+    stain(picture, pale, (235, 215, 232))
+    stain(picture, dark, (60, 20, 60))
+
+    def found(**settings: Any) -> tuple[bool, bool]:
+        mask, _ = foreground_mask(picture, 10, ForegroundSettings(**settings))
+        return bool(mask[40, 50]), bool(mask[90, 150])
+
+    assert found(saturation=0.04) == (True, True)
+    assert found(saturation=0.3) == (False, True)
+    assert found(saturation=0.9) == (False, False)
+    assert found(saturation=0.04, min_value=0.5) == (True, False)
+    assert found(min_saturation=0.9) == (False, False)
+    assert found(saturation=0.04, min_tissue_um2=1e6) == (False, False)
+
+
+def test_thresholds_are_what_the_sidecar_says() -> None:
+    picture = scan((141, 203))
+    assert foreground_mask(picture, 10, ForegroundSettings(saturation=0.25))[1] == 0.25
+    assert foreground_mask(picture, 10, ForegroundSettings(max_saturation=0.125))[1] == 0.125
+
+
+@pytest.mark.parametrize("max_pixels", [0, 1, 3, 7.5, 40])
+def test_small_components_against_flooding(max_pixels: float) -> None:
+    mask = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(31, 47)), 1) > 0.1
+    expected = np.zeros_like(mask)
+    for row, col in np.argwhere(mask):
+        component = flood(mask, (int(row), int(col)), connectivity=1)
+        expected[row, col] = component.sum() > max_pixels
+    np.testing.assert_array_equal(foreground._without_small(mask, max_pixels), expected)
+
+
+def test_all_tissue_and_none() -> None:
+    assert foreground._without_small(np.ones((3, 5), bool), 2).all()
+    assert not foreground._without_small(np.zeros((3, 5), bool), 0).any()
+
+
+# --- slides ---
+
+
+@pytest.mark.parametrize("stride", [1, 7, 40, 64])  # 40 and 64 have no level of their own, 1 is level 0
+@pytest.mark.parametrize("downsamples", [(1, 4, 16), (1,)])
+def test_masks_of_slides(
+    tmp_path: Path, tissue: npt.NDArray[np.bool_], stride: int, downsamples: tuple[int, ...]
+) -> None:
+    picture = scan(SHAPE)
+    stain(picture, tissue)
+    write_pyramid(tmp_path / "slide.tif", picture, MPP, downsamples=downsamples, compression="lzw")
+    with open_slide(tmp_path / "slide.tif") as slide:
+        mask, sidecar = slide_foreground(slide, stride, SMALL)
+    assert mask.shape == map_shape(SHAPE, stride)
+    rows, cols = (
+        np.minimum((np.arange(side) * stride + stride // 2), full - 1)
+        for side, full in zip(mask.shape, SHAPE, strict=True)
+    )
+    expected = tissue[np.ix_(rows, cols)]
+    edge = ndimage.binary_dilation(expected, iterations=2) & ~ndimage.binary_erosion(expected, iterations=2)
+    np.testing.assert_array_equal(mask[~edge], expected[~edge])
+    assert sidecar["tissue_fraction"] == pytest.approx(tissue.mean(), abs=0.03)
+    assert sidecar["shape"] == list(SHAPE)
+
+
+def test_a_blank_slide(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "slide.tif", scan(SHAPE), MPP, quality=70)
+    with open_slide(tmp_path / "slide.tif") as slide:
+        mask, sidecar = slide_foreground(slide, 64)
+    assert mask.shape == (18, 27)
+    assert not mask.any()
+    assert sidecar["tissue_fraction"] == 0
+
+
+def test_areas_follow_the_resolution(tmp_path: Path) -> None:
+    picture = scan((803, 1201))
+    stain(picture, disk((803, 1201), (300, 800), (60, 60)))  # 11310 pixels
+    for mpp, is_kept in ((0.5, False), (2.0, True), (None, False)):  # 2827, 45239 and, as for the model's, 668 µm²
+        write_pyramid(tmp_path / "slide.tif", picture, mpp, downsamples=(1, 4))
+        with open_slide(tmp_path / "slide.tif") as slide:
+            mask, sidecar = slide_foreground(slide, 16)
+        assert mask.any() == is_kept
+        assert sidecar["mpp"] == pytest.approx(mpp)
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("backend", ["openslide", pytest.param("cucim", marks=pytest.mark.cucim)])
+def test_write_foregrounds(tmp_path: Path, slide_path: Path, backend: str) -> None:
+    output = tmp_path / "out" / "masks"
+    written = write_foregrounds(slide_path, output, 16, SMALL, backend)
+    assert written == [output / "normal_007.png"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "normal_007.json", "normal_007.png", "normal_007_overlay.jpg",
+    ]  # fmt: skip
+    with Image.open(written[0]) as picture:
+        assert picture.mode == "L"
+        pixels = np.asarray(picture)
+    assert pixels.shape == (70, 107)
+    assert set(np.unique(pixels)) == {0, 255}
+    sidecar = read_json(output / "normal_007.json")
+    assert sidecar == {
+        "slide": "normal_007.tif",
+        "shape": list(SHAPE),
+        "stride": 16,
+        "mpp": pytest.approx(MPP),
+        "method": "Otsu on saturation",
+        "saturation_threshold": pytest.approx(0.2, abs=0.15),
+        "settings": SMALL._asdict(),
+        "annotation": None,
+        "tissue_fraction": pytest.approx((pixels > 0).mean(), abs=1e-6),
+    }
+    with Image.open(output / "normal_007_overlay.jpg") as overlay:
+        assert overlay.size == (107 * 9, 70 * 9)
+        colors = np.asarray(overlay).astype(int)
+    is_outline = (colors[..., 1] - colors[..., 0] > 60) & (colors[..., 1] - colors[..., 2] > 40)
+    assert 0.002 < is_outline.mean() < 0.1
+    mask = read_mask(written[0], SHAPE, 16)
+    np.testing.assert_array_equal(mask, pixels > 0)
+    with open_slide(slide_path, backend) as slide:
+        np.testing.assert_array_equal(slide_foreground(slide, 16, SMALL)[0], mask)
+
+
+def test_a_fixed_threshold_is_named(tmp_path: Path, slide_path: Path) -> None:
+    write_foregrounds(slide_path, tmp_path, 64, ForegroundSettings(saturation=0.1))
+    sidecar = read_json(tmp_path / "normal_007.json")
+    assert (sidecar["method"], sidecar["saturation_threshold"]) == ("saturation threshold", 0.1)
+
+
+# --- annotations ---
+
+LEFT_XY, TOP_XY, PEN_XY = ([[x, y] for x, y in corners] for corners in (
+    ((0, 0), (1100, 0), (1100, 1111), (0, 1111)),
+    ((0, 0), (1705, 0), (1705, 400), (0, 400)),
+    ((800, 300), (900, 300), (900, 500), (800, 500)),
+))  # fmt: skip
+
+
+def _annotated(tmp_path: Path, slide_path: Path, **outlines: list[list[int]]) -> tuple[Any, Picture]:
+    """Sidecar and mask with outlines of these classes given."""
+    (tmp_path / "annotations").mkdir()
+    content = collection(*(feature(label, ring) for label, ring in outlines.items()))
+    (tmp_path / "annotations" / "normal_007.geojson").write_text(json.dumps(content))
+    write_foregrounds(slide_path, tmp_path / "out", 16, SMALL, annotations=tmp_path / "annotations")
+    return read_json(tmp_path / "out" / "normal_007.json"), read_mask(tmp_path / "out" / "normal_007.png", SHAPE, 16)
+
+
+def _inside(ring_xy: list[list[int]]) -> npt.NDArray[np.bool_]:
+    """Pixels whose centers lie in an upright rectangle."""
+    rows, cols = ((indices + 0.5) * 16 for indices in np.indices(map_shape(SHAPE, 16)))
+    (left, top), (right, bottom) = np.min(ring_xy, axis=0), np.max(ring_xy, axis=0)
+    found: npt.NDArray[np.bool_] = (rows >= top) & (rows < bottom) & (cols >= left) & (cols < right)
+    return found
+
+
+def test_outlined_tissue_is_the_foreground(tmp_path: Path, slide_path: Path) -> None:
+    sidecar, mask = _annotated(tmp_path, slide_path, Tissue=LEFT_XY, Tumor=TOP_XY, Exclusion=TOP_XY)
+    np.testing.assert_array_equal(mask, _inside(LEFT_XY))
+    assert (sidecar["method"], sidecar["saturation_threshold"]) == ("annotated", None)
+    assert sidecar["annotation"] == "normal_007.geojson"
+
+
+def test_regions_limit_and_pen_marks_are_cut_out(tmp_path: Path, slide_path: Path) -> None:
+    with open_slide(slide_path) as slide:
+        computed, _ = slide_foreground(slide, 16, SMALL)
+    sidecar, mask = _annotated(tmp_path, slide_path, **{"Region*": TOP_XY, "Ignore*": PEN_XY})
+    np.testing.assert_array_equal(mask, computed & _inside(TOP_XY) & ~_inside(PEN_XY))
+    assert 0 < mask.sum() < computed.sum()
+    assert sidecar["method"] == "Otsu on saturation"
+
+
+def test_slides_without_annotation_are_computed_and_counted(
+    tmp_path: Path, slide_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = slide_path.with_name("normal_008.tif")
+    other.write_bytes(slide_path.read_bytes())
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "normal_007.geojson").write_text(json.dumps(feature("Tissue", LEFT_XY)))
+    write_foregrounds([slide_path, other], tmp_path / "out", 16, SMALL, annotations=tmp_path / "annotations")
+    assert "1 of 2 slides have no annotation, first 'normal_008'; their tissue is computed" in caplog.text
+    assert read_json(tmp_path / "out" / "normal_008.json")["annotation"] is None
+
+
+def test_one_bad_slide_does_not_stop_the_others(
+    tmp_path: Path, slide_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = slide_path.read_bytes()
+    (slide_path.parent / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    (slide_path.parent / "normal_001.tif").write_bytes(whole)
+    (slide_path.parent / "text.tif").write_text("slide,x,y\n")
+    output = tmp_path / "out"
+    with (
+        caplog.at_level(logging.ERROR),
+        pytest.raises(InputError, match=r"^2 of 4 slides failed, the others are done; first: .*cut\.tif: cannot be"),
+    ):
+        write_foregrounds(slide_path.parent, output)
+    assert sorted(path.name for path in output.glob("*.png")) == ["normal_001.png", "normal_007.png"]
+    assert [record.getMessage().split(":")[0][-8:] for record in caplog.records] == ["/cut.tif", "text.tif"]
+
+
+@pytest.mark.parametrize("stride", [0, -64, 1.5, "64"])
+def test_strides_that_are_none(tmp_path: Path, slide_path: Path, stride: Any) -> None:
+    with pytest.raises(InputError, match="stride must be a positive integer of level-0 pixels, but got"):
+        write_foregrounds(slide_path, tmp_path / "out", stride)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, slide_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="choose another output folder"):
+        write_foregrounds(slide_path, tmp_path / "out")
+
+
+def edit_by_hand(path: Path, mask: npt.NDArray[np.bool_], how: str) -> None:
+    pixels = mask.astype(np.uint8)
+    pictures: dict[str, Callable[[], Image.Image]] = {
+        "0/255": lambda: Image.fromarray(pixels * np.uint8(255)),
+        "0/1": lambda: Image.fromarray(pixels),
+        "1 bit": lambda: Image.fromarray(mask),
+        "color": lambda: Image.fromarray(np.dstack([pixels * np.uint8(255)] * 3)),
+    }
+    pictures[how]().save(path)
+
+
+@pytest.mark.parametrize("how", ["0/255", "0/1", "1 bit", "color"])
+def test_an_edited_mask_is_read_as_it_is(tmp_path: Path, how: str) -> None:
+    mask = np.zeros((18, 27), bool)
+    mask[3, 20] = mask[7:9, 2:4] = True  # specks that the method would remove
+    edit_by_hand(tmp_path / "mask.png", mask, how)
+    found = read_mask(tmp_path / "mask.png", SHAPE, 64)
+    assert found.dtype == np.bool_
+    np.testing.assert_array_equal(found, mask)
+
+
+def test_a_mask_of_another_shape(tmp_path: Path) -> None:
+    write_mask(tmp_path / "mask.png", np.zeros((27, 18), bool))
+    with pytest.raises(InputError, match=r"mask\.png: .* \(18, 27\) for stride 64, but has \(27, 18\); .* --stride 64"):
+        read_mask(tmp_path / "mask.png", SHAPE, 64)
+
+
+def test_masks_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    with pytest.raises(InputError, match=r"mask\.png: no such foreground mask; make it with"):
+        read_mask(path, SHAPE, 4)
+    path.write_text("slide,x,y\n")
+    with pytest.raises(InputError, match="not a readable mask picture"):
+        read_mask(path, SHAPE, 4)
+    write_mask(path, np.random.default_rng(0).random(map_shape(SHAPE, 4)) > 0.5)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="not a readable mask picture"):
+        read_mask(path, SHAPE, 4)
+    path.write_bytes(whole[:200] + b"\xff" * 200 + whole[400:])
+    with pytest.raises(InputError, match="not a readable mask picture"):
+        read_mask(path, SHAPE, 4)
+
+
+# --- overlays ---
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((18, 27), (666, 999)), ((700, 1000), (700, 1000)), ((900, 2000), (461, 1024)), ((1, 5000), (1, 1024))],
+)
+def test_overlays_are_of_a_handy_size(shape: tuple[int, int], expected: tuple[int, int]) -> None:
+    picture = np.full((*shape, 3), 100, np.uint8)
+    mask = np.zeros(shape, bool)
+    mask[:, : shape[1] // 2] = True
+    overlay = outline_overlay(picture, mask)
+    assert overlay.shape == (*expected, 3)
+    row, half = expected[0] // 2, expected[1] // 2
+    np.testing.assert_array_equal(overlay[row, half // 2], (100, 100, 100))
+    np.testing.assert_array_equal(overlay[row, half + half // 2], (162, 162, 162))
+    assert (overlay[row] == (0, 160, 60)).all(axis=-1).any()
+    assert (picture == 100).all()
+
+
+@pytest.mark.parametrize("color", [(245, 238, 228), (250, 250, 250), (231, 243, 236)], ids=["cream", "white", "green"])
+def test_foreground_mask_blank_slide_of_any_tint_is_empty(color):
+    rng = np.random.default_rng(3)
+    overview = np.clip(np.array(color) + rng.normal(0, 2.0, (61, 83, 3)), 0, 255).astype(np.uint8)
+    mask, _ = foreground_mask(overview, pixel_um=15.0)
+    assert not mask.any()
+
+
+def test_foreground_mask_slide_without_background_is_all_tissue():
+    rng = np.random.default_rng(4)
+    tissue = np.where(rng.random((61, 83, 1)) < 0.4, np.array([90, 60, 130]), np.array([200, 140, 185]))
+    mask, _ = foreground_mask(tissue.astype(np.uint8), pixel_um=15.0)
+    assert mask.all()
+
+
+def test_foreground_mask_background_at_the_border_is_no_hole() -> None:
+    overview = np.full((11, 14, 3), 240, np.uint8)
+    overview[3:8, 4:11] = (150, 60, 160)
+    overview[5, 7] = 240
+    mask, _ = foreground_mask(overview, 15.0, ForegroundSettings(min_tissue_um2=0))
+    expected = np.zeros((11, 14), bool)
+    expected[3:8, 4:11] = True
+    np.testing.assert_array_equal(mask, expected)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from monai.networks.nets import TorchVisionFCModel
+
+from helpers.dense_networks import padded_network
+from scripts.errors import InputError
+from scripts.network.forwards import DenseForward, PatchForward, is_out_of_memory
+from scripts.network.runtime import TorchRuntime, _openvino
+
+TILE = torch.rand(3, 401, 523, generator=torch.Generator().manual_seed(8)) * 2 - 1
+CORNERS = np.random.default_rng(1).integers(0, [401 - 224, 523 - 224], (23, 2))
+
+
+class _Limited:
+    """Runs out of memory, as PyTorch on a CPU does, for more pixels than fit."""
+
+    name = "limited"
+
+    def __init__(self, network: torch.nn.Module, fits: int) -> None:
+        self.runtime = TorchRuntime(network, "float32")
+        self.fits = fits
+        self.sizes: list[tuple[int, ...]] = []
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.sizes.append((pixels.shape[0], *pixels.shape[2:]))
+        if pixels[:, 0].numel() > self.fits:
+            torch.empty(2**60)  # raises what PyTorch raises
+        return self.runtime(pixels)
+
+
+@pytest.fixture(scope="module")
+def resnet() -> torch.nn.Module:
+    """The bundle's network with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        pool = ("avg", {"kernel_size": 7, "stride": 1})
+        network = TorchVisionFCModel("resnet18", num_classes=1, use_conv=True, pool=pool, pretrained=False)
+    return network.eval()
+
+
+def patches_by_hand(network: torch.nn.Module) -> list[float]:
+    with torch.no_grad():
+        return [network(TILE[None, :, y : y + 224, x : x + 224]).item() for y, x in CORNERS.tolist()]
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(64, [23]), (23, [23]), (10, [10, 10, 3]), (1, [1] * 23)])
+def test_patches_are_computed_in_batches(batch_size: int, sizes: list[int]) -> None:
+    network = padded_network()
+    runtime = _Limited(network, fits=10**9)
+    found = PatchForward(runtime, 224, batch_size)(TILE, CORNERS)
+    assert [count for count, *_ in runtime.sizes] == sizes
+    np.testing.assert_allclose(found.numpy(), patches_by_hand(network), rtol=0, atol=1e-5)
+
+
+def test_a_batch_that_does_not_fit_is_halved_for_good(caplog: pytest.LogCaptureFixture) -> None:
+    network = padded_network()
+    runtime = _Limited(network, fits=5 * 224 * 224)
+    forward = PatchForward(runtime, 224, 16)
+    found = forward(TILE, CORNERS)
+    np.testing.assert_allclose(found.numpy(), patches_by_hand(network), rtol=0, atol=1e-5)
+    assert [count for count, *_ in runtime.sizes] == [16, 8, 4, 4, 4, 4, 4, 3]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert "8 patches do not fit into memory: from now on, 4 per forward pass" in caplog.text
+    runtime.sizes.clear()
+    forward(TILE, CORNERS)
+    assert max(count for count, *_ in runtime.sizes) == 4
+    assert len(caplog.records) == 2
+
+
+def test_one_patch_must_fit() -> None:
+    with pytest.raises(InputError, match="a single patch of 224 pixels does not fit; give --device cpu"):
+        PatchForward(_Limited(padded_network(), fits=100), 224, 4)(TILE, CORNERS)
+
+
+def test_other_errors_are_not_taken_for_little_memory() -> None:
+    def fail(pixels: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    fail.name = "fail"  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="mat1"):
+        PatchForward(fail, 224, 4)(TILE, CORNERS)  # type: ignore[arg-type]
+
+
+def test_one_logit_per_patch_is_asked_for() -> None:
+    runtime = TorchRuntime(torch.nn.Conv2d(3, 1, 7), "float32")
+    with pytest.raises(InputError, match=r"must give one logit per patch .* gave shape \(4, 1, 218, 218\)"):
+        PatchForward(runtime, 224, 4)(TILE, CORNERS)
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: torch.empty(2**60),
+        lambda: np.empty(2**60, dtype=np.uint8),
+        lambda: _openvino().Tensor(_openvino().Type.f32, [2**44, 2**10]),
+    ],
+    ids=["torch", "numpy", "openvino"],
+)
+def test_real_shortage_of_memory_is_recognized(allocate: Callable[[], object]) -> None:
+    with pytest.raises((RuntimeError, MemoryError)) as error:
+        allocate()
+    assert is_out_of_memory(error.value), repr(error.value)
+
+
+def test_shortage_on_a_gpu_is_recognized() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_dense_gives_the_grid_of_the_network(resnet: torch.nn.Module) -> None:
+    tile = torch.rand(3, 288, 416)
+    with torch.no_grad():
+        expected = resnet(tile[None])[0, 0]
+    found = DenseForward(TorchRuntime(resnet, "float32"), 224)(tile)
+    assert found.shape == (3, 7)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(224 + 30 * 32, 288), (256, 224 + 35 * 32)])
+@pytest.mark.parametrize("share", [0.9, 0.7])
+def test_a_tile_that_does_not_fit_is_split_without_a_trace(
+    resnet: torch.nn.Module, caplog: pytest.LogCaptureFixture, shape: tuple[int, int], share: float
+) -> None:
+    tile = torch.rand(3, *shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    with torch.no_grad():
+        expected = resnet(tile[None])[0, 0]
+    runtime = _Limited(resnet, fits=int(share * shape[0] * shape[1]))
+    forward = DenseForward(runtime, 224)
+    found = forward(tile)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert expected.std() > 1e-3, "the tolerance tells outputs apart"
+    assert len(caplog.records) == 1
+    assert f"tiles of {shape[0]} x {shape[1]} pixels do not fit into memory: they are split" in caplog.text
+    runtime.sizes.clear()
+    forward(tile)
+    assert len(runtime.sizes) > 1
+    assert all(height * width <= runtime.fits for _, height, width in runtime.sizes), "no attempt is made in vain again"
+    assert len(caplog.records) == 1
+
+
+def test_a_tile_too_small_to_be_split_names_the_way_out() -> None:
+    with pytest.raises(InputError, match=r"a tile of 288 x 416 pixels does not fit .* give --mode sliding"):
+        DenseForward(_Limited(padded_network(), fits=100), 224)(torch.rand(3, 288, 416))
+
+
+class _Pooled(torch.nn.Module):
+    """One logit whatever the size."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels[:, :1].mean(dim=(2, 3), keepdim=True)
+
+
+def test_networks_that_give_no_grid_are_told_apart() -> None:
+    linear = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(3 * 49, 1))
+    for network, expected in ((padded_network(), True), (_Pooled(), False), (linear, False)):
+        forward = DenseForward(TorchRuntime(network, "float32"), 224)
+        assert forward.is_possible(torch.device("cpu")) is expected
+    with pytest.raises(InputError, match=r"must give a logit every 32 pixels .* \(288, 416\) pixels .*--mode sliding"):
+        DenseForward(TorchRuntime(_Pooled(), "float32"), 224)(torch.rand(3, 288, 416))

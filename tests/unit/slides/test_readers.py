@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from scripts.slides.readers import MAX_READERS, count_readers, readers_of_gpu
+
+GPU = torch.device("cuda", 0)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    return monkeypatch
+
+
+def test_a_cpu_is_left_to_the_network(machine: pytest.MonkeyPatch) -> None:
+    assert count_readers(torch.device("cpu")) == 1
+    assert count_readers(torch.device("cpu"), on_cpu=2) == 2
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), GPU])
+def test_what_is_kept_is_not_read(device: torch.device) -> None:
+    assert count_readers(device, on_cpu=2, cache="cuda") == 0
+
+
+def test_a_gpu_gets_all_processors_but_one(machine: pytest.MonkeyPatch) -> None:
+    assert count_readers(GPU) == 11
+    machine.setenv("LOCAL_WORLD_SIZE", "4")
+    assert count_readers(GPU) == 2
+    machine.setenv("LOCAL_WORLD_SIZE", "8")
+    assert count_readers(GPU) == 1
+
+
+def test_where_processors_cannot_be_counted_the_machines_are(machine: pytest.MonkeyPatch) -> None:
+    machine.delattr(os, "sched_getaffinity")
+    machine.setattr(os, "cpu_count", lambda: 6)
+    assert count_readers(GPU) == 5
+    machine.setattr(os, "cpu_count", lambda: None)
+    assert count_readers(GPU) == 1
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"), [(0.0, 1), (1.5, 1), (3.9, 2), (17.0, MAX_READERS), (256.0, MAX_READERS)]
+)
+def test_readers_of_a_gpu(cpus: float, expected: int) -> None:
+    assert readers_of_gpu(cpus) == expected
