@@ -1,6 +1,7 @@
 # make demo    install into .venv, then run every step on synthetic slides; the results are in demo/
 # make test    install with the test extra, then lint and run all tests, with coverage of bundle/scripts
 # make lint    only the checks that run no test
+# make docs    build the docs as a site in docs/_build/html; any warning, such as a link that leads nowhere, is an error
 # make clean   remove what these made, .venv included
 #
 # Another interpreter: make demo PYTHON=python3.12. The install is repeated only when pyproject.toml or
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -27,12 +28,19 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	PYTHONPATH=bundle $(BIN)/lint-imports
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d docs/_build/doctrees docs docs/_build/html
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 # Debian and Ubuntu split ensurepip off into python3-venv; where it is missing, the system's pip fills the environment.
@@ -44,4 +52,4 @@ $(BIN)/python:
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build dist docs/_build docs/generated *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -5,8 +5,9 @@ The files are made once per session and are read-only by agreement: a test that 
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,13 @@ class Outcome(NamedTuple):
         """The last line on standard error; there is no traceback before it."""
         assert "Traceback" not in self.err, self.err
         return self.err.splitlines()[-1] if self.err else ""
+
+
+@pytest.fixture(autouse=True)
+def _free_what_a_test_computed() -> Iterator[None]:
+    """Engines and handlers name each other, so a network stays until the garbage is collected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,11 @@ from scripts.slides.pyramid import write_pyramid
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "bundle" / "configs"
 CONFIG_FILES = sorted(path.name for path in CONFIGS.glob("*.json") if path.name != "metadata.json")
-DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+GENERATED = {"_build", "generated"}  # what make docs leaves in docs
+DOCS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if not GENERATED.intersection(path.parts)),
+]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCS}
 
 CODE_ROW = re.compile(r"^\| (`[^|]*`) \|(.*)\|$", re.MULTILINE)
@@ -215,13 +219,21 @@ def test_readme_begins_with_the_two_commands() -> None:
     assert not any(re.search(r"[`|!\[<]|^#", line) for line in lines), "nothing technical before the commands"
 
 
+def test_readme_shows_what_it_is_on_the_first_screen() -> None:
+    screen = "\n".join(TEXTS["README.md"].splitlines()[:35])
+    assert "](docs/images/strip.jpg)" in screen, "a real metastasis, found"
+    for what in ("computational pathologists", "docs/benchmarks.md", "docs/README.md", "not for diagnosis"):
+        assert what in screen
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/report.md"])
-def test_pictures_are_labelled_synthetic(name: str) -> None:
+def test_pictures_say_whether_they_are_tissue(name: str) -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXTS[name])
     assert pictures
     for picture in pictures:
         after = TEXTS[name].split(f"({picture})\n", maxsplit=1)[1]
-        assert after.lstrip().startswith("**Synthetic**")
+        kind = "**Real tissue**" if picture.endswith("strip.jpg") else "**Synthetic**"
+        assert after.lstrip().startswith(kind)
         assert (ROOT / name).parent.joinpath(picture).stat().st_size < 300_000
 
 

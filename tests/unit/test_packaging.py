@@ -50,6 +50,10 @@ USED_WITHOUT_IMPORT = {
     "torchvision": "the backbone of MONAI's TorchVisionFCModel",
     "aiohttp": "behind fsspec's https://",
     "s3fs": "behind fsspec's s3://",
+    "furo": "the look of the site of make docs",
+    "linkify-it-py": "finds addresses in the pages of that site",
+    "myst-parser": "reads the pages of that site",
+    "sphinx": "makes that site",
 }
 
 
@@ -220,6 +224,16 @@ def test_make_installs_once(checkout: Path) -> None:
     for target in ("test", "demo"):
         _, calls = _make(checkout, target)
         assert not _installs(calls)
+
+
+def test_make_docs_installs_what_the_site_needs_and_stops_at_warnings(checkout: Path) -> None:
+    process, calls = _make(checkout, "docs")
+    assert process.returncode == 0, process.stderr
+    assert [install.split()[-1] for install in _installs(calls)] == [".", ".[docs]"]
+    assert {"--fail-on-warning", "--keep-going", "--nitpicky"} <= set(calls[-1].split())
+
+    _, calls = _make(checkout, "docs")
+    assert not _installs(calls)
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])

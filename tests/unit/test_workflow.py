@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -80,3 +81,23 @@ def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(InputError, match="cpu, cuda or cuda:<number>, but got 'gpu'"):
         device_override({"device": "gpu"})
     assert device_override({"stride": 64}) == {"stride": 64}
+
+
+def test_what_a_run_made_is_freed_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines and handlers name each other, as this object does itself; such a network would stay in memory."""
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "imports": ["$import pathlib", "$import weakref"],
+        "loop": {"_target_": "argparse.Namespace"},
+        "run": [
+            "$setattr(@loop, 'me', @loop)",
+            "$weakref.finalize(@loop, pathlib.Path('freed').touch)",
+        ],
+    }
+    (tmp_path / "overlay.json").write_text(json.dumps(config))
+    gc.disable()
+    try:
+        run_bundle("run", "inference.json", {}, ["overlay.json"])
+        assert (tmp_path / "freed").exists()
+    finally:
+        gc.enable()

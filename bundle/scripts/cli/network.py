@@ -134,12 +134,12 @@ def package(*, output: str) -> None:
 
 
 def demo(*, output: str, seed: int = 0) -> None:
-    """Run every step on a small synthetic cohort, in a few minutes and without any data.
+    """Find a metastasis in a strip of real tissue, then run every step on drawn slides, in a few minutes.
 
     Example: tumor-detection demo --output demo
 
     Args:
-        output: folder for the cohort and all results.
+        output: folder for the drawn cohort and all results; those of the real tissue are in real_tissue/.
         seed: makes the cohort and the training reproducible.
     """
     from scripts.synthetic.demo import run_demo

@@ -88,7 +88,7 @@ def center_crop(patches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         size: (height, width), at most (H, W).
 
     Returns:
-        (N, 3, *size), a view.
+        (N, 3, height, width), a view.
 
     Raises:
         InputError: if the patches are smaller.
