@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -81,7 +82,7 @@ def settings(
     }
     logging.root.handlers[:] = handlers
     if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+        ignite.distributed.finalize()  # else Ignite takes later trainings of this process for several
 
 
 def exported(name: str, folder: Path) -> dict[str, Any]:
