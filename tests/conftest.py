@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import importlib.util
 import logging
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from helpers.memory import give_back
 from scripts.slides.cucim_backend import prepare_cufile
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -35,11 +34,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def _memory_of_a_module_is_given_back() -> Iterator[None]:
-    """Engines and networks name each other, and glibc keeps what is freed: hundreds of MB a module, in each process."""
+    """Without this, a process that runs all modules grows by gigabytes."""
     yield
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ The files are made once per session and are read-only by agreement: a test that 
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from helpers.memory import give_back
 from scripts.labels.loclabel import generate_loclabels
 from scripts.synthetic.cohort import Cohort, write_cohort
 
@@ -52,9 +52,9 @@ class Outcome(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def _free_what_a_test_computed() -> Iterator[None]:
-    """Engines and handlers name each other, so a network stays until the garbage is collected."""
+    """A network and its activations take hundreds of MB."""
     yield
-    gc.collect()
+    give_back()
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,14 @@ def infer(tumor_detection: Command, weights: Path) -> Command:
     """Run inference quickly; writes into the folder ``maps``."""
 
     def run(*arguments: object, **flags: object) -> Outcome:
-        given = {"weights": weights, "stride": STRIDE, "output_dir": "maps", "num_workers": 0, **flags}
+        given = {
+            "weights": weights,
+            "stride": STRIDE,
+            "output_dir": "maps",
+            "num_workers": 0,
+            "runtime": "torch",
+            **flags,
+        }
         words = [word for flag, value in given.items() for word in (f"--{flag}", value)]
         return tumor_detection("infer", *words, *arguments)
 

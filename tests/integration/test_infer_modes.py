@@ -18,6 +18,7 @@ from scripts.synthetic.cohort import MPP, synthetic_slide
 pytestmark = pytest.mark.integration
 
 SHAPE = (1503, 1101)
+SMALL = ("--tile_size", 1024)  # the slide takes four tiles, each with a quarter of the activations
 Infer = Callable[..., npt.NDArray[np.float32]]
 
 
@@ -35,7 +36,9 @@ def infer(slide: Path, tumor_detection: Callable[..., Any], tmp_path: Path) -> I
 
     def run(*flags: object) -> npt.NDArray[np.float32]:
         folder = tmp_path / "_".join(str(flag).strip("-") for flag in flags)
-        outcome = tumor_detection("infer", "--slides", slide, "--num_workers", 0, "--output_dir", folder, *flags)
+        outcome = tumor_detection(
+            "infer", "--slides", slide, "--num_workers", 0, "--output_dir", folder, *SMALL, *flags
+        )
         assert outcome.status == 0, outcome.err
         found: npt.NDArray[np.float32] = np.load(folder / "tumor_001.npy")
         return found

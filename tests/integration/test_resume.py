@@ -163,7 +163,7 @@ def test_failed_slides_are_tried_again_and_no_others(
 
 @pytest.mark.parametrize("num_done", [0, 1, 3])
 def test_a_killed_run_loses_the_slide_in_progress_only(flags: Flags, maps: Path, num_done: int) -> None:
-    command = flags(num_workers=1, stride=16)
+    command = flags(num_workers=1, stride=32)
     with start(command) as process:
         while len(list(maps.glob("slide_*.json"))) < num_done or not maps.is_dir():
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
@@ -183,7 +183,7 @@ def test_a_killed_run_loses_the_slide_in_progress_only(flags: Flags, maps: Path,
 
 
 def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Command) -> None:
-    with start(flags(stride=16)) as process:
+    with start(flags(stride=32)) as process:
         while not (maps / ".lock").exists() or not list(maps.glob("slide_*.npy")):
             assert process.poll() is None
             time.sleep(0.01)
@@ -197,12 +197,12 @@ def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Com
 
 
 def test_a_full_disk_keeps_what_is_done(flags: Flags, maps: Path, tumor_detection: Command) -> None:
-    def limit() -> None:  # no file may grow above 20 kB, which is less than a map at this stride
+    def limit() -> None:  # no file may grow above 10 kB, which is less than a map at this stride
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
     assert tumor_detection(*flags(slides=maps.parent / "slides" / "slide_0.tif")).status == 0
-    with start(flags(stride=16), preexec_fn=limit) as process:
+    with start(flags(stride=32), preexec_fn=limit) as process:
         assert process.wait() == 1
         error = process.stderr.read().splitlines()[-1] if process.stderr else ""
     assert re.search(r"slide_0\.npy: cannot be written \(.*written\); check the folder's space and rights", error)
@@ -222,7 +222,7 @@ def test_a_folder_that_cannot_be_written(flags: Flags, tumor_detection: Command,
 
 @pytest.mark.parametrize("loss", ["deleted", "truncated"])
 def test_a_slide_that_vanishes_during_the_run(flags: Flags, slides: Path, maps: Path, loss: str) -> None:
-    with start(flags(stride=16)) as process:
+    with start(flags(stride=32)) as process:
         while not list(maps.glob("slide_0.npy")):
             assert process.poll() is None
             time.sleep(0.01)
