@@ -104,7 +104,7 @@ def test_the_picture_is_drawn_from_the_contract() -> None:
 def test_every_function_that_the_page_names_exists() -> None:
     names = re.findall(r"`((?:" + "|".join(PACKAGES) + r")\.\w+(?:\.\w+)*)`", PAGE)
     assert len(names) > 50
-    for name in names:
+    for name in (name for name in names if not name.endswith(".json")):
         package, module, *attributes = name.split(".")
         found: Any = importlib.import_module(f"scripts.{package}.{module}")
         for attribute in attributes:

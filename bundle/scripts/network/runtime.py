@@ -212,7 +212,9 @@ def _convert(network: torch.nn.Module, scaling: Scaling | None) -> Any:
     try:
         with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad(), eval_mode(network):
             warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does
-            model = openvino.convert_model(network, example_input=example)
+            # OpenVINO would trace with a check, which keeps some 10 MB for each conversion in a process
+            traced = torch.jit.trace(network, example, check_trace=False)
+            model = openvino.convert_model(traced, example_input=example)
     except Exception as error:  # OpenVINO raises bare Exceptions, too
         raise InputError(
             f"network_def: OpenVINO cannot convert {type(network).__name__} ({' '.join(str(error).split()):.120}); "
