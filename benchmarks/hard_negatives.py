@@ -30,15 +30,14 @@ from report import command_line, machine_line, markdown_table, replace_block  # 
 from scripts.annotations.writers import write_asap_xml  # noqa: E402
 from scripts.files import find_slides, make_output_dir, write_json  # noqa: E402
 from scripts.labels.mining import mine_hard_negatives  # noqa: E402
-from scripts.labels.regions import read_slide_truth  # noqa: E402
 from scripts.labels.sampling import SampleSettings, sample_regions  # noqa: E402
 from scripts.maps.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
 from scripts.maps.files import read_map, read_map_infos  # noqa: E402
-from scripts.masks.truth import TruthFolder  # noqa: E402
+from scripts.masks.truth import TruthFolder, read_truth  # noqa: E402
 from scripts.scoring.cases import evaluation_stride  # noqa: E402
 from scripts.scoring.froc import FrocCurve, froc_curve, froc_score, match_detections  # noqa: E402
-from scripts.scoring.lesions import evaluation_mask, isolated_tumor_cells  # noqa: E402
 from scripts.scoring.settings import NMS_RADIUS_UM  # noqa: E402
+from scripts.scoring.slides import find_lesions  # noqa: E402
 from scripts.slides.pyramid import write_pyramid  # noqa: E402
 from scripts.synthetic.cohort import MPP  # noqa: E402
 from scripts.synthetic.staining import draw_stain, paint_slide  # noqa: E402
@@ -124,10 +123,13 @@ def curve_of(maps: Path, truth: Path) -> FrocCurve:
         on_map = non_maximum_suppression(read_map(info), radius, LEAST_CONFIDENCE)
         detections = detections_to_level0(on_map, info.stride, info.slide_shape)
         stride = evaluation_stride(info.mpp)
-        mask = read_slide_truth(folder.find(info.name), info.slide_shape, info.stride, stride).mask
-        labels = evaluation_mask(mask, stride * info.mpp) if mask.any() else None
-        isolated = [] if labels is None else isolated_tumor_cells(labels, stride * info.mpp)
-        matches.append(match_detections(detections, labels, isolated, stride))
+        path = folder.find(info.name)
+        truth = None if path is None else read_truth(path, info.slide_shape, info.stride, stride)
+        lesions = find_lesions(truth, info.mpp)
+        if lesions is None:
+            matches.append(match_detections(detections, None, [], 1))
+        else:
+            matches.append(match_detections(detections, lesions.labels, lesions.isolated(info.mpp), lesions.stride))
     lesions = np.concatenate([match.lesions for match in matches])
     return froc_curve(np.concatenate([match.false_positives for match in matches]), lesions, len(matches))
 

@@ -131,19 +131,6 @@ def measure_lesions(labels: npt.NDArray[np.int32]) -> LesionSizes:
     )
 
 
-def isolated_tumor_cells(labels: npt.NDArray[np.int32], pixel_um: float) -> list[int]:
-    """Labels of lesions too small to count.
-
-    Args:
-        labels: (rows, cols) int32 of `evaluation_mask`.
-        pixel_um: µm per mask pixel.
-
-    Returns:
-        Labels whose major axis is below `ITC_DIAMETER_UM`, ascending.
-    """
-    return [int(index) + 1 for index in np.flatnonzero(measure_lesions(labels).is_isolated(pixel_um))]
-
-
 def _positive(pixel_um: float) -> float:
     if not (math.isfinite(pixel_um) and pixel_um > 0):
         raise ValueError(f"pixel_um must be positive, but got {pixel_um}")

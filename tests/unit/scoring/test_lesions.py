@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import measure
 
-from scripts.scoring.lesions import evaluation_mask, isolated_tumor_cells, measure_lesions
+from scripts.scoring.lesions import evaluation_mask, measure_lesions
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -73,7 +73,7 @@ def test_isolated_tumor_cells_are_below_275_um_grown():
     tumor[70, 100:120] = True  # 20 px are 156 µm
     labels = evaluation_mask(tumor, 7.776)
     assert labels.max() == 3
-    assert isolated_tumor_cells(labels, 7.776) == [1, 3]
+    assert measure_lesions(labels).is_isolated(7.776).tolist() == [True, False, True]
     regions = measure.regionprops(labels)
     assert measure_lesions(labels).diameter == pytest.approx([region.axis_major_length for region in regions])
 

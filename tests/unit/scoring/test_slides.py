@@ -56,6 +56,7 @@ def test_rows_by_hand(case):
         "max_confidence": pytest.approx(0.9),
         "lesion_confidences": [pytest.approx(0.9)],
     }
+    assert lesions.isolated(case.mpp) == [2]
     assert [row["stratum"] for row in slide.lesions] == ["micrometastasis", "isolated tumor cells"]
     assert [row["confidence"] for row in slide.lesions] == pytest.approx([0.9, 0.8])
     assert slide.is_tumor
