@@ -10,6 +10,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint docs clean
@@ -18,8 +19,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 demo: $(VENV)/.installed
 	$(BIN)/tumor-detection demo --output demo
 
+# Two runs of pytest: the second one starts without what the libraries of the first one keep in memory.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov --cov-report=term
+	$(PYTEST) --cov-report= tests/unit
+	$(PYTEST) --cov-append --cov-report=term tests/integration
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -19,8 +19,10 @@ def coded_image(shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     Returns:
         (height, width, 3) uint8.
     """
-    rows, cols = np.mgrid[: shape[0], : shape[1]]
-    return np.stack([rows % 256, cols % 256, rows // 256 * 16 + cols // 256], axis=-1).astype(np.uint8)
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    image = np.empty((*shape, 3), dtype=np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = rows % 256, cols % 256, rows // 256 * 16 + cols // 256
+    return image
 
 
 def decode(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -66,7 +66,7 @@ def _validate(weights: str, overlays: list[str], folder: Path) -> dict[str, floa
             "weights": str(configs.parent / "models" / weights),
             "validation_folders": [str(folder)],
             "output_dir": str(folder),
-            "batch_size": 64,
+            "batch_size": 16,
             "num_workers": 0,
             "device": "$torch.device('cpu')",
             "validate#handlers": [],
