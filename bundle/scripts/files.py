@@ -1,4 +1,4 @@
-"""Files: find slides by name, write results so that nothing is ever half-written."""
+"""Files: read them safely, write results so that nothing is ever half-written."""
 
 from __future__ import annotations
 
@@ -18,17 +18,10 @@ import numpy.typing as npt
 
 from .errors import InputError
 
-SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
-"""What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
-
-
 _NPY_ERRORS = (
     *(OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, RecursionError),
     tokenize.TokenError,  # of a header that is cut off
 )
-
-NO_SLIDES = ("_mask", "_tissue")
-"""Endings of names, without suffix, of CAMELYON16's files that show no slide but its tumor or its tissue."""
 
 
 @contextmanager
@@ -169,94 +162,3 @@ def make_output_dir(path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another output folder") from error
     return folder
-
-
-def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Slides among files and folders (searched recursively), sorted by name.
-
-    Names that end as in `NO_SLIDES`, hidden files and hidden folders are left out when a folder is searched.
-
-    Raises:
-        InputError: if a path is missing, nothing is found, or two slides share a stem (their results would collide).
-    """
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    found: dict[str, Path] = {}
-    for path in map(Path, paths):
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder; give slides or a folder of slides")
-        slides = _slides_below(path) if path.is_dir() else [path]
-        for slide in slides:
-            other = found.setdefault(slide.stem, slide)
-            if other.resolve() != slide.resolve():
-                raise InputError(
-                    f"{other} and {slide} share the name {slide.stem!r}, and results are named by it; "
-                    "rename one, or run them into different output folders"
-                )
-    if not found:
-        raise InputError(
-            f"{', '.join(map(str, paths))}: no slides found; expected files ending in {' '.join(SLIDE_SUFFIXES)}"
-        )
-    return [found[stem] for stem in sorted(found)]
-
-
-def _slides_below(folder: Path) -> list[Path]:
-    return [path for path in _files_below(folder, SLIDE_SUFFIXES) if not path.stem.endswith(NO_SLIDES)]
-
-
-def _files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files with these lower-case suffixes, sorted; hidden files and folders are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
-class NameIndex:
-    """Files of a folder, found by stem: the exact one, else the only one that differs in case.
-
-    CAMELYON16's slides were published both as ``Tumor_001.tif`` and as ``tumor_001.tif``, and NCRF's lists
-    write ``Tumor_001``.
-
-    Args:
-        folder: searched recursively; hidden files and folders are passed over.
-        suffixes: lower-case file suffixes that count.
-        kind: what the files are, for messages.
-
-    Raises:
-        InputError: if the folder is missing.
-    """
-
-    def __init__(self, folder: str | Path, suffixes: Sequence[str], kind: str) -> None:
-        self.folder = Path(folder)
-        self.kind = kind
-        if not self.folder.is_dir():
-            raise InputError(f"{self.folder}: no such folder; expected a folder of {kind}s")
-        self._by_stem: dict[str, list[Path]] = {}
-        for path in _files_below(self.folder, suffixes):
-            self._by_stem.setdefault(path.stem.lower(), []).append(path)
-
-    def __len__(self) -> int:
-        return sum(len(paths) for paths in self._by_stem.values())
-
-    def get(self, name: str) -> Path | None:
-        """The file with this stem, or None.
-
-        Raises:
-            InputError: if several files have it.
-        """
-        same_letters = self._by_stem.get(name.lower(), [])
-        paths = [path for path in same_letters if path.stem == name] or same_letters
-        if len(paths) > 1:
-            raise InputError(
-                f"{self.folder}: {len(paths)} {self.kind}s are named {name!r} ({', '.join(map(str, paths))}); keep one"
-            )
-        return paths[0] if paths else None
-
-    def __getitem__(self, name: str) -> Path:
-        path = self.get(name)
-        if path is None:
-            raise InputError(f"{self.folder}: no {self.kind} named {name!r} anywhere below; add it or mend the name")
-        return path

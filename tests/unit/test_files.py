@@ -11,24 +11,14 @@ import pytest
 from scripts import files
 from scripts.errors import InputError
 from scripts.files import (
-    NameIndex,
     atomic_folder,
     atomic_path,
-    find_slides,
     make_output_dir,
     read_json,
     write_json,
     write_npy,
     write_table,
 )
-
-
-def touch(folder: Path, *names: str) -> list[Path]:
-    paths = [folder / name for name in names]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return paths
 
 
 def full_disk(*_: object) -> None:
@@ -166,82 +156,6 @@ def test_make_output_dir_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "touch", read_only)  # root may write where chmod forbids it
     with pytest.raises(InputError, match=r"cannot be written \(Read-only file system\)"):
         make_output_dir(tmp_path)
-
-
-def test_find_slides_in_folders_and_files(tmp_path: Path) -> None:
-    touch(
-        tmp_path, "b/tumor_002.TIF", "b/c/a.svs", "normal_001.tif", "tumor_002_mask.tif", "notes.txt",
-        ".hidden.tif", ".trash/old.tif", "b/.cache/x.tif", "folder.tif/inside.tiff", "odd.bin",
-    )  # fmt: skip
-    found = find_slides([tmp_path, tmp_path / "odd.bin"])
-    assert [path.name for path in found] == ["a.svs", "inside.tiff", "normal_001.tif", "odd.bin", "tumor_002.TIF"]
-    assert [path.name for path in find_slides(str(tmp_path / "b"))] == ["a.svs", "tumor_002.TIF"]
-
-
-def test_find_slides_below_a_hidden_folder(tmp_path: Path) -> None:
-    touch(tmp_path, ".store/a.tif")
-    assert [path.name for path in find_slides(tmp_path / ".store")] == ["a.tif"]
-
-
-def test_find_slides_takes_a_mask_that_is_named_outright(tmp_path: Path) -> None:
-    (path,) = touch(tmp_path, "tumor_002_mask.tif")
-    assert find_slides(path) == [path]
-
-
-def test_find_slides_takes_a_file_given_twice_once(tmp_path: Path) -> None:
-    (path,) = touch(tmp_path, "a.tif")
-    (tmp_path / "b").mkdir()
-    assert len(find_slides([path, tmp_path, tmp_path / "b" / ".." / "a.tif"])) == 1
-
-
-def test_find_slides_with_one_name_twice(tmp_path: Path) -> None:
-    touch(tmp_path, "x/a.tif", "y/a.svs")
-    with pytest.raises(InputError) as caught:
-        find_slides(tmp_path)
-    assert str(tmp_path / "x" / "a.tif") in str(caught.value)
-    assert str(tmp_path / "y" / "a.svs") in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_find_slides_finds_none(tmp_path: Path) -> None:
-    touch(tmp_path, "notes.txt")
-    with pytest.raises(InputError, match=r"no slides found; expected files ending in \.tif"):
-        find_slides(tmp_path)
-    with pytest.raises(InputError, match="missing: no such file or folder"):
-        find_slides([tmp_path, tmp_path / "missing"])
-
-
-def test_name_index_prefers_the_exact_name(tmp_path: Path) -> None:
-    lower, upper = touch(tmp_path, "x/tumor_001.json", "y/Tumor_001.json")
-    touch(tmp_path, "tumor_001.xml", ".cache/tumor_001.json")
-    index = NameIndex(tmp_path, (".json",), "annotation")
-    assert len(index) == 2
-    assert index["tumor_001"] == lower
-    assert index["Tumor_001"] == upper
-    with pytest.raises(InputError, match=r"2 annotations are named 'TUMOR_001' \(.*; keep one"):
-        index["TUMOR_001"]
-
-
-def test_name_index_takes_another_case(tmp_path: Path) -> None:
-    (path,) = touch(tmp_path, "Tumor_001.TIF")
-    index = NameIndex(tmp_path, (".tif", ".svs"), "slide")
-    assert index["tumor_001"] == index.get("TUMOR_001") == path
-
-
-def test_name_index_with_one_name_twice(tmp_path: Path) -> None:
-    touch(tmp_path, "x/a.tif", "y/a.tif")
-    with pytest.raises(InputError, match="2 slides are named 'a'"):
-        NameIndex(tmp_path, (".tif",), "slide").get("a")
-
-
-def test_name_index_without_the_name(tmp_path: Path) -> None:
-    touch(tmp_path, "a.tif")
-    index = NameIndex(tmp_path, (".tif",), "slide")
-    assert index.get("b") is None
-    with pytest.raises(InputError, match="no slide named 'b' anywhere below"):
-        index["b"]
-    with pytest.raises(InputError, match="no such folder; expected a folder of slides"):
-        NameIndex(tmp_path / "missing", (".tif",), "slide")
 
 
 def test_written_json_is_what_json_reads(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import shapely
 
 from ..errors import InputError
-from ..files import NameIndex
+from ..folders.index import NameIndex
 from ..geometry import COORDINATE_LIMIT
 from .polygons import Polygon, Ring, in_any
 from .readers import read_outlines

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from ..files import find_slides
+from ..folders.search import find_slides
 from ..geometry import finest_level_for
 from ..network.network import resolve_precision
 from ..slides.cucim_backend import import_cucim

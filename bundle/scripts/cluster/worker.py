@@ -13,6 +13,7 @@ from ignite.engine import Engine
 from monai.bundle import ConfigParser
 
 from ..errors import InputError, explain
+from ..folders.names import slide_name
 from ..inference.handlers import ProbabilityMapWriter
 from ..storage.remote import is_url
 
@@ -116,7 +117,7 @@ class SlideWorker:
         if state == "done":
             entry = dict(self._writer.done[0])
         elif state == "skipped":
-            sidecar = self._writer.results.read_sidecar(Path(path).stem)
+            sidecar = self._writer.results.read_sidecar(slide_name(path))
             entry |= {"num_positions": sidecar.get("num_positions"), "seconds": sidecar.get("seconds")}
         return {
             "state": state,
@@ -137,7 +138,7 @@ class SlideWorker:
         if staged["skip"]:
             return "skipped", ""
         if staged["error"] is not None:
-            self._writer.results.remove(Path(path).stem)
+            self._writer.results.remove(slide_name(path))
             return "failed", staged["error"]
         self._dataset.data = [{"image": path}]
         self._evaluator.state.epoch_length = None  # ignite keeps the number of tiles of the slide before

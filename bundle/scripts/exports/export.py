@@ -12,7 +12,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..files import find_slides, make_output_dir
+from ..files import make_output_dir
+from ..folders.names import name_key, slide_name
+from ..folders.search import find_slides
 from ..maps.files import find_maps, read_map, read_map_info
 from ..maps.findings import FindingSettings, find_lesions
 from ..scoring.settings import NMS_RADIUS_UM
@@ -81,7 +83,7 @@ def export_maps(
     chosen = _chosen(formats)
     _check(settings)
     paths = find_maps(maps)
-    slide_of = {} if slides is None else {path.stem: path for path in find_slides(slides)}
+    slide_of = {} if slides is None else {name_key(slide_name(path)): path for path in find_slides(slides)}
     folders = {name: make_output_dir(Path(output) / name) for name in chosen}
     num_lesions = num_detections = 0
     failures: list[InputError] = []
@@ -96,9 +98,9 @@ def export_maps(
                 for suffix, write in _OF_MAP.get(name, {}).items():
                     write(folder / f"{info.name}{suffix}", prob_map, info)
                 if name == "dicom":
-                    if slides is not None and info.name not in slide_of:
+                    if slides is not None and name_key(info.name) not in slide_of:
                         raise InputError(f"{path}: --slides has no slide named {info.name!r}; add it or leave the flag")
-                    write_parametric_map(folder / f"{info.name}.dcm", prob_map, info, slide_of.get(info.name))
+                    write_parametric_map(folder / f"{info.name}.dcm", prob_map, info, slide_of.get(name_key(info.name)))
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..folders.names import named_file, slide_file_name, slide_name
 from ..storage.remote import describe, is_url
 from .tiles import TileDataset
 
@@ -59,13 +60,13 @@ def slide_identity(path: str | Path) -> dict[str, Any]:
         try:
             file = describe(str(path))
         except InputError:
-            return {"slide": Path(path).name, "slide_bytes": None, "slide_modified": None}
-        return {"slide": Path(path).name, "slide_bytes": file.size, "slide_modified": file.modified_ns}
+            return {"slide": slide_file_name(path), "slide_bytes": None, "slide_modified": None}
+        return {"slide": slide_file_name(path), "slide_bytes": file.size, "slide_modified": file.modified_ns}
     try:
         found = Path(path).stat()
     except OSError:  # planning the slide will say why
-        return {"slide": Path(path).name, "slide_bytes": None, "slide_modified": None}
-    return {"slide": Path(path).name, "slide_bytes": found.st_size, "slide_modified": found.st_mtime_ns}
+        return {"slide": slide_file_name(path), "slide_bytes": None, "slide_modified": None}
+    return {"slide": slide_file_name(path), "slide_bytes": found.st_size, "slide_modified": found.st_mtime_ns}
 
 
 def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
     if dataset.foreground_dir is None:
         foreground: Any = dataset.foreground._asdict()
     else:
-        mask = Path(dataset.foreground_dir) / f"{Path(path).stem}.png"
+        mask = named_file(dataset.foreground_dir, slide_name(path), ".png")
         foreground = hashlib.sha256(mask.read_bytes()).hexdigest() if mask.is_file() else None
     return {
         "stride": dataset.stride,

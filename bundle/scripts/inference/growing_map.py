@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..folders.names import slide_file_name
 from .tile_plan import SlidePlan, Tile
 
 
@@ -50,7 +50,7 @@ class GrowingMap:
         """The part of the sidecar that the plan and the values make; ``seconds`` since the map was begun."""
         plan = self.plan
         return {
-            "slide": Path(plan.path).name,
+            "slide": slide_file_name(plan.path),
             "shape": list(plan.shape),
             "stride": plan.stride,
             "mpp": plan.mpp,

@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..folders.names import slide_name
 from .freshness import reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import file_sha256, versions
@@ -115,7 +116,7 @@ class ProbabilityMapWriter:
     def is_up_to_date(self, path: str) -> bool:
         """Whether a slide may be skipped; says why not where there is a map."""
         self._expected[path] = self._settings(path)
-        reason = self.results.outdated(Path(path).stem, self._expected[path]) if self.resume else ""
+        reason = self.results.outdated(slide_name(path), self._expected[path]) if self.resume else ""
         if reason:
             logger.warning("%s: computed again: %s", Path(path).name, reason)
         return reason is None
@@ -204,7 +205,7 @@ class ProbabilityMapWriter:
         whole = self._maps.pop(path)
         about = whole.describe()
         sidecar = {**about, **self.inferer.report(path), **self._expected.get(path, {}), **self.provenance}
-        self.results.write(Path(path).stem, whole.values, sidecar)
+        self.results.write(slide_name(path), whole.values, sidecar)
         self.sampler.release(path)
         self.done.append({"slide": path, "num_positions": about["num_positions"], "seconds": about["seconds"]})
         self.summary.tell()
@@ -214,7 +215,7 @@ class ProbabilityMapWriter:
         logger.error("%s", reason)
         self._maps.pop(path, None)
         self.inferer.report(path)
-        self.results.remove(Path(path).stem)
+        self.results.remove(slide_name(path))
         self.failed[path] = reason
         self.sampler.release(path)
         self.sampler.skip.add(path)

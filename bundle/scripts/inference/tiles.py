@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from ..errors import InputError
+from ..folders.names import named_file, slide_name
 from ..geometry import PATCH_SIZE, map_to_level0
 from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import read_mask, slide_foreground
@@ -182,7 +183,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         if self.foreground_dir is None:
             mask, sidecar = slide_foreground(slide, self.stride, self.foreground)
             return mask, str(sidecar["method"])
-        path = Path(self.foreground_dir) / f"{slide.path.stem}.png"
+        path = named_file(self.foreground_dir, slide_name(slide.path), ".png")
         return read_mask(path, slide.shape, self.stride), str(path)
 
     def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,9 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, contains, index_annotations, is_normal_name, read_annotation
 from ..annotations.coords import Coordinate, parse_coordinate, read_coords, read_rows
 from ..errors import InputError
-from ..files import SLIDE_SUFFIXES, NameIndex, atomic_path, make_output_dir
+from ..files import atomic_path, make_output_dir
+from ..folders.index import NameIndex
+from ..folders.search import SLIDE_SUFFIXES
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..folders.names import name_key
 from ..geometry import level0_to_map, model_downsample
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
 from ..maps.files import MapInfo, read_map, read_map_infos
@@ -103,7 +104,7 @@ def mine_hard_negatives(
     num_found = num_known = 0
     for info, truth_path in zip(tqdm(infos, desc="mine", unit="slide", delay=2), truth_paths, strict=True):
         regions = _mine_slide(info, truth_path, nms_radius_um, threshold, tumor_value)
-        is_new = [(info.name.lower(), row, col) not in known for row, col in regions.centers.tolist()]
+        is_new = [(name_key(info.name), row, col) not in known for row, col in regions.centers.tolist()]
         num_found += len(is_new)
         num_known += is_new.count(False)
         centers, labels = regions.centers[is_new], regions.labels[is_new]

@@ -18,6 +18,7 @@ from ..annotations.annotations import ANNOTATION_SUFFIXES, Annotation, contains,
 from ..annotations.coords import check_cell
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
+from ..folders.names import name_key, slide_file_name, slide_name
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
 from ..masks.groundtruth import tumor_mask
 from ..masks.truth import TruthFolder, read_truth
@@ -68,23 +69,26 @@ def find_truths(paths: Sequence[Path], folder: TruthFolder, normal: Sequence[str
             truth.
     """
     names = normal.split(",") if isinstance(normal, str) else normal
-    listed = {name.strip().lower() for name in names if name.strip()}
-    unknown = sorted(listed - {spelling.lower() for path in paths for spelling in (path.stem, path.name)})
+    listed = {name_key(name.strip()) for name in names if name.strip()}
+    spellings = [{name_key(slide_name(path)), name_key(slide_file_name(path))} for path in paths]
+    unknown = sorted(listed.difference(*spellings))
     if unknown:
         raise InputError(f"normal: {len(unknown)} names are of no slide: {', '.join(unknown[:5])}; mend them")
-    found = [folder.find(path.stem) for path in paths]
-    is_listed = [not listed.isdisjoint({path.stem.lower(), path.name.lower()}) for path in paths]
+    found = [folder.find(slide_name(path)) for path in paths]
+    is_listed = [not listed.isdisjoint(spelling) for spelling in spellings]
     missing = [
-        path.stem
+        slide_name(path)
         for path, truth, is_normal in zip(paths, found, is_listed, strict=True)
-        if truth is None and not is_normal and not is_normal_name(path.stem)
+        if truth is None and not is_normal and not is_normal_name(slide_name(path))
     ]
     if missing:
         raise InputError(
             f"{folder.folder}: no truth for {len(missing)} of {len(paths)} slides: {', '.join(missing[:5])}; add their "
             "masks or annotations, or list the normal ones with --normal NAME,NAME"
         )
-    marked = [path.stem for path, truth, is_normal in zip(paths, found, is_listed, strict=True) if truth and is_normal]
+    marked = [
+        slide_name(path) for path, truth, is_normal in zip(paths, found, is_listed, strict=True) if truth and is_normal
+    ]
     if marked:
         raise InputError(
             f"normal: expected slides without truth, found truth in {folder.folder} for {', '.join(marked[:5])}; "
@@ -176,14 +180,16 @@ def check_output(output: str | Path) -> Path:
 
 
 def known_centers(existing: str | Path | None) -> set[tuple[str, int, int]]:
-    """The regions of a loclabel file: (slide name in lower case, row, col), level-0 frame; none without a file.
+    """The regions of a loclabel file: (key of the slide's name, row, col), level-0 frame; none without a file.
+
+    The key is `folders.names.name_key`.
 
     Raises:
         InputError: if the file is no loclabel file.
     """
     if existing is None:
         return set()
-    return {(item["name"].lower(), *item["center"]) for item in read_loclabels(existing)}
+    return {(name_key(item["name"]), *item["center"]) for item in read_loclabels(existing)}
 
 
 def write_regions(output: Path, rows: Sequence[Regions], existing: str | Path | None = None) -> None:

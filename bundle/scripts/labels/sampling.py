@@ -15,7 +15,8 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..files import find_slides
+from ..folders.names import slide_name
+from ..folders.search import find_slides
 from ..masks.truth import TruthFolder
 from ..slides.slide import check_reading
 from .regions import Regions, check_output, find_truths, is_tumor, label_regions, read_slide_truth, write_regions
@@ -126,7 +127,7 @@ def sample_regions(
     failures: list[InputError] = []
     for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):
         try:
-            rng = _generator(settings.seed, slide_path.stem, 0)
+            rng = _generator(settings.seed, slide_name(slide_path), 0)
             survey = survey_slide(
                 rng,
                 slide_path,

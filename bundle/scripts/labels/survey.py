@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from ..annotations.annotations import Annotation
 from ..annotations.polygons import Polygon, in_any
+from ..folders.names import named_file, slide_name
 from ..geometry import level0_to_map, map_shape, map_to_level0
 from ..masks.foreground import foreground_mask
 from ..masks.foreground_files import read_mask
@@ -96,7 +97,7 @@ def survey_slide(
     if foreground_dir is None:
         foreground, _ = foreground_mask(overview, stride * mpp)
     else:
-        foreground = read_mask(Path(foreground_dir) / f"{path.stem}.png", shape, stride)
+        foreground = read_mask(named_file(foreground_dir, slide_name(path), ".png"), shape, stride)
     tumor = tumor_pixels(truth, shape, stride)
     tiny = missed_lesions(rng, truth, tumor, shape, stride)
     tiny_pixels = tuple(level0_to_map(tiny, stride).T)
@@ -114,7 +115,7 @@ def survey_slide(
     outlines = None if truth.annotation is None else truth._replace(mask=np.empty((0, 0), dtype=np.bool_))
     packed = zlib.compress(strata.tobytes(), 1)
     return Survey(
-        path.stem,
+        slide_name(path),
         shape,
         downsample,
         truth_path,

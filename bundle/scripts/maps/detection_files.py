@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import atomic_path, read_json
+from ..folders.names import slide_name
 from .detections import Detections
 
 _LIMIT = 1e9
@@ -29,8 +30,8 @@ class DetectionFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The slide's stem."""
-        return self.path.stem
+        """The slide's name."""
+        return slide_name(self.path)
 
 
 def find_detection_files(folder: str | Path) -> list[DetectionFile]:
@@ -55,8 +56,8 @@ def find_detection_files(folder: str | Path) -> list[DetectionFile]:
         raise InputError(f"{folder}: no detections found; expected <slide>.csv with lines confidence,x,y")
     content = read_json(record) if record.is_file() else None
     rows = content.get("slides", []) if isinstance(content, dict) else []
-    slides = {Path(str(row.get("slide"))).stem: str(row.get("slide")) for row in rows if isinstance(row, dict)}
-    return [DetectionFile(path, slides.get(path.stem, path.stem)) for path in paths]
+    slides = {slide_name(str(row.get("slide"))): str(row.get("slide")) for row in rows if isinstance(row, dict)}
+    return [DetectionFile(path, slides.get(slide_name(path), slide_name(path))) for path in paths]
 
 
 def read_detections(path: Path) -> Detections:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import read_json, read_npy
+from ..folders.names import compose, slide_name
 from ..geometry import map_shape
 
 
@@ -33,8 +34,8 @@ class MapInfo(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The slide's stem."""
-        return self.path.stem
+        """The slide's name."""
+        return slide_name(self.path)
 
 
 def read_map_infos(maps: str | Path) -> list[MapInfo]:
@@ -87,7 +88,11 @@ def read_map_info(path: Path) -> MapInfo:
     if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not (math.isfinite(mpp) and mpp > 0):
         raise InputError(f"{sidecar}: mpp: expected µm per level-0 pixel, found {mpp}; add the slide's resolution")
     slide = content.get("slide")
-    if not isinstance(slide, str) or Path(slide).name != slide or path.stem not in (slide, Path(slide).stem):
+    if (
+        not isinstance(slide, str)
+        or Path(slide).name != slide
+        or slide_name(path) not in (compose(slide), slide_name(slide))
+    ):
         raise InputError(
             f"{sidecar}: slide: expected a file named {path.stem!r} like the map, found {slide!r}; mend it"
         )

@@ -19,7 +19,9 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, TissueOutlines, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
 from ..errors import InputError
-from ..files import atomic_path, find_slides, make_output_dir, write_json
+from ..files import atomic_path, make_output_dir, write_json
+from ..folders.names import slide_file_name, slide_name
+from ..folders.search import find_slides
 from ..geometry import map_shape
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
 from .files import write_mask
@@ -94,9 +96,10 @@ def write_foregrounds(
     failures: list[InputError] = []
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
-            found = None if index is None else index.get(path.stem)
+            name = slide_name(path)
+            found = None if index is None else index.get(name)
             if index is not None and found is None:
-                not_annotated.append(path.stem)
+                not_annotated.append(name)
             with open_slide(path, backend, assume_mpp) as slide:
                 overview = slide.read_overview(stride)
                 mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found)
@@ -104,10 +107,10 @@ def write_foregrounds(
             logger.error("%s", error)
             failures.append(error)
             continue
-        target = folder / f"{path.stem}.png"
+        target = folder / f"{name}.png"
         write_mask(target, mask)
         write_json(target.with_suffix(".json"), sidecar)
-        with atomic_path(folder / f"{path.stem}_overlay.jpg") as temporary:
+        with atomic_path(folder / f"{name}_overlay.jpg") as temporary:
             Image.fromarray(outline_overlay(overview, mask)).save(temporary, quality=85)
         written.append(target)
     if not_annotated:
@@ -193,7 +196,7 @@ def _mask_and_sidecar(
         mask &= drawn(outlines.region)
     mask &= ~drawn(outlines.ignored)
     sidecar = {
-        "slide": slide.path.name,
+        "slide": slide_file_name(slide.path),
         "shape": list(slide.shape),
         "stride": stride,
         "mpp": slide.mpp,

@@ -14,7 +14,10 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, index_annotations, is_normal_name, read_annotation
 from ..annotations.polygons import Polygon, crossings
 from ..errors import InputError
-from ..files import NameIndex, find_slides, make_output_dir, write_json
+from ..files import make_output_dir, write_json
+from ..folders.index import NameIndex
+from ..folders.names import slide_file_name, slide_name
+from ..folders.search import find_slides
 from ..geometry import map_shape
 from .files import write_mask
 
@@ -84,7 +87,7 @@ def write_groundtruth(
             logger.error("%s", error)
             failures.append(error)
             continue
-        target = folder / f"{path.stem}.png"
+        target = folder / f"{slide_name(path)}.png"
         write_mask(target, mask != 0)
         write_json(target.with_suffix(".json"), sidecar)
         written.append(target)
@@ -98,10 +101,11 @@ def write_groundtruth(
 def _slide_groundtruth(path: Path, index: NameIndex, stride: int) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
 
-    found = index.get(path.stem)
-    if found is None and not is_normal_name(path.stem):
+    name = slide_name(path)
+    found = index.get(name)
+    if found is None and not is_normal_name(name):
         raise InputError(
-            f"{path}: no annotation named {path.stem!r} in {index.folder}, and the name does not say normal; "
+            f"{path}: no annotation named {name!r} in {index.folder}, and the name does not say normal; "
             "add its annotation or mend the name"
         )
     annotation = Annotation(path, (), ()) if found is None else read_annotation(found)
@@ -110,7 +114,7 @@ def _slide_groundtruth(path: Path, index: NameIndex, stride: int) -> tuple[npt.N
     _check_inside(annotation, shape)
     mask = tumor_mask(annotation, shape, stride)
     sidecar = {
-        "slide": path.name,
+        "slide": slide_file_name(path),
         "shape": list(shape),
         "stride": stride,
         "mpp": mpp,

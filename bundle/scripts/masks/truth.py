@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..files import NameIndex, read_json
+from ..files import read_json
+from ..folders.index import NameIndex
+from ..folders.names import name_key
 from .files import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
 
 
@@ -45,8 +47,8 @@ class TruthFolder:
         from ..annotations.annotations import ANNOTATION_SUFFIXES
 
         self.folder = Path(folder)
-        self._masks = _StemIndex(folder, MASK_SUFFIXES, "truth mask")
-        self._annotations = _StemIndex(folder, ANNOTATION_SUFFIXES, "annotation")
+        self._masks = NameIndex(folder, MASK_SUFFIXES, "truth mask")
+        self._annotations = NameIndex(folder, ANNOTATION_SUFFIXES, "annotation")
         if not len(self._masks) + len(self._annotations):
             suffixes = " ".join((*MASK_SUFFIXES, *ANNOTATION_SUFFIXES))
             raise InputError(f"{folder}: no ground truth found; expected masks or annotations ending in {suffixes}")
@@ -68,15 +70,10 @@ class TruthFolder:
         return None
 
     def names_beyond(self, names: Iterable[str]) -> list[str]:
-        """Slides that have truth here but are not among ``names``, in lower case, sorted."""
-        known = {name.lower() for name in names}
-        stems = {stem.removesuffix("_mask") for stem in (*self._masks.stems(), *self._annotations.stems())}
+        """Slides that have truth here but are not among ``names``, by `folders.names.name_key`, sorted."""
+        known = {name_key(name) for name in names}
+        stems = {key.removesuffix("_mask") for key in (*self._masks.keys(), *self._annotations.keys())}
         return sorted(stem for stem in stems - known if self.find(stem) is not None)
-
-
-class _StemIndex(NameIndex):
-    def stems(self) -> list[str]:
-        return list(self._by_stem)
 
 
 def _is_annotation(path: Path) -> bool:

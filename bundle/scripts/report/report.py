@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ..errors import InputError, one_line
-from ..files import find_slides, make_output_dir, read_json
+from ..files import make_output_dir, read_json
+from ..folders.names import name_key, slide_name
+from ..folders.search import find_slides
 from ..geometry import PATCH_SIZE
 from ..maps.files import MapInfo, read_map, read_map_infos
 from ..scoring.evaluation import score_folder
@@ -108,7 +110,7 @@ def write_report(
     scoring.check()
     settings.check()
     infos = read_map_infos(maps)
-    slide_paths = {path.stem.lower(): path for path in find_slides(slides)} if slides else {}
+    slide_paths = {name_key(slide_name(path)): path for path in find_slides(slides)} if slides else {}
     output = make_output_dir(output)
     scores, by_name = None, dict[str, MapView]()
     if truth is not None:
@@ -151,7 +153,7 @@ def _shown_slide(
     settings: ReportSettings,
 ) -> _Slide:
     is_shown, pixels, missing = rank <= settings.max_slides, None, ""
-    path = slide_paths.get(info.name.lower())
+    path = slide_paths.get(name_key(info.name))
     if not is_shown:
         missing = f"Shown without pictures: the page holds those of the {settings.max_slides} most suspicious slides."
     elif path is None:

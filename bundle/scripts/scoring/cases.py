@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..folders.names import name_key, slide_file_name, slide_name
 from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
 from ..maps.files import MapInfo, read_map_infos
@@ -81,13 +82,13 @@ def detection_cases(
     """
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise InputError(f"mpp: expected a positive number of µm per level-0 pixel, found {mpp}; mend it")
-    by_stem = {path.stem.lower(): path for path in slides}
+    by_name = {name_key(slide_name(path)): path for path in slides}
     cases = []
     for info, truth in zip(infos, truths, strict=True):
         if truth is None:
             cases.append(Case(info, None, (0, 0), 1, mpp or 0.0))
             continue
-        slide = by_stem.get(info.name.lower())
+        slide = by_name.get(name_key(info.name))
         stated = stated_scale(truth) if slide is None else _scale_of_slide(slide)
         found_mpp = stated.mpp if mpp is None else mpp
         if stated.slide_shape is None:
@@ -100,7 +101,7 @@ def detection_cases(
                 f"{truth}: says nothing of its slide's resolution; give µm per level-0 pixel with --mpp "
                 "(0.243 for CAMELYON16's own evaluation)"
             )
-        info = info if slide is None else info._replace(slide=slide.name)
+        info = info if slide is None else info._replace(slide=slide_file_name(slide))
         cases.append(Case(info, truth, stated.slide_shape, evaluation_stride(found_mpp), found_mpp))
     return cases
 

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..files import find_slides, make_output_dir, write_json, write_table
+from ..files import make_output_dir, write_json, write_table
+from ..folders.names import name_key
+from ..folders.search import find_slides
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
 from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth import TruthFolder
@@ -91,7 +93,7 @@ def score_folder(
         write_detections(output / "detections" / f"{case.info.name}.csv", evidence.found.detections)
         scored.append(score_slide(case, evidence.found, evidence.lesions))
         if others:
-            other = case._replace(info=others[case.info.name.lower()])
+            other = case._replace(info=others[name_key(case.info.name)])
             other_scored.append(score_slide(other, settings.find(other.info), evidence.lesions))
         if on_slide is not None:
             on_slide(evidence)
@@ -169,16 +171,16 @@ def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[s
 def _other_run(
     against: str | Path, cases: Sequence[Case], excluded: frozenset[str]
 ) -> tuple[dict[str, MapInfo | DetectionFile], list[str]]:
-    """The other run's maps or detections by name in lower case, and what is to be warned of."""
-    others: dict[str, MapInfo | DetectionFile] = {info.name.lower(): info for info in find_run(against)}
-    names = {case.info.name.lower() for case in cases}
+    """The other run's maps or detections by `folders.names.name_key`, and what is to be warned of."""
+    others: dict[str, MapInfo | DetectionFile] = {name_key(info.name): info for info in find_run(against)}
+    names = {name_key(case.info.name) for case in cases}
     if missing := sorted(names - others.keys()):
         raise InputError(
             f"{against}: expected a run on the same slides, found none of {len(missing)} of {len(names)}: "
             f"{few(missing)}; run it on these too, or leave them out with --exclude"
         )
     for case in cases:
-        other = others[case.info.name.lower()]
+        other = others[name_key(case.info.name)]
         if isinstance(other, MapInfo) and case.truth is not None and other.slide_shape != case.slide_shape:
             raise InputError(
                 f"{other.path}: expected a slide of {case.slide_shape} (height, width) as in this run, found "

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_json
+from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo
 from ..masks.truth import TruthFolder
 
@@ -46,19 +47,19 @@ def leave_out(
             A slide of a named list need not be there, any other must.
 
     Returns:
-        The slides that stay, the names of those left out, and all names to leave out, in lower case.
+        The slides that stay, the names of those left out, and all names to leave out (`folders.names.name_key`).
 
     Raises:
         InputError: if a name is of no slide, or none is left.
     """
     words = str(exclude).split(",") if isinstance(exclude, (str, int)) else [str(name) for name in exclude]
-    words = [word.strip().lower() for word in words if word.strip()]
+    words = [name_key(word.strip()) for word in words if word.strip()]
     plain = _stems([word for word in words if word not in EXCLUSIONS], infos, "exclude")
-    wanted = {name.lower() for name in plain} | {name for word in words for name in EXCLUSIONS.get(word, ())}
-    kept = [info for info in infos if info.name.lower() not in wanted]
+    wanted = {name_key(name) for name in plain} | {name for word in words for name in EXCLUSIONS.get(word, ())}
+    kept = [info for info in infos if name_key(info.name) not in wanted]
     if not kept:
         raise InputError(f"exclude: expected slides to be left, but all {len(infos)} are excluded; shorten the list")
-    return kept, [info.name for info in infos if info.name.lower() in wanted], frozenset(wanted)
+    return kept, [info.name for info in infos if name_key(info.name) in wanted], frozenset(wanted)
 
 
 def pair_truth(
@@ -118,13 +119,14 @@ def missing_warnings(maps: Path, infos: Sequence[Named], without_map: Sequence[s
     record = maps / "run.json"
     content = read_json(record) if record.is_file() else {}
     failures = content.get("slides_failed", []) if isinstance(content, dict) else []
-    names = {Path(str(failure.get("slide"))).name for failure in failures if isinstance(failure, dict)}
-    with_map = {info.slide for info in infos}
-    if failed := sorted(names - with_map):
+    names = {str(failure.get("slide")) for failure in failures if isinstance(failure, dict)}
+    with_map = {name_key(info.name) for info in infos}
+    stale = {name for name in names if name_key(slide_name(name)) in with_map}
+    if failed := sorted(Path(name).name for name in names - stale):
         warnings.append(f"{len(failed)} slides failed in inference and are not scored: {few(failed)}")
-    if stale := sorted(names & with_map):
+    if old := sorted(Path(name).name for name in stale):
         warnings.append(
-            f"{len(stale)} slides failed in the latest inference, their maps are of an earlier run: {few(stale)}"
+            f"{len(old)} slides failed in the latest inference, their maps are of an earlier run: {few(old)}"
         )
     return warnings
 
@@ -151,13 +153,13 @@ def slide_warnings(infos: Sequence[Named], slides: Sequence[Path], excluded: fro
     Args:
         infos: the slides that are scored.
         slides: the slides that there are.
-        excluded: names left out on purpose, in lower case.
+        excluded: names left out on purpose, see `leave_out`.
 
     Returns:
         At most one warning.
     """
-    known = {info.name.lower() for info in infos} | excluded
-    missing = [path.name for path in slides if path.stem.lower() not in known]
+    known = {name_key(info.name) for info in infos} | excluded
+    missing = [path.name for path in slides if name_key(slide_name(path)) not in known]
     return [f"slides without map or detections, not scored: {few(missing)}"] if missing else []
 
 
@@ -192,12 +194,12 @@ def _normal_names(normal: Sequence[str] | str | int, infos: Sequence[Named]) -> 
     """Stems of the slides listed as normal; each must be that of a map, by stem or by file name, in any case."""
     # The command line turns a numeric name into a number.
     names = str(normal).split(",") if isinstance(normal, (str, int)) else [str(name) for name in normal]
-    return _stems([name.strip().lower() for name in names if name.strip()], infos, "normal")
+    return _stems([name_key(name.strip()) for name in names if name.strip()], infos, "normal")
 
 
 def _stems(wanted: Sequence[str], infos: Sequence[Named], key: str) -> set[str]:
-    """Stems of the slides of these names, stems or file names in lower case."""
-    stems = {spelling.lower(): info.name for info in infos for spelling in (info.name, info.slide)}
+    """Stems of the slides of these names: stems or file names, by `folders.names.name_key`."""
+    stems = {name_key(spelling): info.name for info in infos for spelling in (info.name, info.slide)}
     unknown = [name for name in wanted if name not in stems]
     if unknown:
         raise InputError(f"{key}: {len(unknown)} names are of no map: {few(unknown)}; mend them or add their maps")

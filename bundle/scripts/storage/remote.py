@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import InputError
-from ..files import NO_SLIDES, SLIDE_SUFFIXES, check_name, find_slides
+from ..files import check_name
+from ..folders.names import name_key, slide_name
+from ..folders.search import NO_SLIDES, SLIDE_SUFFIXES, find_slides
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -157,25 +159,28 @@ def list_slides(paths: str | Path | Sequence[str | Path]) -> list[str]:
     """Slides among files, folders and addresses, sorted by name.
 
     Raises:
-        InputError: see `files.find_slides`, `find_remote_slides`.
+        InputError: see `folders.search.find_slides`, `find_remote_slides`.
     """
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     local = [path for path in given if not is_url(path)]
-    found = {path.stem: str(path) for path in (find_slides(local) if local or not given else [])}
+    slides = find_slides(local) if local or not given else []
+    found = {name_key(slide_name(path)): str(path) for path in slides}
     for url in [slide for path in given if is_url(path) for slide in find_remote_slides(str(path))]:
-        name = PurePosixPath(file_name(url)).stem
-        if found.setdefault(name, url) != url:
+        name = slide_name(file_name(url))
+        other = found.setdefault(name_key(name), url)
+        if other != url:
             raise InputError(
-                f"{found[name]} and {url} share the name {name!r}, and results are named by it; rename one, or run "
-                "them into different output folders"
+                f"{other} and {url} share the name {name!r} (case makes no difference), and results are named by it; "
+                "rename one, or run them into different output folders"
             )
-    return [found[name] for name in sorted(found)]
+    return sorted(found.values(), key=slide_name)
 
 
 def find_remote_slides(url: str) -> list[str]:
     """Slides at an address: the file itself, or for ``s3://`` all below the folder, sorted.
 
-    Names that end as in `files.NO_SLIDES`, hidden files and hidden folders are left out when a folder is searched.
+    Names that end as in `folders.search.NO_SLIDES`, hidden files and hidden folders are left out when a folder is
+    searched.
 
     Raises:
         InputError: if nothing is there, or a slide consists of several files.

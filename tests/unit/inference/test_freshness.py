@@ -39,3 +39,12 @@ def test_an_edited_mask_is_another(tmp_path: Path) -> None:
         found.append(reading_settings(dataset, "slides/a.tif")["foreground"])
     assert len(set(found)) == 2
     assert all(len(digest) == 64 for digest in found)
+
+
+def test_names_in_another_unicode_form_are_the_same(tmp_path: Path) -> None:
+    composed, decomposed = "M\u00fcller_1", "Mu\u0308ller_1"
+    for name in (composed, decomposed):
+        Image.new("L", (8, 5)).save(tmp_path / f"{decomposed}.png")
+        settings = reading_settings(TileDataset([], foreground_dir=tmp_path), f"slides/{name}.tif")
+        assert settings["foreground"] is not None
+        assert slide_identity(f"slides/{name}.tif")["slide"] == f"{composed}.tif"

@@ -33,6 +33,14 @@ def test_read_maps(folder):
     assert np.count_nonzero(prob_map) == 1
 
 
+def test_a_sidecar_may_name_its_slide_in_another_unicode_form(tmp_path):
+    write_map(tmp_path, "Mu\u0308ller_1")
+    sidecar = tmp_path / "Mu\u0308ller_1.json"
+    sidecar.write_text(sidecar.read_text().replace("u\\u0308", "\\u00fc").replace("u\u0308", "\u00fc"))
+    (info,) = read_map_infos(tmp_path)
+    assert (info.name, info.slide) == ("M\u00fcller_1", "M\u00fcller_1.tif")
+
+
 SIDECARS = {
     "shape swapped": ({"shape": list(SHAPE[::-1])}, r"Tumor_001.npy: expected shape \(283, 188\)"),
     "shape missing": ({"shape": None}, "shape: expected"),

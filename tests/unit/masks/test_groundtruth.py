@@ -99,6 +99,17 @@ def test_write_groundtruth(case):
     assert sidecar["tumor_mm2"] == 0
 
 
+@pytest.mark.parametrize(
+    ("slide", "annotation"), [("M\u00fcller_1", "Mu\u0308ller_1"), ("Mu\u0308ller_1", "M\u00fcller_1")]
+)
+def test_names_in_another_unicode_form_are_the_same(tmp_path, slide, annotation):
+    write_flat_slide(tmp_path / "slides" / f"{slide}.tif", SHAPE, MPP)
+    write_ncrf(tmp_path / "json", annotation, [TUMOR_XY])
+    (mask,) = write_groundtruth(tmp_path / "json", tmp_path / "slides", tmp_path / "out")
+    assert mask.name == "M\u00fcller_1.png"
+    assert json.loads(mask.with_suffix(".json").read_text())["slide"] == "M\u00fcller_1.tif"
+
+
 def test_write_groundtruth_without_resolution(case):
     annotations, slides, output = case
     write_flat_slide(slides / "Tumor_001.tif", SHAPE, mpp=None)

@@ -130,3 +130,22 @@ def test_slide_warnings_of_slides_without_a_map():
     assert slide_warnings(infos_of("a", "b", "c"), slides, frozenset({"test_049"})) == []
     expected = ["slides without map or detections, not scored: b.svs, c.svs"]
     assert slide_warnings(infos_of("a"), slides, frozenset({"test_049"})) == expected
+
+
+COMPOSED, DECOMPOSED = "M\u00fcller_1", "Mu\u0308ller_1"
+
+
+@pytest.mark.parametrize(("of_map", "elsewhere"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_names_in_another_unicode_form_are_the_same(tmp_path, of_map, elsewhere):
+    (tmp_path / "b").mkdir()
+    write_truth(tmp_path / "b", "c")
+    without = TruthFolder(tmp_path / "b")
+    write_truth(tmp_path, elsewhere)
+    infos = infos_of(of_map, "other")
+    assert pair_truth(infos, TruthFolder(tmp_path), "other")[0] is not None
+    assert TruthFolder(tmp_path).names_beyond([of_map, "c"]) == []
+    assert pair_truth(infos_of(of_map), without, elsewhere) == [None]
+    assert leave_out(infos, elsewhere)[0] == infos[1:]
+    assert slide_warnings(infos, [Path(f"{elsewhere.upper()}.svs")], frozenset()) == []
+    (tmp_path / "run.json").write_text(json.dumps({"slides_failed": [{"slide": f"/slides/{elsewhere}.tif"}]}))
+    assert "their maps are of an earlier run" in missing_warnings(tmp_path, infos, [])[0]

@@ -90,5 +90,8 @@ def test_slides_of_both_kinds_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.svs").touch()
     with pytest.raises(InputError, match="share the name 'a'"):
         list_slides([str(tmp_path), "s3://slides/x"])
+    (tmp_path / "a.svs").rename(tmp_path / "A.svs")
+    with pytest.raises(InputError, match=r"share the name 'a' \(case makes no difference\)"):
+        list_slides([str(tmp_path), "s3://slides/x"])
     with pytest.raises(InputError, match="no slides found"):
         list_slides([])

@@ -1,0 +1,89 @@
+"""Search folders for slides and other files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from .names import name_key, slide_name
+
+logger = logging.getLogger(__name__)
+
+SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
+"""What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
+
+NO_SLIDES = ("_mask", "_tissue")
+"""Endings of names, without suffix, of CAMELYON16's files that show no slide but its tumor or its tissue."""
+
+
+def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Slides among files and folders (searched as `files_below` does), sorted by name.
+
+    Names that end as in `NO_SLIDES` are left out when a folder is searched.
+
+    Raises:
+        InputError: if a path is missing, nothing is found, or two slides share a name but for case and Unicode's forms
+            (their results would collide).
+    """
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found: dict[str, Path] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; give slides or a folder of slides")
+        slides = _slides_below(path) if path.is_dir() else [path]
+        for slide in slides:
+            name = slide_name(slide)
+            other = found.setdefault(name_key(name), slide)
+            if other.resolve() != slide.resolve():
+                raise InputError(
+                    f"{other} and {slide} share the name {name!r} (case makes no difference), and results are named by "
+                    "it; rename one, or run them into different output folders"
+                )
+    if not found:
+        raise InputError(
+            f"{', '.join(map(str, paths))}: no slides found; expected files ending in {' '.join(SLIDE_SUFFIXES)}"
+        )
+    return sorted(found.values(), key=slide_name)
+
+
+def _slides_below(folder: Path) -> list[Path]:
+    return [path for path in files_below(folder, SLIDE_SUFFIXES) if not path.stem.endswith(NO_SLIDES)]
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files anywhere below a folder, sorted.
+
+    Links to folders are followed, and no folder is searched twice, so a link to a folder above ends. Hidden files and
+    folders are passed over. A link to nothing and a folder that cannot be read are passed over with a warning.
+
+    Args:
+        folder: where to search.
+        suffixes: lower-case suffixes that count.
+    """
+    found: list[Path] = []
+    inside, linked, searched = [folder], list[Path](), set[str]()  # a folder is reached by its own path, if it has one
+    while inside or linked:
+        current = inside.pop() if inside else linked.pop(0)
+        real = os.path.realpath(current)
+        if real in searched:
+            continue
+        searched.add(real)
+        for path in _entries(current):
+            if os.path.isdir(path):
+                (linked if path.is_symlink() else inside).append(path)
+            elif os.path.isfile(path):
+                found += [path] if path.suffix.lower() in suffixes else []
+            elif path.is_symlink():
+                logger.warning("%s: a link to %s, which is missing; it is passed over", path, os.readlink(path))
+    return sorted(found)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        logger.warning("%s: the folder cannot be read (%s); it is passed over", folder, error.strerror)
+        return []

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.touched import touch
+from scripts.folders.names import compose, name_key, named_file, slide_file_name, slide_name
+
+COMPOSED, DECOMPOSED = "M\u00fcller_1", "Mu\u0308ller_1"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "file_name"),
+    [
+        ("slides/tumor_001.tif", "tumor_001", "tumor_001.tif"),
+        ("S07.1234.A1.svs", "S07.1234.A1", "S07.1234.A1.svs"),
+        ("s3://bucket/a/tumor_001.tif", "tumor_001", "tumor_001.tif"),
+        (f"slides/{DECOMPOSED}.tif", COMPOSED, f"{COMPOSED}.tif"),
+    ],
+)
+def test_name_of_a_path(path: str, name: str, file_name: str) -> None:
+    assert (slide_name(path), slide_file_name(path)) == (name, file_name)
+    assert slide_name(Path(path)) == name
+
+
+@pytest.mark.parametrize("spelling", [COMPOSED, DECOMPOSED, COMPOSED.upper(), DECOMPOSED.upper()])
+def test_spellings_of_one_name(spelling: str) -> None:
+    assert name_key(spelling) == name_key(COMPOSED)
+    assert name_key(spelling) != name_key("Muller_1")
+
+
+def test_key_of_a_letter_whose_small_form_is_decomposed() -> None:
+    assert name_key("\u0130") == compose(name_key("\u0130"))  # Turkish I with a dot
+
+
+@pytest.mark.parametrize("stored", [COMPOSED, DECOMPOSED])
+def test_named_file_is_found_in_both_forms(tmp_path: Path, stored: str) -> None:
+    (path,) = touch(tmp_path, f"{stored}.png")
+    assert named_file(tmp_path, COMPOSED, ".png") == path
+
+
+def test_named_file_that_is_missing_is_composed(tmp_path: Path) -> None:
+    assert named_file(tmp_path, COMPOSED, ".png") == tmp_path / f"{COMPOSED}.png"
