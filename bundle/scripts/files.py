@@ -151,9 +151,12 @@ def make_output_dir(path: str | Path) -> Path:
     """Make a folder for results and make sure that it can be written, before anything is computed.
 
     Raises:
-        InputError: if it cannot be made or written.
+        InputError: if it cannot be made or written, or begins with a ``~`` that no shell has replaced: a folder of this
+            name is a trap for whoever removes it.
     """
     folder = Path(path)
+    if os.path.expanduser(path) != str(path):
+        raise InputError(f"{path}: a config does not replace ~ by the home folder; write {os.path.expanduser(path)}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-probe-{os.getpid()}"

@@ -149,6 +149,19 @@ def test_make_output_dir_over_a_file(tmp_path: Path) -> None:
             make_output_dir(folder)
 
 
+@pytest.mark.parametrize("name", ["~", "~/maps", "~root/maps"])
+def test_make_output_dir_makes_no_folder_called_tilde(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    for path in (name, Path(name)):
+        with pytest.raises(InputError, match=r"does not replace ~ by the home folder; write /"):
+            make_output_dir(path)
+    assert not list(tmp_path.iterdir())
+    assert make_output_dir("~~maps").is_dir()
+
+
 def test_make_output_dir_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")

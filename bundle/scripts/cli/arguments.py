@@ -6,6 +6,7 @@ import ast
 import difflib
 import inspect
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from ..files import read_json
 
 _SEPARATOR = "\n"  # between the values of one flag; it cannot be typed on a command line by accident
 _IS_PATH = re.compile(r"(_dir|_file|slides|weights)$")  # ids whose values are paths, also those such as 001 or 64
+
+_IS_TEXT = ("exclude", "normal", "note", "title")  # flags whose values are never paths
 
 
 def find_command(name: str, commands: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
@@ -73,6 +76,8 @@ def flag_name(argument: str) -> str:
 def join_values(arguments: Sequence[str], command: Callable[..., Any]) -> dict[str, str | None]:
     """Gather the values that follow each flag into one text, so that ``--slides a b`` is a list of two.
 
+    A shell leaves the ``~`` of ``--output=~/maps`` as it is; here it becomes the home folder, as after a space.
+
     Args:
         arguments: what follows the command.
         command: the function; ``-s`` is its only flag that starts with s.
@@ -81,7 +86,7 @@ def join_values(arguments: Sequence[str], command: Callable[..., Any]) -> dict[s
         The text of each flag for its parser (see `parsers`), None without a value.
 
     Raises:
-        InputError: if a value follows no flag, or a flag is given twice.
+        InputError: if a value follows no flag, a flag is given twice, or ``~name`` is no user.
     """
     joined: dict[str, list[str]] = {}
     flag = ""
@@ -92,12 +97,24 @@ def join_values(arguments: Sequence[str], command: Callable[..., Any]) -> dict[s
             if flag in joined:
                 raise InputError(f"--{flag} is given twice; give it once, with several values where it takes them")
             _, equals, value = long.partition("=")
-            joined[flag] = [value] if equals else []
+            joined[flag] = [_expanded(value, flag)] if equals else []
         elif not flag:
             raise InputError(f"unexpected argument {argument!r}; a value follows its flag, as in --slides PATH")
         else:
-            joined[flag].append(argument)
+            joined[flag].append(_expanded(argument, flag))
     return {flag: _SEPARATOR.join(values) if values else None for flag, values in joined.items()}
+
+
+def _expanded(value: Any, flag: str = "") -> Any:
+    """A value, or a list of values, in which a ``~`` or ``~user`` at the beginning is that user's home folder."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_expanded(item) for item in value)
+    if not isinstance(value, str) or not value.startswith("~") or flag in _IS_TEXT:
+        return value
+    path = os.path.expanduser(value)
+    if path.startswith("~"):
+        raise InputError(f"{value}: expected ~ or ~user of a user of this machine; write the whole path")
+    return path
 
 
 def split_values(text: str | None) -> list[str]:
@@ -136,7 +153,7 @@ def _literal(value: str) -> Any:
     if lowered in ("true", "false", "null", "none"):
         return {"true": True, "false": False}.get(lowered)
     try:
-        return ast.literal_eval(value)
+        return _expanded(ast.literal_eval(value))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # what it raises for other text
         return value
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,39 @@ def test_values_are_gathered_by_flag(arguments: str, expected: dict[str, list[st
     found = join_values(arguments.split(), sample)
     assert {flag: split_values(text) for flag, text in found.items()} == expected
     assert list(found) == list(expected)
+
+
+@pytest.mark.parametrize("form", ["--{flag}={value}", "--{flag} {value}"])
+@pytest.mark.parametrize(
+    ("flag", "command"),
+    [("slides", sample), ("output", sample), ("output_dir", from_config), ("config_file", from_config)],
+)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("~", "/h"), ("~/x", "/h/x"), ("~root/x", os.path.expanduser("~root/x")), ("a~", "a~"), ("./~/x", "./~/x")],
+)
+def test_a_tilde_is_the_home_folder(
+    form: str, flag: str, command: Any, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/h")
+    flags = join_values(form.format(flag=flag, value=value).split(), command)
+    assert split_values(flags[flag]) == [expected]
+
+
+def test_a_tilde_is_the_home_folder_in_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/h")
+    assert parse("--slides=~/a ~/b b", sample)["slides"] == ["/h/a", "/h/b", "b"]
+    assert parse(["--train_folders", "['~/a', ('~/b', 3)]"], from_config) == {"train_folders": ["/h/a", ("/h/b", 3)]}
+
+
+def test_a_tilde_of_nobody_is_refused() -> None:
+    for arguments in ("--output=~nobody-here/x", "--slides a ~nobody-here"):
+        with pytest.raises(InputError, match=r"~nobody-here.*: expected ~ or ~user of a user of this machine"):
+            join_values(arguments.split(), sample)
+
+
+def test_a_tilde_in_a_text_stays() -> None:
+    assert join_values(["--normal=~a"], sample) == {"normal": "~a"}
 
 
 def test_a_value_with_spaces_is_one() -> None:
