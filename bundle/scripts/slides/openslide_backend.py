@@ -10,7 +10,6 @@ import openslide
 
 from ..errors import InputError
 
-_COARSEST_MPP_UM = 50.0  # a TIFF without a resolution often claims 72 or 96 dpi, that is 353 or 265 µm per pixel
 _WHITE = 255
 _CACHE_BYTES = 64 << 20
 _UNKNOWN_CELL = (512, 512)
@@ -77,26 +76,6 @@ def cell_shape(handle: openslide.OpenSlide, level: int) -> tuple[int, int]:
     except (KeyError, ValueError):  # formats whose tiles overlap or vary do not say
         return _UNKNOWN_CELL
     return (height, width) if min(height, width) > 0 else _UNKNOWN_CELL
-
-
-def stated_mpp(path: Path, handle: openslide.OpenSlide) -> float | None:
-    """The resolution that a file states, in µm per level-0 pixel; None where it does not.
-
-    Raises:
-        InputError: if its pixels are not square.
-    """
-    try:
-        mpp_y, mpp_x = (float(handle.properties[f"openslide.mpp-{axis}"]) for axis in "yx")
-    except (KeyError, ValueError):
-        return None
-    if not (0 < mpp_y < _COARSEST_MPP_UM and 0 < mpp_x < _COARSEST_MPP_UM):
-        return None
-    if abs(mpp_y / mpp_x - 1) > 0.05:
-        raise InputError(
-            f"{path}: pixels must be square, but the file states {mpp_x} x {mpp_y} µm; resample it, "
-            "or give the resolution with --assume_mpp"
-        )
-    return (mpp_y + mpp_x) / 2
 
 
 def _shared_cache() -> openslide.OpenSlideCache:

@@ -17,8 +17,9 @@ from PIL import Image
 from ..errors import InputError
 from ..geometry import finest_level_for, level_downsample, map_shape, model_downsample
 from .cucim_backend import CucimPixels
-from .openslide_backend import OpenSlidePixels, cell_shape, open_handle, stated_mpp
+from .openslide_backend import OpenSlidePixels, cell_shape, open_handle
 from .resampling import Region, locate_region
+from .resolution import stated_mpp
 
 BACKENDS = ("auto", "cucim", "openslide")
 MODEL_MPP = 0.243

@@ -74,7 +74,7 @@ def test_a_slide_near_the_models_resolution_is_read_as_it_is(tmp_path: Path, mpp
 def test_a_slide_of_another_resolution_is_resampled(
     tmp_path: Path, mpp: float, expected: str, is_enlarged: bool
 ) -> None:
-    found = slide_facts(describe_slide(write_slide(tmp_path / "a.tif", mpp)))
+    found = slide_facts(describe_slide(write_slide(tmp_path / "a.tif", None), assume_mpp=mpp))
     assert found["model gets"] == expected
     assert ("note" in found) == is_enlarged
 

@@ -152,8 +152,8 @@ def test_blank_slide_has_one_empty_tile(tmp_path: Path) -> None:
 
 
 def test_coarse_slide_has_tiles_of_one_position(tmp_path: Path) -> None:
-    path = write_coded(tmp_path / "coarse.tif", (301, 205), mpp=10.0)
-    dataset = dataset_of(path, foreground=EVERYTHING)
+    path = write_coded(tmp_path / "coarse.tif", (301, 205))
+    dataset = dataset_of(path, foreground=EVERYTHING, assume_mpp=10.0)
     tiles = list(dataset.tiles(str(path)))
     assert (covered(tiles) == 1).all()
     assert len(tiles) == 5 * 4

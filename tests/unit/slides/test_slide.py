@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import openslide
 import pytest
 import tifffile
 
@@ -201,52 +200,13 @@ def test_levels_and_resolution(pyramids: Callable[..., Pyramid], backend: str, s
         assert slide.vendor == "generic-tiff"
 
 
-# --- resolution ---
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"resolution": (72, 72), "resolutionunit": "INCH"}, {"resolution": (96, 96), "resolutionunit": "INCH"}],
-    ids=["none", "72dpi", "96dpi"],
-)
-def test_a_slide_without_a_resolution(tmp_path: Path, options: dict[str, Any]) -> None:
-    path = tmp_path / "slide.tif"
-    if options:
-        tifffile.imwrite(path, picture((301, 405)), tile=(128, 128), photometric="rgb", metadata=None, **options)
-    else:
-        write_pyramid(path, picture((301, 405)), None, downsamples=(1,))
-    with open_slide(path, "openslide") as slide:
-        assert slide.mpp is None
-        for ask in (slide.require_mpp, slide.model_downsample):
-            with pytest.raises(InputError, match=r"slide\.tif: the file states no resolution; .* --assume_mpp"):
-                ask()
-    with open_slide(path, assume_mpp=0.5) as slide:
-        assert slide.require_mpp() == 0.5
+# --- resolution, see also test_resolution.py ---
 
 
 def test_assume_mpp_goes_before_the_file(pyramids: Callable[..., Pyramid]) -> None:
     with open_slide(pyramids().path, assume_mpp=0.486) as slide:
         assert slide.mpp == 0.486
         assert slide.model_downsample() == pytest.approx(0.5)
-
-
-def test_pixels_that_are_not_square(tmp_path: Path) -> None:
-    path = tmp_path / "slide.tif"
-    tifffile.imwrite(
-        path, picture((301, 405)), tile=(128, 128), photometric="rgb", metadata=None,
-        resolution=(40_000, 20_000), resolutionunit="CENTIMETER",
-    )  # fmt: skip
-    with pytest.raises(InputError, match=r"slide\.tif: pixels must be square, but the file states 0\.25 x 0\.5 µm"):
-        open_slide(path)
-    with open_slide(path, assume_mpp=0.25) as slide:
-        assert slide.mpp == 0.25
-
-
-def test_a_resolution_that_is_no_number(pyramids: Callable[..., Pyramid], monkeypatch: pytest.MonkeyPatch) -> None:
-    properties = {"openslide.mpp-x": "fine", "openslide.mpp-y": "0.25"}
-    monkeypatch.setattr(openslide.OpenSlide, "properties", properties)
-    with open_slide(pyramids().path, "openslide") as slide:
-        assert slide.mpp is None
 
 
 # --- pixels as they are ---
