@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import bundle_root
 from ..errors import InputError
+from ..folders.dicom import files_of
 from ..inference.results import open_results
 from ..storage.remote import is_url, list_slides
 from ..workflow import device_override, find_overlays
@@ -222,6 +223,6 @@ def _absolute(path: str | Path) -> str:
 
 def _bytes(path: str) -> int:
     try:
-        return 0 if is_url(path) else Path(path).stat().st_size
+        return 0 if is_url(path) else sum(file.stat().st_size for file in files_of(Path(path)))
     except OSError:
         return 0

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import atomic_path
+from ..folders.dicom import finest_file
 from ..geometry import map_shape
 from ..maps.files import MapInfo
 
@@ -104,7 +105,7 @@ def source_image(info: MapInfo, slide: Path | None) -> Dataset:
 
     Args:
         info: the map's sidecar.
-        slide: the slide's file, or None.
+        slide: the slide's path, or None.
 
     Returns:
         Those of the DICOM slide, without pixels; for a slide of another form made up, with UIDs that are always the
@@ -115,8 +116,9 @@ def source_image(info: MapInfo, slide: Path | None) -> Dataset:
     """
     from pydicom.misc import is_dicom
 
-    if slide is not None and is_dicom(slide):
-        return _level0_of(slide, info)
+    file = None if slide is None else finest_file(slide)
+    if file is not None and is_dicom(file):
+        return _level0_of(file, info)
     if Path(info.slide).suffix.lower() == ".dcm":
         raise InputError(
             f"{info.path}: its slide {info.slide} is DICOM, whose patient and study belong into the export; "

@@ -37,7 +37,7 @@ _OF_MAP: dict[str, dict[str, Callable[..., None]]] = {
 FORMATS = (*_OF_FINDINGS, *_OF_MAP, "dicom")
 """What can be written; each goes into a folder of its name."""
 
-_EXTRA_MODULES = {"zarr": ("zarr", "numcodecs"), "dicom": ("highdicom", "pydicom")}
+_EXTRA_MODULES = {"zarr": ("zarr", "numcodecs"), "dicom": ("highdicom",)}
 
 
 class ExportSummary(NamedTuple):

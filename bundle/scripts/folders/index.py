@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .dicom import one_path_for_each
 from .names import compose, name_key, slide_name
 from .search import files_below
 
@@ -31,7 +32,7 @@ class NameIndex:
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: no such folder; expected a folder of {kind}s")
         self._by_key: dict[str, list[Path]] = {}
-        for path in files_below(self.folder, suffixes):
+        for path in one_path_for_each(files_below(self.folder, suffixes)):
             self._by_key.setdefault(name_key(slide_name(path)), []).append(path)
 
     def __len__(self) -> int:

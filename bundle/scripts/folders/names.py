@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
+"""What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
+
 
 def compose(text: str) -> str:
     """A text in Unicode's composed form, NFC (Unicode Standard Annex #15).
@@ -18,17 +21,18 @@ def slide_name(path: str | Path) -> str:
     """A slide's name, by which its results are named and its annotation and truth are found.
 
     Args:
-        path: the slide's file or address.
+        path: the slide's file or address, or the folder of a DICOM slide (see `dicom`).
 
     Returns:
-        The file's name without the suffix, composed (see `compose`).
+        The file's name without the suffix, or the folder's name; composed (see `compose`).
     """
-    return compose(Path(path).stem)
+    return compose(Path(slide_file_name(path)).stem)
 
 
 def slide_file_name(path: str | Path) -> str:
-    """The name of a slide's file or address as results state it, composed (see `compose`)."""
-    return compose(Path(path).name)
+    """The name of a slide's file as results state it, composed; for the folder of a DICOM slide it ends in .dcm."""
+    path = Path(path)
+    return compose(f"{path.name}.dcm" if path.is_dir() else path.name)
 
 
 def name_key(name: str) -> str:

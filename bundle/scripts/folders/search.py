@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .names import name_key, slide_name
+from .dicom import one_path_for_each, path_of
+from .names import SLIDE_SUFFIXES, name_key, slide_name
 
 logger = logging.getLogger(__name__)
-
-SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
-"""What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
 
 NO_SLIDES = ("_mask", "_tissue")
 """Endings of names, without suffix, of CAMELYON16's files that show no slide but its tumor or its tissue."""
 
 
 def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Slides among files and folders (searched as `files_below` does), sorted by name.
+    """Slides among files and folders (searched as `files_below` does), sorted by name; one path for each DICOM slide.
 
     Names that end as in `NO_SLIDES` are left out when a folder is searched.
 
@@ -33,7 +31,7 @@ def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; give slides or a folder of slides")
-        slides = _slides_below(path) if path.is_dir() else [path]
+        slides = _slides_below(path) if path.is_dir() else [path_of(path)]
         for slide in slides:
             name = slide_name(slide)
             other = found.setdefault(name_key(name), slide)
@@ -50,7 +48,8 @@ def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _slides_below(folder: Path) -> list[Path]:
-    return [path for path in files_below(folder, SLIDE_SUFFIXES) if not path.stem.endswith(NO_SLIDES)]
+    files = files_below(folder, SLIDE_SUFFIXES)
+    return [path for path in one_path_for_each(files) if not path.stem.endswith(NO_SLIDES)]
 
 
 def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..folders.dicom import files_of
 from ..folders.names import named_file, slide_file_name, slide_name
 from ..storage.remote import describe, is_url
 from .tiles import TileDataset
@@ -63,10 +64,14 @@ def slide_identity(path: str | Path) -> dict[str, Any]:
             return {"slide": slide_file_name(path), "slide_bytes": None, "slide_modified": None}
         return {"slide": slide_file_name(path), "slide_bytes": file.size, "slide_modified": file.modified_ns}
     try:
-        found = Path(path).stat()
+        found = [file.stat() for file in files_of(Path(path))]
     except OSError:  # planning the slide will say why
-        return {"slide": slide_file_name(path), "slide_bytes": None, "slide_modified": None}
-    return {"slide": slide_file_name(path), "slide_bytes": found.st_size, "slide_modified": found.st_mtime_ns}
+        found = []
+    return {
+        "slide": slide_file_name(path),
+        "slide_bytes": sum(file.st_size for file in found) if found else None,
+        "slide_modified": max(file.st_mtime_ns for file in found) if found else None,
+    }
 
 
 def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:

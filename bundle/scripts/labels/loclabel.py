@@ -21,7 +21,7 @@ from ..annotations.coords import Coordinate, parse_coordinate, read_coords, read
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
 from ..folders.index import NameIndex
-from ..folders.search import SLIDE_SUFFIXES
+from ..folders.names import SLIDE_SUFFIXES
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers
 
 

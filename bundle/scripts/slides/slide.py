@@ -15,6 +15,7 @@ import openslide
 from PIL import Image
 
 from ..errors import InputError
+from ..folders.dicom import finest_file
 from ..geometry import finest_level_for, level_downsample, map_shape, model_downsample
 from .cucim_backend import CucimPixels
 from .openslide_backend import OpenSlidePixels, cell_shape, open_handle
@@ -49,7 +50,7 @@ class Slide:
     """An open slide. Use `open_slide`.
 
     Attributes:
-        path: its file.
+        path: its file, or the folder of a DICOM slide.
         shape: (height, width) in level-0 pixels.
         level_shapes: (height, width) of each level.
         downsamples: level-0 pixels per pixel, for each level.
@@ -221,7 +222,7 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     """Open a slide.
 
     Args:
-        path: the file.
+        path: the file, or the folder of a DICOM slide, see `folders.dicom`.
         backend: ``cucim``, ``openslide``, or ``auto``: cuCIM for the TIFF and SVS files that it opens, else OpenSlide.
         assume_mpp: µm per level-0 pixel, over what the file says.
 
@@ -233,9 +234,10 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     """
     check_reading(backend, assume_mpp)
     path = Path(path)
-    if not path.is_file():
+    file = finest_file(path)
+    if not file.is_file():
         raise InputError(f"{path}: no such slide; check the name and the folder")
-    return Slide(path, open_handle(path), backend, assume_mpp)
+    return Slide(path, open_handle(file), backend, assume_mpp)
 
 
 def _choose_pixels(

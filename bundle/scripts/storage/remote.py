@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from ..errors import InputError
 from ..files import check_name
-from ..folders.names import name_key, slide_name
-from ..folders.search import NO_SLIDES, SLIDE_SUFFIXES, find_slides
+from ..folders.names import SLIDE_SUFFIXES, name_key, slide_name
+from ..folders.search import NO_SLIDES, find_slides
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -4,8 +4,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from helpers.dicom_slide import write_dicom_slide
 from scripts.inference.freshness import reading_settings, slide_identity
 from scripts.inference.tiles import TileDataset
 
@@ -48,3 +50,14 @@ def test_names_in_another_unicode_form_are_the_same(tmp_path: Path) -> None:
         settings = reading_settings(TileDataset([], foreground_dir=tmp_path), f"slides/{name}.tif")
         assert settings["foreground"] is not None
         assert slide_identity(f"slides/{name}.tif")["slide"] == f"{composed}.tif"
+
+
+def test_a_dicom_slide_that_changed_is_another(tmp_path: Path) -> None:
+    image = np.full((201, 303, 3), 240, dtype=np.uint8)
+    files = write_dicom_slide(tmp_path / "tumor_001", [image, image[::2, ::2]])
+    first = slide_identity(tmp_path / "tumor_001")
+    assert (first["slide"], first["slide_bytes"]) == ("tumor_001.dcm", sum(file.stat().st_size for file in files))
+    for file in files:
+        os.utime(file, ns=(0, first["slide_modified"] + 10**9))
+        assert slide_identity(tmp_path / "tumor_001")["slide_modified"] == first["slide_modified"] + 10**9
+        os.utime(file, ns=(0, first["slide_modified"]))
