@@ -26,7 +26,7 @@ def non_maximum_suppression(prob_map: npt.NDArray[np.floating[Any]], radius: int
     the first in reading order wins.
 
     Args:
-        prob_map: (rows, cols) floating, finite; not changed.
+        prob_map: (rows, cols) floating, finite, in any memory order; not changed.
         radius: in map pixels, at least 1 (NCRF: 12 at level 6; MONAI's bundle: 24).
         threshold: at least 0; only greater values are detections.
 
@@ -44,8 +44,8 @@ def non_maximum_suppression(prob_map: npt.NDArray[np.floating[Any]], radius: int
         raise ValueError(f"threshold must be at least 0, but got {threshold}")
     radius = int(radius)
     num_cols = prob_map.shape[1]
-    values = np.ascontiguousarray(prob_map).ravel()
-    is_free = prob_map > float(threshold)
+    values = prob_map.ravel()
+    is_free = np.greater(prob_map, float(threshold), order="C")  # in this order the flat view shares its memory
     is_free_flat = is_free.reshape(-1)
     candidates = np.flatnonzero(is_free)
     picked: list[int] = []

@@ -110,7 +110,8 @@ def read_map(info: MapInfo) -> npt.NDArray[np.floating[Any]]:
         info: its sidecar.
 
     Returns:
-        (rows, cols) floating, [row, col], values in [0, 1].
+        (rows, cols) floating, [row, col], values in [0, 1]; in C order and the machine's byte order, however the file
+        has them.
 
     Raises:
         InputError: if it is damaged, has another shape than its sidecar says, or other values.
@@ -124,7 +125,7 @@ def read_map(info: MapInfo) -> npt.NDArray[np.floating[Any]]:
         )
     if not np.issubdtype(prob_map.dtype, np.floating):
         raise InputError(f"{info.path}: expected float32 probabilities, found {prob_map.dtype}; run inference again")
-    prob_map = np.array(prob_map)
+    prob_map = np.array(prob_map, dtype=prob_map.dtype.newbyteorder("="), order="C")
     low, high = float(prob_map.min()), float(prob_map.max())
     if not (low >= 0 and high <= 1):
         raise InputError(

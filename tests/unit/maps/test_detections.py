@@ -58,6 +58,18 @@ def test_non_maximum_suppression_of_a_large_map_is_prob_nms(levels):
         assert _as_list(non_maximum_suppression(prob_map, radius, 0.5)) == _prob_nms(prob_map, radius, 0.5)
 
 
+@pytest.mark.parametrize(
+    "of",
+    [np.asfortranarray, lambda a: np.flipud(np.flipud(a).copy()), lambda a: np.repeat(a, 2, axis=1)[:, ::2]],
+    ids=["Fortran order", "rows upwards", "every second column"],
+)
+def test_non_maximum_suppression_of_any_memory_order(of):
+    prob_map = np.random.default_rng(8).random((61, 83)).astype(np.float32)
+    expected = _as_list(non_maximum_suppression(prob_map, 5, 0.5))
+    assert len(expected) > 20
+    assert _as_list(non_maximum_suppression(of(prob_map), 5, 0.5)) == expected
+
+
 def test_non_maximum_suppression_box_is_half_open():
     prob_map = np.zeros((1, 30), dtype=np.float32)
     prob_map[0, [6, 10, 14]] = [0.7, 0.9, 0.8]

@@ -41,6 +41,16 @@ def test_a_sidecar_may_name_its_slide_in_another_unicode_form(tmp_path):
     assert (info.name, info.slide) == ("M\u00fcller_1", "M\u00fcller_1.tif")
 
 
+@pytest.mark.parametrize("stored", [np.asfortranarray, lambda a: a.astype(">f4")], ids=["Fortran", "big-endian"])
+def test_read_map_gives_one_memory_form(folder, stored):
+    values = np.random.default_rng(9).random(MAP_SHAPE).astype(np.float32)
+    np.save(folder / "Tumor_001.npy", stored(values))
+    prob_map = _read_all(folder)[1]
+    np.testing.assert_array_equal(prob_map, values)
+    assert prob_map.flags.c_contiguous
+    assert prob_map.dtype.isnative
+
+
 SIDECARS = {
     "shape swapped": ({"shape": list(SHAPE[::-1])}, r"Tumor_001.npy: expected shape \(283, 188\)"),
     "shape missing": ({"shape": None}, "shape: expected"),
