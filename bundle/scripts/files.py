@@ -97,17 +97,26 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file: UTF-8, 16 or 32, with a byte order mark or without (RFC 8259, 8.1, lets a reader ignore it).
 
     Raises:
-        InputError: if the file is missing or not JSON.
+        InputError: if the file is missing or not JSON, or an object in it has a key twice, of which one would be lost.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_bytes(), object_pairs_hook=_object)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
         raise InputError(f"{path}: not a readable JSON file ({error}); write it again") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        key = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {key!r:.80} twice, and one of the two would be lost")
+    return found
 
 
 def read_npy(path: str | Path) -> npt.NDArray[Any]:

@@ -112,10 +112,25 @@ def test_write_json_refuses_nan_and_writes_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}", b"slide,x,y"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}", b'{"a": "\xff"}', b"slide,x,y"])
 def test_read_json_of_something_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json: not a readable JSON file"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_read_json_of_each_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.json").write_bytes('{"slide": "ü.tif"}'.encode(encoding))
+    assert read_json(tmp_path / "a.json") == {"slide": "ü.tif"}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"positive": [], "negative": [], "positive": []}', '[{"a": {"positive": 1, "positive": 1}}]']
+)
+def test_read_json_refuses_a_repeated_key(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=r"a\.json: not a readable JSON file \(an object has the key 'positive' twice"):
         read_json(tmp_path / "a.json")
 
 
