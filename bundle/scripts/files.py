@@ -100,7 +100,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file: UTF-8, 16 or 32, with a byte order mark or without (RFC 8259, 8.1, lets a reader ignore it).
 
     Raises:
-        InputError: if the file is missing or not JSON, or an object in it has a key twice, of which one would be lost.
+        InputError: if the file is missing or not JSON, or an object in it has a key twice, with two values.
     """
     try:
         return json.loads(Path(path).read_bytes(), object_pairs_hook=_object)
@@ -111,11 +111,10 @@ def read_json(path: str | Path) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        key = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"an object has the key {key!r:.80} twice, and one of the two would be lost")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:  # QuPath writes "metadata" of a TMA core twice, both alike
+            raise ValueError(f"an object has the key {key!r:.80} twice, and one of the two would be lost")
     return found
 
 

@@ -126,12 +126,17 @@ def test_read_json_of_each_encoding(tmp_path: Path, encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"positive": [], "negative": [], "positive": []}', '[{"a": {"positive": 1, "positive": 1}}]']
+    "text", ['{"positive": [], "negative": [], "positive": [1]}', '[{"a": {"positive": 1, "positive": 2}}]']
 )
 def test_read_json_refuses_a_repeated_key(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match=r"a\.json: not a readable JSON file \(an object has the key 'positive' twice"):
         read_json(tmp_path / "a.json")
+
+
+def test_read_json_takes_a_key_that_is_repeated_with_its_value(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"metadata": {"a": [1]}, "b": 2, "metadata": {"a": [1]}}')
+    assert read_json(tmp_path / "a.json") == {"metadata": {"a": [1]}, "b": 2}
 
 
 def test_read_json_of_no_file(tmp_path: Path) -> None:

@@ -18,7 +18,21 @@ from ..files import read_json
 
 _AREA_TYPES = frozenset({"polygon", "spline", "rectangle"})
 _OTHER_TYPES = frozenset({"dot", "pointset", "measurement", "polyline"})
+_AREA_GEOMETRIES = frozenset({"Polygon", "MultiPolygon", "GeometryCollection"})
 _OTHER_GEOMETRIES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
+
+_LEGACY_TYPES = {
+    "PathAnnotationObject": "annotation",
+    "PathDetectionObject": "detection",
+    "PathCellObject": "cell",
+    "PathTileObject": "tile",
+    "TMACoreObject": "tmaCore",
+    "PathRootObject": "root",
+    "tma_core": "tmaCore",
+}
+"""How QuPath 0.2, which kept them in a feature's id, and 0.3 call types of objects; see QuPath's QuPathTypeAdapters."""
+
+_NO_AREA_TYPES = frozenset({"detection", "cell", "tile", "tmaCore"})
 
 
 class Outline(NamedTuple):
@@ -54,7 +68,9 @@ def read_outlines(path: Path) -> Outlines:
 
     - NCRF JSON (github.com/baidu-research/NCRF): ``positive`` is labelled tumor, ``negative`` exclusion.
     - ASAP XML as in CAMELYON16: the group is the label.
-    - QuPath GeoJSON: a FeatureCollection, a list of Features or one Feature; ``classification.name`` is the label.
+    - QuPath GeoJSON: a FeatureCollection, a list of Features, one Feature or a bare geometry; ``classification.name``
+      is the label. Only annotations are areas, also those among the child objects of others; a type that QuPath does
+      not know is an annotation, as it is for QuPath.
 
     Args:
         path: a ``.json``, ``.geojson`` or ``.xml`` file.
@@ -122,35 +138,73 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
 
 def _geojson_outlines(path: Path, content: Any, others: list[str]) -> Iterator[Outline]:
     features = content
-    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+    kind = str(content.get("type")) if isinstance(content, dict) else ""
+    if kind == "FeatureCollection":
         features = content.get("features")
-    elif isinstance(content, dict) and content.get("type") == "Feature":
+    elif kind == "Feature":
         features = [content]
+    elif kind in _AREA_GEOMETRIES:
+        features = [{"type": "Feature", "geometry": content}]
     if not isinstance(features, list):
         raise InputError(
             f"{path}: expected NCRF JSON ('positive', 'negative') or GeoJSON features, found {content!r:.60}; "
             "export it again"
         )
-    for number, feature in enumerate(features, start=1):
+    waiting = [(f"feature {number}", feature) for number, feature in enumerate(features, start=1)][::-1]
+    while waiting:
+        default_name, feature = waiting.pop()
         if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            raise InputError(f"{path}: expected feature {number} to be one, found {feature!r:.60}; export it again")
+            raise InputError(f"{path}: expected {default_name} to be one, found {feature!r:.60}; export it again")
         properties = feature.get("properties") or {}
         geometry = feature.get("geometry") or {"type": "Point"}
         if not isinstance(properties, dict) or not isinstance(geometry, dict):
-            raise InputError(f"{path}: feature {number}: properties and geometry must be objects; export it again")
-        name = str(properties.get("name") or feature.get("id") or f"feature {number}")
-        kind = str(geometry.get("type"))
-        if kind in _OTHER_GEOMETRIES or properties.get("objectType", "annotation") != "annotation":
+            raise InputError(f"{path}: {default_name}: properties and geometry must be objects; export it again")
+        children = properties.get("childObjects", properties.get("children"))
+        if isinstance(children, list):
+            waiting += [(f"{default_name}.{number}", child) for number, child in enumerate(children, start=1)][::-1]
+        identity = feature.get("id")
+        if str(identity) in _LEGACY_TYPES:
+            properties, identity = {"type": identity, **properties}, None
+        name = str(properties.get("name") or identity or default_name)
+        object_type = _object_type(properties)
+        if object_type == "root":
+            continue
+        if object_type in _NO_AREA_TYPES:
             others.append(name)
             continue
-        parts = {"Polygon": [geometry.get("coordinates")], "MultiPolygon": geometry.get("coordinates")}.get(kind)
-        if not isinstance(parts, list) or not all(isinstance(rings, list) for rings in parts):
+        for rings in _parts(path, name, geometry, others):
+            yield Outline(name, _qupath_class(properties.get("classification")), rings)
+
+
+def _object_type(properties: Mapping[str, Any]) -> str:
+    """What an object of QuPath is, in its newest words: 0.4 and later name the key objectType, 0.3 object_type."""
+    keys = (key for key in ("objectType", "object_type", "type") if key in properties)
+    found = str(properties.get(next(keys, ""), "annotation"))
+    return _LEGACY_TYPES.get(found, found)
+
+
+def _parts(path: Path, name: str, geometry: Mapping[str, Any], others: list[str]) -> Iterator[Any]:
+    """The rings of each polygon of a geometry; points and lines go to ``others``."""
+    waiting = [geometry]
+    while waiting:
+        member = waiting.pop()
+        kind = str(member.get("type"))
+        if kind in _OTHER_GEOMETRIES:
+            others.append(name)
+            continue
+        held = member.get("geometries" if kind == "GeometryCollection" else "coordinates")
+        parts: Any = [held] if kind == "Polygon" else held
+        expected = dict if kind == "GeometryCollection" else list
+        is_sound = isinstance(parts, list) and all(isinstance(part, expected) for part in parts)
+        if kind not in _AREA_GEOMETRIES or not is_sound:
             raise InputError(
                 f"{path}: outline {name!r}: expected a Polygon or MultiPolygon with coordinates, found "
-                f"{geometry!r:.60}; export or draw it again"
+                f"{member!r:.60}; export or draw it again"
             )
-        for rings in parts:
-            yield Outline(name, _qupath_class(properties.get("classification")), rings)
+        if kind == "GeometryCollection":
+            waiting += parts[::-1]
+        else:
+            yield from parts
 
 
 def _qupath_class(classification: Any) -> str | None:

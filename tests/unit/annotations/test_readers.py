@@ -49,6 +49,71 @@ def test_read_outlines_names_what_is_no_area(tmp_path):
     assert found.others == ["D"]
 
 
+def typed(kind, form):
+    """A polygon that QuPath of one of its versions says is of this type."""
+    found = feature("Tumor", TUMOR_XY)
+    if form == "id":
+        return {**found, "id": kind}
+    return {**found, "properties": {**found["properties"], form: kind}}
+
+
+OBJECTS = [
+    *((kind, "id") for kind in ("PathCellObject", "PathDetectionObject", "PathTileObject", "TMACoreObject")),
+    *((kind, form) for kind in ("cell", "detection", "tile") for form in ("objectType", "object_type", "type")),
+    *(("tmaCore", "objectType"), ("tma_core", "object_type")),
+]
+
+
+@pytest.mark.parametrize(("kind", "form"), OBJECTS)
+def test_read_outlines_takes_no_detection_of_any_qupath_for_an_area(tmp_path, kind, form):
+    found = read_outlines(write(tmp_path / "a.json", [typed(kind, form), feature("Tumor", TUMOR_XY)]))
+    assert found.others == ["feature 1"]
+    assert [outline.name for outline in found.areas] == ["feature 2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [("PathAnnotationObject", "id"), ("annotation", "object_type"), ("annotation", "objectType"), ("nest", "type")],
+)
+def test_read_outlines_annotations_of_any_qupath(tmp_path, kind, form):
+    found = read_outlines(write(tmp_path / "a.json", typed(kind, form)))
+    assert ([outline.name for outline in found.areas], found.others) == (["feature 1"], [])
+
+
+def test_read_outlines_objecttype_goes_before_the_id(tmp_path):
+    both = {**typed("annotation", "objectType"), "id": "PathCellObject"}  # as StarDist's and HoVer-Net's scripts write
+    assert len(read_outlines(write(tmp_path / "a.json", both)).areas) == 1
+
+
+def with_children(parent, *children, key="childObjects"):
+    return {**parent, "properties": {**parent["properties"], key: list(children)}}
+
+
+@pytest.mark.parametrize("key", ["childObjects", "children"])
+def test_read_outlines_reads_children_at_any_depth(tmp_path, key):
+    inner = with_children(typed("detection", "objectType"), feature("c", TUMOR_XY), feature("d", TUMOR_XY), key=key)
+    core = with_children(typed("tmaCore", "objectType"), feature("b", TUMOR_XY), inner, key=key)
+    root = {"type": "Feature", "id": "PathRootObject", "geometry": None, "properties": {}}
+    content = collection(with_children(root, feature("a", TUMOR_XY), core, key=key), feature("e", TUMOR_XY))
+    found = read_outlines(write(tmp_path / "a.json", content))
+    assert [outline.label for outline in found.areas] == ["a", "b", "c", "d", "e"]
+    assert [outline.name for outline in found.areas][:2] == ["feature 1.1", "feature 1.2.1"]
+    assert found.others == ["feature 1.2", "feature 1.2.2"]
+
+
+def test_read_outlines_of_bare_geometries(tmp_path):
+    polygon = feature(None, TUMOR_XY)["geometry"]
+    several = feature(None, TUMOR_XY, EXCLUSION_XY, kind="MultiPolygon")["geometry"]
+    point = {"type": "Point", "coordinates": [3, 4]}
+    nested = {"type": "GeometryCollection", "geometries": [several, point]}
+    for geometry, num in ((polygon, 1), (several, 2), ({**nested, "geometries": [polygon, nested, polygon]}, 4)):
+        for content in (geometry, {"type": "Feature", "geometry": geometry, "properties": {}}):
+            found = read_outlines(write(tmp_path / "a.json", content))
+            assert [outline.label for outline in found.areas] == [None] * num
+            assert len(found.others) == (num == 4)
+            assert found.must_close
+
+
 def test_read_outlines_labels_of_qupath(tmp_path):
     for classification, label in (({"names": ["Ignore*", "Fold"]}, "Ignore*: Fold"), ("Tumor", "Tumor"), (None, None)):
         content = feature(None, TUMOR_XY, classification=classification)
@@ -77,6 +142,10 @@ BAD = {
     "no_feature": ("a.json", collection(3), "feature 1"),
     "no_features": ("a.json", {"type": "FeatureCollection"}, "GeoJSON"),
     "geometries": ("a.json", feature("Tumor", TUMOR_XY, kind="GeometryCollection", name="G"), "'G'"),
+    "bare_geometry": ("a.json", {"type": "Polygon"}, "feature 1"),
+    "type_of_lists": ("a.json", {"type": ["Polygon"]}, "GeoJSON"),
+    "geometry_in_geometry": ("a.json", {"type": "GeometryCollection", "geometries": [3]}, "feature 1"),
+    "child": ("a.json", with_children(feature("Tumor", TUMOR_XY), {"type": "Feature", "geometry": 3}), "feature 1.1"),
     "coordinates": ("a.json", {**feature("Tumor"), "geometry": {"type": "Polygon"}}, "feature 1"),
     "properties": ("a.json", {**feature("Tumor"), "properties": [1]}, "feature 1"),
 }
