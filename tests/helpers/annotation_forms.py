@@ -35,6 +35,12 @@ def asap(*outlines, extra=""):
     return f'<?xml version="1.0"?>\n<ASAP_Annotations><Annotations>{body}{extra}</Annotations></ASAP_Annotations>'
 
 
+def asap_groups(**parents):
+    """ASAP's groups, to be given as ``extra``: each with the one that it is part of."""
+    groups = "".join(f'<Group Name="{name}" PartOfGroup="{parent}" />' for name, parent in parents.items())
+    return f"</Annotations><AnnotationGroups>{groups}</AnnotationGroups><Annotations>"
+
+
 def feature(label, *rings, kind="Polygon", **properties):
     closed = [[*ring, ring[0]] for ring in rings]
     if label is not None:

@@ -121,8 +121,9 @@ def read_annotation(path: str | Path) -> Annotation:
     """Read an annotation file and sort its outlines into tumor and exclusion.
 
     Classes are `TUMOR_CLASSES` and `EXCLUSION_CLASSES`, whatever their case; of a derived class (QuPath's
-    ``Tumor: Positive``) the first part counts. Outlines without a class are tumor, which warns; those of another
-    class are left out, which warns too, but for the classes of `read_tissue`.
+    ``Tumor: Positive``) the first part counts. An ASAP group that is not known counts as the nearest known one that it
+    is part of. Outlines without a class are tumor, which warns; those of another class are left out, which warns too,
+    but for the classes of `read_tissue`.
 
     Args:
         path: a file of one of the forms of `readers.read_outlines`.
@@ -186,9 +187,10 @@ def _sort_outlines(path: Path, kinds: Mapping[str, frozenset[str]]) -> tuple[dic
         findings.add(_NO_AREA, name)
     polygons: dict[str, list[Polygon]] = {kind: [] for kind in kinds}
     others: set[str] = set()
-    for name, label, rings_xy in outlines.areas:
+    for name, label, rings_xy, parents in outlines.areas:
         rings = [_ring(path, name, ring_xy) for ring_xy in rings_xy]
-        base = (label or "").split(":")[0].strip().rstrip("*").lower()
+        bases = [(text or "").split(":")[0].strip().rstrip("*").lower() for text in (label, *parents)]
+        base = next((text for text in bases if text in _KNOWN_CLASSES), bases[0])
         target = next((polygons[kind] for kind, classes in kinds.items() if base in classes), None)
         if target is None:
             if base not in _KNOWN_CLASSES:

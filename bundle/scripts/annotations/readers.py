@@ -42,11 +42,13 @@ class Outline(NamedTuple):
         name: for messages.
         label: its class in the file's words; None without one.
         rings_xy: the outer ring and its holes, each what the file holds for a list of (x, y), unchecked.
+        parents: the classes that its class is part of, the nearest first.
     """
 
     name: str
     label: str | None
     rings_xy: Sequence[Any]
+    parents: tuple[str, ...] = ()
 
 
 class Outlines(NamedTuple):
@@ -67,7 +69,7 @@ def read_outlines(path: Path) -> Outlines:
     """Read an annotation file; its suffix tells XML from JSON, its content NCRF JSON from GeoJSON.
 
     - NCRF JSON (github.com/baidu-research/NCRF): ``positive`` is labelled tumor, ``negative`` exclusion.
-    - ASAP XML as in CAMELYON16: the group is the label.
+    - ASAP XML as in CAMELYON16: the group is the label; the groups that it lies in are its parents.
     - QuPath GeoJSON: a FeatureCollection, a list of Features, one Feature or a bare geometry; ``classification.name``
       is the label. Only annotations are areas, also those among the child objects of others; a type that QuPath does
       not know is an annotation, as it is for QuPath.
@@ -114,6 +116,7 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
         raise InputError(f"{path}: not a readable XML file ({error}); save it again with ASAP") from error
     if root.tag != "ASAP_Annotations":
         raise InputError(f"{path}: expected an ASAP file (<ASAP_Annotations>), found <{root.tag}>; save it with ASAP")
+    parents = {group.get("Name"): group.get("PartOfGroup") for group in root.iter("Group")}
     for number, element in enumerate(root.iter("Annotation"), start=1):
         name = element.get("Name") or f"annotation {number}"
         kind = element.get("Type", "Polygon")
@@ -133,7 +136,16 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
                 "save the file again with ASAP"
             ) from error
         coordinates.sort(key=lambda coordinate: coordinate[0])
-        yield Outline(name, element.get("PartOfGroup"), [[(x, y) for _, x, y in coordinates]])
+        group = element.get("PartOfGroup")
+        yield Outline(name, group, [[(x, y) for _, x, y in coordinates]], tuple(_groups_around(group, parents)))
+
+
+def _groups_around(group: str | None, parents: Mapping[str | None, str | None]) -> Iterator[str]:
+    """The groups that an ASAP group is part of, the nearest first; ``None`` names none, and a circle ends."""
+    seen = {group}
+    while (group := parents.get(group)) not in (None, "None", *seen):
+        seen.add(group)
+        yield str(group)
 
 
 def _geojson_outlines(path: Path, content: Any, others: list[str]) -> Iterator[Outline]:

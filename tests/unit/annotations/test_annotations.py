@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.annotation_forms import EXCLUSION_XY, TUMOR_XY, asap, collection, feature, ncrf, write
+from helpers.annotation_forms import EXCLUSION_XY, TUMOR_XY, asap, asap_groups, collection, feature, ncrf, write
 from helpers.even_odd import slow_inside
 from helpers.real_annotations import extract_real_annotations, needs_real
 from helpers.refusals import refusal
@@ -150,6 +150,31 @@ def test_read_annotation_warns_once_of_defects(tmp_path, caplog, case):
 def test_read_annotation_of_derived_classes(tmp_path):
     content = feature(None, TUMOR_XY, classification={"names": ["Ignore*", "Fold"]})
     assert len(read_annotation(write(tmp_path / "a.json", content)).exclusion) == 1
+
+
+NESTED = {
+    "in tumor": ({"ITC": "Tumor", "Tumor": "None"}, (1, 0)),
+    "two deep": ({"ITC": "micro", "micro": "_0", "_0": "None"}, (1, 0)),
+    "nearest known": ({"ITC": "Exclusion", "Exclusion": "Tumor", "Tumor": "None"}, (0, 1)),
+    "tissue": ({"ITC": "Tissue", "Tissue": "None"}, (0, 0)),
+}
+
+
+@pytest.mark.parametrize(("parents", "counts"), NESTED.values(), ids=NESTED.keys())
+def test_read_annotation_takes_the_class_of_the_group_around(tmp_path, caplog, parents, counts):
+    path = write(tmp_path / "a.xml", asap(("ITC", TUMOR_XY), extra=asap_groups(**parents)))
+    annotation = read_annotation(path)
+    assert (len(annotation.tumor), len(annotation.exclusion)) == counts
+    assert len(read_tissue(path).tissue) == ("Tissue" in parents)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "parents", [{"ITC": "None"}, {"ITC": "fat"}, {"ITC": "fat", "fat": "ITC"}, {"ITC": "ITC"}, {"fat": "Tumor"}]
+)
+def test_read_annotation_refuses_groups_that_lead_to_no_class(tmp_path, parents):
+    path = write(tmp_path / "a.xml", asap(("ITC", TUMOR_XY), extra=asap_groups(**parents)))
+    assert "the classes ITC are neither" in refusal(read_annotation, path)
 
 
 def test_tissue_is_no_tumor_and_tumor_no_tissue(tmp_path, caplog):
