@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _OF_THE_OTHERS = re.compile(r"\bgloo/|\bNCCL\b|\bTCPStore\b")  # how torch tells that it lost another process
 
@@ -43,6 +44,11 @@ def one_line(error: BaseException) -> str:
     if "Caught " in text and "Original Traceback" in text:
         text = text.rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1]
     return " ".join(text.split())
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def explain(error: BaseException) -> str:

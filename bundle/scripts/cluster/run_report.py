@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..inference.results import Results
+from ..inference.run_summary import paths_without_tissue, tissue_warning
+
+logger = logging.getLogger(__name__)
 
 _SUMMARY_SECONDS = 10.0
 _SUMMARY_SHARE = 50  # writing a summary of a million slides takes long: at most a fiftieth of the time goes there
@@ -31,6 +35,7 @@ class RunReport:
         self.results = results
         self.done: list[dict[str, Any]] = []
         self.skipped: list[str] = []
+        self.without_tissue: list[str] = []
         self.failed: dict[str, str] = {}
         self.about: dict[str, Any] = {}
         self.workers: list[dict[str, Any]] = []
@@ -56,6 +61,8 @@ class RunReport:
             self.skipped.append(path)
         else:
             self.done.append(found["entry"])
+        if found["state"] != "failed":
+            self.without_tissue += paths_without_tissue([found["entry"]])
         for what, seconds in found.get("seconds_in", {}).items():
             self._seconds_in[what] += seconds
         self._tiles += found.get("tiles", 0)
@@ -97,6 +104,7 @@ class RunReport:
             "processes": len(self.workers),
             "slides_done": self.done,
             "slides_skipped": self.skipped,
+            "slides_without_tissue": self.without_tissue,
             "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.failed.items()],
             "seconds": round(self._seconds, 3),
             "seconds_in": {what: round(value, 3) for what, value in seconds_in.items()},
@@ -115,13 +123,15 @@ class RunReport:
         self.write()
 
     def finish(self) -> None:
-        """Fail the run if slides failed.
+        """Warn of slides without tissue, and fail the run if slides failed.
 
         Raises:
             InputError: if any did.
         """
+        total = len(self.done) + len(self.skipped) + len(self.failed)
+        if self.without_tissue:
+            logger.warning("%s", tissue_warning(self.without_tissue, total))
         if self.failed:
-            total = len(self.done) + len(self.skipped) + len(self.failed)
             raise InputError(
                 f"{len(self.failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
                 f"first: {next(iter(self.failed.values()))}"

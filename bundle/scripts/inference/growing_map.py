@@ -59,6 +59,7 @@ class GrowingMap:
             "backend": plan.backend,
             "num_positions": plan.num_positions,
             "num_tiles": plan.num_tiles,
+            "notes": list(plan.notes),
             "max_probability": round(float(self.values.max()), 6),
             "seconds": round(time.monotonic() - self._started, 3),
         }

@@ -17,7 +17,7 @@ from .freshness import reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import file_sha256, versions
 from .results import open_results
-from .run_summary import RunSummary
+from .run_summary import RunSummary, tissue_warning
 from .tile_plan import Tile
 from .tiles import TileSampler
 
@@ -106,6 +106,8 @@ class ProbabilityMapWriter:
         for path in paths:
             if self.is_up_to_date(path):
                 self.skipped.append(path)
+                if self.results.read_sidecar(Path(path).stem).get("num_positions") == 0:
+                    self.summary.skipped_without_tissue.append(path)
                 self.sampler.skip.add(path)
         if self.skipped:
             logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
@@ -175,14 +177,20 @@ class ProbabilityMapWriter:
         raise error
 
     def finish(self) -> None:
-        """Fail the run if slides were set aside, by any process; called in each, the first one fails.
+        """Warn of slides without tissue, and fail the run if slides were set aside, by any process.
+
+        It is called in each process; the first one speaks and fails.
 
         Raises:
             InputError: if any was.
         """
+        if self.queue.rank > 0:
+            return
         failed = self.summary.all_failed()
-        if failed and self.queue.rank == 0:
-            total = len(self.summary.all_done()) + len(self.skipped) + len(failed)
+        total = len(self.summary.all_done()) + len(self.skipped) + len(failed)
+        if empty := self.summary.without_tissue():
+            logger.warning("%s", tissue_warning(empty, total))
+        if failed:
             reason = next(iter(failed.values()))
             raise InputError(
                 f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ..errors import few
 from .slide_queue import SlideQueue
 from .timing import Timing
 
@@ -14,6 +17,7 @@ class RunSummary:
     Attributes:
         done: of this process: ``slide`` (path), ``num_positions``, ``seconds``.
         skipped: paths of slides whose maps were up to date.
+        skipped_without_tissue: those of them that have no tissue.
         failed: reasons by path, of this process.
         timing: of this process.
 
@@ -25,6 +29,7 @@ class RunSummary:
         self.queue = queue
         self.done: list[dict[str, Any]] = []
         self.skipped: list[str] = []
+        self.skipped_without_tissue: list[str] = []
         self.failed: dict[str, str] = {}
         self.timing = Timing()
 
@@ -42,6 +47,10 @@ class RunSummary:
         parts = (self.failed, *(part["failed"] for part in self.queue.others()))
         return {path: reason for failed in parts for path, reason in failed.items()}
 
+    def without_tissue(self) -> list[str]:
+        """Paths of slides on which no tissue was found, of all processes and of earlier runs."""
+        return [*self.skipped_without_tissue, *paths_without_tissue(self.all_done())]
+
     def num_by_others(self) -> int:
         """How many slides the other processes are through with."""
         return sum(len(part["done"]) + len(part["failed"]) for part in self.queue.others())
@@ -56,6 +65,23 @@ class RunSummary:
             "processes": self.queue.num_ranks,
             "slides_done": self.all_done(),
             "slides_skipped": self.skipped,
+            "slides_without_tissue": self.without_tissue(),
             "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.all_failed().items()],
             **self.timing.summary([part["timing"] for part in self.queue.others()]),
         }
+
+
+def paths_without_tissue(done: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Paths of those slides that have no tissue, of entries of ``run.json``."""
+    return [str(entry["slide"]) for entry in done if entry["num_positions"] == 0]
+
+
+def tissue_warning(paths: Sequence[str], total: int) -> str:
+    """The line that a run ends with if there are slides without tissue.
+
+    Args:
+        paths: of the slides.
+        total: number of slides of the run.
+    """
+    names = few([Path(path).name for path in paths])
+    return f"no tissue found on {len(paths)} of {total} slides, whose maps are 0: {names}"

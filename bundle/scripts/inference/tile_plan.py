@@ -23,6 +23,7 @@ class SlidePlan(NamedTuple):
         backend: what decodes the pixels.
         num_positions: map pixels inside the foreground.
         num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
+        notes: what people must know of the slide, a sentence each, such as that it has no tissue.
         copy: the file that is read where ``path`` is an address, else None.
     """
 
@@ -36,6 +37,7 @@ class SlidePlan(NamedTuple):
     backend: str
     num_positions: int
     num_tiles: int
+    notes: tuple[str, ...] = ()
     copy: str | None = None
 
 

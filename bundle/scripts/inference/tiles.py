@@ -7,6 +7,7 @@ the other slides go on.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ..errors import InputError
 from ..folders.names import named_file, slide_name
 from ..geometry import PATCH_SIZE, map_to_level0
 from ..masks.foreground import ForegroundSettings
-from ..masks.foreground_files import read_mask, slide_foreground
+from ..masks.foreground_files import read_mask, slide_foreground, why_empty
 from ..network.modes import check_mode, resolve_mode
 from ..slides.cells import CellReader, Part, kept_cells
 from ..slides.pool import SlidePool
@@ -28,8 +29,11 @@ from ..slides.resampling import Region
 from ..slides.slide import MODEL_MPP, Slide
 from ..storage.remote import is_url, list_slides
 from ..storage.staging import SlideCache
+from .fitness import tissue_notes
 from .slide_queue import SlideQueue
 from .tile_plan import NO_POSITIONS, SlidePlan, Tile, position_offsets, tile_blocks
+
+logger = logging.getLogger(__name__)
 
 
 def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
@@ -135,7 +139,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         try:
             copy = str(self.cache.fetch(path)) if is_url(path) else None
             slide = self.slides.get(copy or path)
-            mask, source = self._mask(slide)
+            mask, source, reason = self._mask(slide)
             downsample = slide.model_downsample(self.mpp)
             self._check_stride(path, downsample)
         except InputError as error:
@@ -145,6 +149,9 @@ class TileDataset(Dataset[dict[str, Any]]):
             self.cache.fetch_ahead(ahead)
         block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
         blocks = list(tile_blocks(mask, block)) or [((0, 0), NO_POSITIONS)]
+        notes = tissue_notes(slide, int(mask.sum()), self.patch_size * downsample, reason)
+        for note in notes:
+            logger.warning("%s: %s", path, note)
         plan = SlidePlan(
             path=path,
             shape=slide.shape,
@@ -156,6 +163,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             backend=slide.backend,
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
+            notes=tuple(notes),
             copy=copy,
         )
         for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):
@@ -179,12 +187,13 @@ class TileDataset(Dataset[dict[str, Any]]):
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
-    def _mask(self, slide: Slide) -> tuple[npt.NDArray[np.bool_], str]:
+    def _mask(self, slide: Slide) -> tuple[npt.NDArray[np.bool_], str, str]:
+        """The foreground, where it came from, and why it would be empty."""
         if self.foreground_dir is None:
             mask, sidecar = slide_foreground(slide, self.stride, self.foreground)
-            return mask, str(sidecar["method"])
+            return mask, str(sidecar["method"]), why_empty(sidecar)
         path = named_file(self.foreground_dir, slide_name(slide.path), ".png")
-        return read_mask(path, slide.shape, self.stride), str(path)
+        return read_mask(path, slide.shape, self.stride), str(path), f"the mask {path} is empty"
 
     def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
         slide = self.slides.get(plan.copy or plan.path)

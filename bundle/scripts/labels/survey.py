@@ -17,6 +17,7 @@ from ..folders.names import named_file, slide_name
 from ..geometry import level0_to_map, map_shape, map_to_level0
 from ..masks.foreground import foreground_mask
 from ..masks.foreground_files import read_mask
+from ..slides.colors import check_color
 from ..slides.slide import open_slide
 from .regions import SlideTruth, is_tumor, read_slide_truth
 from .strata import TUMOR_CORE, draw_strata
@@ -94,6 +95,7 @@ def survey_slide(
         shape, mpp, downsample = slide.shape, slide.require_mpp(), slide.model_downsample()
         truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value)
         overview = slide.read_overview(stride)
+    check_color(path, overview)
     if foreground_dir is None:
         foreground, _ = foreground_mask(overview, stride * mpp)
     else:

@@ -24,6 +24,8 @@ class MapInfo(NamedTuple):
         slide_shape: (height, width) in level-0 pixels.
         stride: level-0 pixels per map pixel.
         mpp: µm per level-0 pixel.
+        has_tissue: false if no tissue was found, so that nothing was computed.
+        notes: what people must know of the slide, a sentence each.
     """
 
     path: Path
@@ -31,6 +33,8 @@ class MapInfo(NamedTuple):
     slide_shape: tuple[int, int]
     stride: int
     mpp: float
+    has_tissue: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,7 +100,11 @@ def read_map_info(path: Path) -> MapInfo:
         raise InputError(
             f"{sidecar}: slide: expected a file named {path.stem!r} like the map, found {slide!r}; mend it"
         )
-    return MapInfo(path, slide, (shape[0], shape[1]), stride, float(mpp))
+    notes = content.get("notes", [])
+    if not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
+        raise InputError(f"{sidecar}: notes: expected a list of sentences, found {notes!r:.60}; run inference again")
+    has_tissue = content.get("num_positions") != 0
+    return MapInfo(path, slide, (shape[0], shape[1]), stride, float(mpp), has_tissue, tuple(notes))
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -6,7 +6,7 @@ A mask that a person has edited is read back and used as it is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 from ..annotations.annotations import Annotation, TissueOutlines, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
-from ..errors import InputError
+from ..errors import InputError, few
 from ..files import atomic_path, make_output_dir, write_json
 from ..folders.names import slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..geometry import map_shape
+from ..slides.colors import check_color
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
 from .files import write_mask
 from .foreground import ForegroundSettings, foreground_mask
@@ -48,6 +49,9 @@ def slide_foreground(
 
     Returns:
         (rows, cols) bool mask and its sidecar: slide, shape, stride, mpp, method, thresholds, tissue fraction.
+
+    Raises:
+        InputError: if a tile is damaged, or the slide is no RGB of 8 bits.
     """
     overview = slide.read_overview(stride)
     return _mask_and_sidecar(slide, overview, stride, settings)
@@ -92,6 +96,7 @@ def write_foregrounds(
     index = None if annotations is None else index_annotations(annotations)
     folder = make_output_dir(output)
     written: list[Path] = []
+    without_tissue: list[str] = []
     not_annotated: list[str] = []
     failures: list[InputError] = []
     for path in tqdm(paths, desc="foreground", unit="slide"):
@@ -107,6 +112,9 @@ def write_foregrounds(
             logger.error("%s", error)
             failures.append(error)
             continue
+        if not mask.any():
+            logger.warning("%s: no tissue found, so its mask is empty: %s", path, why_empty(sidecar))
+            without_tissue.append(path.name)
         target = folder / f"{name}.png"
         write_mask(target, mask)
         write_json(target.with_suffix(".json"), sidecar)
@@ -121,9 +129,24 @@ def write_foregrounds(
             len(paths),
             not_annotated[0],
         )
+    if without_tissue:
+        logger.warning("no tissue found on %d of %d slides: %s", len(without_tissue), len(paths), few(without_tissue))
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {failures[0]}")
     return written
+
+
+def why_empty(sidecar: Mapping[str, Any]) -> str:
+    """Why a mask is empty, in words, by its sidecar of `slide_foreground`."""
+    if sidecar["saturation_threshold"] is None:
+        return f"{sidecar['annotation']} outlines no tissue on it"
+    settings, (height, width) = sidecar["settings"], sidecar["shape"]
+    slide_um2 = height * width * (sidecar["mpp"] or MODEL_MPP) ** 2
+    smaller = f", and the whole slide has {slide_um2:,.0f} µm²" if slide_um2 <= settings["min_tissue_um2"] else ""
+    return (
+        f"apart from areas up to {settings['min_tissue_um2']:,.0f} µm² (min_tissue_um2) its saturation is below "
+        f"{sidecar['saturation_threshold']:g} or its brightness below {settings['min_value']:g} (min_value){smaller}"
+    )
 
 
 def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.bool_]:
@@ -181,6 +204,7 @@ def _mask_and_sidecar(
     settings: ForegroundSettings,
     annotation: Path | None = None,
 ) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    check_color(slide.path, overview)
     outlines = TissueOutlines((), (), ()) if annotation is None else read_tissue(annotation)
 
     def drawn(polygons: tuple[Polygon, ...]) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from ..errors import InputError, one_line
+from ..errors import InputError, few, one_line
 from ..files import make_output_dir, read_json
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
@@ -21,7 +21,7 @@ from ..geometry import PATCH_SIZE
 from ..maps.files import MapInfo, read_map, read_map_infos
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
-from ..scoring.pairing import few, missing_warnings, scale_warnings
+from ..scoring.pairing import missing_warnings, scale_warnings, tissue_warnings
 from ..scoring.settings import ScoreSettings
 from ..scoring.slides import SlideEvidence
 from .crops import WIDER
@@ -66,6 +66,7 @@ class _Slide(NamedTuple):
 
     rank: int
     name: str
+    info: MapInfo
     view: MapView
     row: dict[str, Any] | None
     truth: str
@@ -127,7 +128,7 @@ def write_report(
         _shown_slide(rank, info, view, rows.get(info.slide), slide_paths, settings)
         for rank, (info, view) in enumerate(tqdm(views, desc="slides", unit="slide"), start=1)
     ]
-    warnings = scores["warnings"] if scores else missing_warnings(Path(maps), infos, []) + scale_warnings(infos)
+    warnings = scores["warnings"] if scores else _map_warnings(Path(maps), infos)
     warnings = [*warnings, *_picture_warnings(shown, bool(slides))]
     path = output / PAGE
     size = write_page(path, _content(infos, shown, scores, warnings, scoring, settings))
@@ -165,7 +166,16 @@ def _shown_slide(
             missing = f"The slide cannot be shown: {one_line(error)}"
     kind = "" if row is None else "tumor" if row["is_tumor"] else "no tumor"
     bar = slide_bar(info)
-    return _Slide(rank, info.slide, view, row, kind, describe(info), bar, is_shown, settings.num_crops, pixels, missing)
+    size = describe(info)
+    return _Slide(rank, info.slide, info, view, row, kind, size, bar, is_shown, settings.num_crops, pixels, missing)
+
+
+def _map_warnings(maps: Path, infos: Sequence[MapInfo]) -> list[str]:
+    """What scoring would warn of, without truth."""
+    warnings = [*missing_warnings(maps, infos, []), *scale_warnings(infos), *tissue_warnings(infos)]
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings
 
 
 def _picture_warnings(shown: Sequence[_Slide], has_slides: bool) -> list[str]:

@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..errors import InputError, few
 from ..folders.names import name_key, slide_file_name, slide_name
 from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
 from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth import StatedScale, stated_scale
-from .pairing import few
 
 EVALUATION_PIXEL_UM = 32 * 0.243
 """CAMELYON16 scores on masks of level 5, 7.776 µm per pixel; truth that comes at several strides is read there."""

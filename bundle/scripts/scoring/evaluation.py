@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key
 from ..folders.search import find_slides
@@ -18,7 +18,15 @@ from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth import TruthFolder
 from .cases import Case, detection_cases, find_run, map_case, scale_differences
 from .comparison import compare_runs
-from .pairing import few, leave_out, missing_warnings, name_warnings, pair_truth, scale_warnings, slide_warnings
+from .pairing import (
+    leave_out,
+    missing_warnings,
+    name_warnings,
+    pair_truth,
+    scale_warnings,
+    slide_warnings,
+    tissue_warnings,
+)
 from .report import Resampling, ScoredSlide, score_report
 from .settings import ScoreSettings
 from .slides import SlideEvidence, read_evidence, score_slide
@@ -143,7 +151,7 @@ def _find_cohort(
         infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
         truths = pair_truth(infos, folder, normal)
         cases = [map_case(info, path) for info, path in zip(infos, truths, strict=True)]
-        warnings += scale_warnings(infos)
+        warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
     else:
         files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)
         cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp)
@@ -161,7 +169,8 @@ def _find_cohort(
 def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[str]:
     """What is to be warned of once the maps and the truth have been read."""
     pairs = list(zip(cases, scored, strict=True))
-    empty = [case.info.slide for case, slide in pairs if isinstance(case.info, MapInfo) and slide.score == 0]
+    maps = [(case.info, slide.score) for case, slide in pairs if isinstance(case.info, MapInfo)]
+    empty = [info.slide for info, score in maps if score == 0 and info.has_tissue]
     return [
         *name_warnings([(case.info, slide.is_tumor) for case, slide in pairs if case.truth is not None]),
         *([f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []),

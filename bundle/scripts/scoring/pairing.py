@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, few
 from ..files import read_json
 from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo
@@ -147,6 +147,20 @@ def scale_warnings(infos: Sequence[MapInfo]) -> list[str]:
     return [f"{len(odd)} maps have another scale than {usual:g} µm per pixel: {few(odd)}"] if odd else []
 
 
+def tissue_warnings(infos: Sequence[MapInfo]) -> list[str]:
+    """Warn of maps of slides on which no tissue was found: they look like maps of normal slides.
+
+    Args:
+        infos: the maps' sidecars.
+
+    Returns:
+        At most one warning.
+    """
+    names = [info.slide for info in infos if not info.has_tissue]
+    total = len(infos)
+    return [f"no tissue found on {len(names)} of {total} slides, whose maps are 0: {few(names)}"] if names else []
+
+
 def slide_warnings(infos: Sequence[Named], slides: Sequence[Path], excluded: frozenset[str]) -> list[str]:
     """Warn of slides without a map, whose false positives and lesions the score lacks.
 
@@ -204,8 +218,3 @@ def _stems(wanted: Sequence[str], infos: Sequence[Named], key: str) -> set[str]:
     if unknown:
         raise InputError(f"{key}: {len(unknown)} names are of no map: {few(unknown)}; mend them or add their maps")
     return {stems[name] for name in wanted}
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

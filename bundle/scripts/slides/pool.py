@@ -7,6 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from .colors import check_stored_color
 from .slide import Slide, check_reading, open_slide
 
 
@@ -34,13 +35,15 @@ class SlidePool:
         """The open slide.
 
         Raises:
-            InputError: see `open_slide`.
+            InputError: see `open_slide`; if it is no RGB of 8 bits.
         """
         if self._process != os.getpid():  # handles do not survive a fork
             self._slides, self._process = OrderedDict(), os.getpid()
         key = str(path)
         if key not in self._slides:
-            self._slides[key] = open_slide(path, self.backend, self.assume_mpp)
+            slide = open_slide(path, self.backend, self.assume_mpp)
+            check_stored_color(slide.path)
+            self._slides[key] = slide
         self._slides.move_to_end(key)
         while len(self._slides) > self.max_open:
             self._slides.popitem(last=False)[1].close()

@@ -51,6 +51,19 @@ def test_processes_add_up(report: RunReport, said: Callable[..., dict[str, Any]]
         report.finish()
 
 
+def test_slides_without_tissue_are_named(
+    report: RunReport, said: Callable[..., dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    report.add("a.tif", said("a.tif"))
+    for name, state in (("b", "done"), ("c", "skipped")):
+        report.add(f"{name}.tif", said(f"{name}.tif", state, entry={"slide": f"{name}.tif", "num_positions": 0}))
+    report.add("d.tif", said("d.tif", "failed", reason="?", entry={"slide": "d.tif", "num_positions": 0}))
+    assert report.summary()["slides_without_tissue"] == ["b.tif", "c.tif"]
+    with pytest.raises(InputError):
+        report.finish()
+    assert caplog.messages == ["no tissue found on 2 of 4 slides, whose maps are 0: b.tif, c.tif"]
+
+
 def test_a_slide_whose_process_was_lost_is_done_by_this_run(
     report: RunReport, said: Callable[..., dict[str, Any]]
 ) -> None:

@@ -51,5 +51,6 @@ def test_description_is_of_the_slide_and_can_be_written():
         "backend": "openslide",
         "num_positions": 5,
         "num_tiles": 3,
+        "notes": [],
         "max_probability": 0.875,
     }

@@ -22,7 +22,7 @@ from scripts.inference.tiles import TileDataset, TileSampler
 from scripts.masks.foreground import ForegroundSettings
 
 SIDECAR_KEYS = {
-    *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles"),
+    *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles", "notes"),
     *("max_probability", "seconds", "mode", "agreement", "refined_positions", "weights", "weights_sha256", "versions"),
     *("slide_bytes", "slide_modified", "mode_asked", "runtime", "precision", "refine_above", "tta", "model_mpp"),
     *("patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
@@ -142,6 +142,33 @@ def test_blank_slide_gives_zeros(tmp_path: Path, writer: ProbabilityMapWriter) -
     assert prob_map.shape == (5, 8)
     assert not prob_map.any()
     assert (sidecar["num_positions"], sidecar["max_probability"]) == (0, 0)
+
+
+def test_slides_without_tissue_are_named_at_the_end_of_each_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slides = [tmp_path / f"{name}.tif" for name in "ab"]
+    for slide in slides:
+        slide.write_bytes(b"pixels")
+    for resumed in (False, True):
+        dataset = TileDataset([{"image": str(slide)} for slide in slides])
+        writer = ProbabilityMapWriter(tmp_path / "maps", TileSampler(dataset), INFERER)
+        nothing = np.zeros((0, 0), dtype=bool)
+        tiles = [
+            (make_tile(str(slides[0]), (0, 0), [[1]]), pred([[0.5]])),
+            (
+                Tile(str(slides[1]), make_plan(str(slides[1]), 1, 0)._replace(notes=("no tissue",)), (0, 0), nothing),
+                None,
+            ),
+        ]
+        caplog.clear()
+        run(writer, [] if resumed else tiles)
+        writer.finish()
+        assert caplog.messages[-1] == "no tissue found on 1 of 2 slides, whose maps are 0: b.tif"
+        summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+        assert summary["slides_without_tissue"] == [str(slides[1])]
+        assert len(summary["slides_skipped"]) == (2 if resumed else 0)
+    assert read_map(tmp_path / "maps", "b")[1]["notes"] == ["no tissue"]
 
 
 def test_run_summary(tmp_path: Path, writer: ProbabilityMapWriter) -> None:

@@ -42,11 +42,14 @@ def test_what_all_processes_did_is_added_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(part["is_last"] for part in parts)
     summary = work(Told(parts), "a", 10, decode=0.25)
     summary.skipped.append("z.tif")
+    summary.skipped_without_tissue.append("z.tif")
+    parts[0]["done"][0]["num_positions"] = 0
     content = summary.content()
     assert content["processes"] == 3
     assert [slide["slide"] for slide in content["slides_done"]] == ["a.tif", "b.tif", "c.tif"]
     assert [slide["slide"] for slide in content["slides_failed"]] == ["bad_a.tif", "bad_b.tif", "bad_c.tif"]
     assert content["slides_skipped"] == ["z.tif"]
+    assert content["slides_without_tissue"] == ["z.tif", "b.tif"]
     assert content["tiles"] == 17
     assert content["tissue_mm2"] == 8.5
     assert content["seconds_in"] == {"decode": 6.25, "compute": 6.0, "write": 1.5}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,6 +206,49 @@ def test_mask_edited_by_hand_is_used_as_it_is(tmp_path: Path, slide: Path, value
     np.testing.assert_array_equal(covered(list(dataset_of(slide, foreground_dir=folder).tiles(str(slide)))), mask)
 
 
+# --- no tissue -----------------------------------------------------------------------------------------------------
+
+
+def write_stained(path: Path, shape: tuple[int, int], mpp: float = 0.243) -> Path:
+    write_pyramid(path, np.full((*shape, 3), (190, 100, 170), dtype=np.uint8), mpp, compression="zlib")
+    return path
+
+
+def notes_of(path: Path, caplog: pytest.LogCaptureFixture, **arguments: Any) -> tuple[str, ...]:
+    caplog.clear()
+    plan = next(dataset_of(path, **arguments).tiles(str(path))).plan
+    assert plan is not None
+    assert caplog.messages == [f"{path}: {note}" for note in plan.notes]
+    return plan.notes
+
+
+def test_slides_without_tissue_are_named_with_what_decided(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blank = tmp_path / "blank.tif"
+    write_pyramid(blank, np.full((*SHAPE, 3), 240, dtype=np.uint8), 0.243, compression="zlib")
+    (note,) = notes_of(blank, caplog)
+    assert note.startswith("no tissue found, so its map is 0 everywhere: apart from areas up to 20,000 µm² (min")
+    assert "saturation is below 0.2" in note
+    assert "patch" not in note
+    (note,) = notes_of(write_stained(tmp_path / "stained.tif", SHAPE), caplog, foreground=ForegroundSettings(0.9))
+    assert "saturation is below 0.9" in note
+    assert notes_of(write_stained(tmp_path / "stained.tif", SHAPE), caplog) == ()
+
+
+@pytest.mark.parametrize(("shape", "is_small"), [((223, 223), True), ((201, 1001), True), ((225, 301), False)])
+def test_slides_smaller_than_a_patch_say_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: tuple[int, int], is_small: bool
+) -> None:
+    (note,) = notes_of(write_stained(tmp_path / "small.tif", shape), caplog)
+    assert f"the whole slide has {shape[0] * shape[1] * 0.243**2:,.0f} µm²" in note
+    assert (f"its {shape[0]} x {shape[1]} px are less than a patch" in note) == is_small
+
+
+def test_empty_mask_is_named(tmp_path: Path, slide: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_mask(tmp_path / "masks", "coded_001", np.zeros(map_shape(SHAPE, 64), dtype=bool))
+    (note,) = notes_of(slide, caplog, foreground_dir=folder)
+    assert note.endswith(f"the mask {folder / 'coded_001.png'} is empty")
+
+
 # --- failures ------------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +275,14 @@ def test_slide_without_a_resolution_travels_as_a_tile(tmp_path: Path) -> None:
     assert "--assume_mpp" in failure_of(path)
     tiles = list(dataset_of(path, assume_mpp=0.25, foreground=EVERYTHING).tiles(str(path)))
     assert (covered(tiles) == 1).all()
+
+
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_gray_slide_travels_as_a_tile(tmp_path: Path, has_mask: bool) -> None:
+    path = tmp_path / "gray.tif"
+    tifffile.imwrite(path, coded_image(SHAPE)[..., 0].copy(), tile=(256, 256), photometric="minisblack", metadata=None)
+    folder = write_mask(tmp_path / "masks", "gray", np.ones(map_shape(SHAPE, 64), dtype=bool)) if has_mask else None
+    assert "expected RGB of 8 bits, found 1 channel" in failure_of(path, foreground_dir=folder, assume_mpp=0.243)
 
 
 def test_missing_or_unfit_mask_travels_as_a_tile(tmp_path: Path, slide: Path) -> None:

@@ -26,7 +26,7 @@ def folder(tmp_path):
 def test_read_maps(folder):
     infos = read_map_infos(folder)
     assert [info.name for info in infos] == ["Normal_001", "Tumor_001"]
-    assert infos[1] == (folder / "Tumor_001.npy", "Tumor_001.tif", SHAPE, STRIDE, MPP)
+    assert infos[1] == (folder / "Tumor_001.npy", "Tumor_001.tif", SHAPE, STRIDE, MPP, True, ())
     prob_map = read_map(infos[1])
     assert prob_map.shape == MAP_SHAPE
     assert prob_map[40, 215] == np.float32(0.9)
@@ -51,12 +51,22 @@ def test_read_map_gives_one_memory_form(folder, stored):
     assert prob_map.dtype.isnative
 
 
+def test_sidecars_say_what_people_must_know(folder):
+    write_map(folder, "Tumor_001", changes={"num_positions": 0, "notes": ["no tissue found"]})
+    write_map(folder, "Normal_001", changes={"num_positions": 7, "notes": []})
+    normal, tumor = read_map_infos(folder)
+    assert (normal.has_tissue, normal.notes) == (True, ())
+    assert (tumor.has_tissue, tumor.notes) == (False, ("no tissue found",))
+
+
 SIDECARS = {
     "shape swapped": ({"shape": list(SHAPE[::-1])}, r"Tumor_001.npy: expected shape \(283, 188\)"),
     "shape missing": ({"shape": None}, "shape: expected"),
     "stride 0": ({"stride": 0}, "stride: expected"),
     "stride of text": ({"stride": "32"}, "stride: expected"),
     "no resolution": ({"mpp": None}, "mpp: expected"),
+    "notes of text": ({"notes": "no tissue"}, "notes: expected a list of sentences, found 'no tissue'"),
+    "notes of numbers": ({"notes": [1]}, "notes: expected a list of sentences"),
     "another slide": ({"slide": "tumor_009.tif"}, "slide: expected a file named 'Tumor_001'"),
 }
 

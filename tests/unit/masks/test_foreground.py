@@ -298,6 +298,33 @@ def test_one_bad_slide_does_not_stop_the_others(
     assert [record.getMessage().split(":")[0][-8:] for record in caplog.records] == ["/cut.tif", "text.tif"]
 
 
+def test_slides_without_tissue_are_named(tmp_path: Path, slide_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_pyramid(slide_path.with_name("blank.tif"), scan(SHAPE), MPP)
+    write_pyramid(slide_path.with_name("tiny.tif"), np.full((99, 98, 3), PINK, np.uint8), None, compression="zlib")
+    assert len(write_foregrounds(slide_path.parent, tmp_path / "out", 16, ForegroundSettings(min_tissue_um2=2000))) == 3
+    blank, tiny, total = caplog.messages
+    assert blank.startswith(f"{slide_path.with_name('blank.tif')}: no tissue found, so its mask is empty: apart from")
+    assert "its saturation is below 0.2 or its brightness below 0.1 (min_value)" in blank
+    assert tiny.endswith("and the whole slide has 573 µm²")
+    assert total == "no tissue found on 2 of 3 slides: blank.tif, tiny.tif"
+
+
+def test_outlines_that_lie_beside_the_slide_are_named(
+    tmp_path: Path, slide_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _annotated(tmp_path, slide_path, Tissue=[[x + 5000, y] for x, y in LEFT_XY])
+    assert "no tissue found, so its mask is empty: normal_007.geojson outlines no tissue on it" in caplog.text
+
+
+def test_gray_slide_is_set_aside(tmp_path: Path, slide_path: Path) -> None:
+    gray = np.dstack([scan(SHAPE)[..., 1]] * 3)
+    gray[300:600, 500:900] = 130
+    write_pyramid(slide_path.with_name("gray.tif"), gray, MPP)
+    with pytest.raises(InputError, match=r"^1 of 2 slides failed, .*gray\.tif: expected a stained slide in RGB"):
+        write_foregrounds(slide_path.parent, tmp_path / "out", 16)
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["normal_007.png"]
+
+
 @pytest.mark.parametrize("stride", [0, -64, 1.5, "64"])
 def test_strides_that_are_none(tmp_path: Path, slide_path: Path, stride: Any) -> None:
     with pytest.raises(InputError, match="stride must be a positive integer of level-0 pixels, but got"):

@@ -115,6 +115,25 @@ def test_slide_that_cannot_be_read_is_a_warning(study: Path, caplog: pytest.LogC
     assert "slides shown without their pixels" in caplog.text
 
 
+@pytest.mark.parametrize("has_truth", [False, True])
+def test_slide_without_tissue_is_not_shown_as_normal(
+    study: Path, caplog: pytest.LogCaptureFixture, has_truth: bool
+) -> None:
+    changes = {"num_positions": 0, "notes": ["no tissue found: it is <fat>"]}
+    write_map_of(study / "maps", "a", np.zeros((44, 69), np.float32), SHAPE, STRIDE, MPP, changes)
+    text = page(study, truth=study / "truth" if has_truth else None, scoring=QUICK)
+    row = text.split('id="cohort-table"')[1].split("</table>")[0].split(">a.tif<")[1]
+    assert 'data-value="-1">no tissue found</td>' in row
+    assert row.index("no tissue found") < row.index("</tr>")
+    article = text.split('aria-labelledby="slide-3-title"')[1].split("</article>")[0]
+    assert "<strong>no tissue found</strong>" in article
+    assert '<p class="note">no tissue found: it is <fat></p>' in article
+    assert "suspicion" not in article
+    warning = "no tissue found on 1 of 3 slides, whose maps are 0: a.tif"
+    assert f"<li>{warning}</li>" in text
+    assert warning in caplog.messages
+
+
 def test_title_and_note_are_shown(study: Path) -> None:
     text = page(study, settings=ReportSettings(title="Ward 7 <x>", note="Synthetic"))
     assert "<h1>Ward 7 <x></h1>" in text

@@ -264,6 +264,13 @@ def test_odd_maps_and_missing_slides_are_counted(cohort, tmp_path):
     ]
 
 
+def test_slides_without_tissue_are_not_normal_in_silence(cohort):
+    maps, truth, output = cohort
+    write_map(maps, "tumor_002", changes={"num_positions": 0, "notes": ["no tissue found"]})
+    report = score_folder(maps, truth, output, settings=QUICK)
+    assert report["warnings"] == ["no tissue found on 1 of 3 slides, whose maps are 0: tumor_002.tif"]
+
+
 def test_nan_in_a_map_is_an_error(cohort):
     prob_map = np.load(cohort[0] / "tumor_002.npy")
     prob_map[3, 4] = np.nan
