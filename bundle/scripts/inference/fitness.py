@@ -1,24 +1,32 @@
-"""What is to be said of a slide before its map is made: that it has no tissue, or is smaller than a patch."""
+"""What people must know of a slide before they trust its map: that it has no tissue, or was enlarged."""
 
 from __future__ import annotations
 
-from ..slides.slide import Slide
+import logging
+
+from ..slides.enlargement import enlargement_notes
+from .tile_plan import SlidePlan
+
+logger = logging.getLogger(__name__)
 
 
-def tissue_notes(slide: Slide, num_positions: int, patch_side: float, why_empty: str) -> list[str]:
-    """What to say of a slide without tissue, whose map would else look like that of normal tissue.
+def with_notes(plan: SlidePlan, model_mpp: float, patch_size: int, why_empty: str) -> SlidePlan:
+    """A plan with its notes, each of which is a warning too.
+
+    The map of a slide without tissue would else look like that of normal tissue.
 
     Args:
-        slide: the slide.
-        num_positions: map pixels inside the foreground.
-        patch_side: side of the patch that the network sees, in level-0 pixels.
-        why_empty: why the foreground is empty.
-
-    Returns:
-        A sentence, or none if there is tissue.
+        plan: of the slide.
+        model_mpp: µm per pixel that the model was trained at.
+        patch_size: side of the patch that the network sees.
+        why_empty: why the foreground would be empty.
     """
-    if num_positions:
-        return []
-    height, width = slide.shape
-    small = f"; its {height} x {width} px are less than a patch" if min(slide.shape) < round(patch_side) else ""
-    return [f"no tissue found, so its map is 0 everywhere: {why_empty}{small}"]
+    notes = enlargement_notes(plan.mpp, model_mpp)
+    if not plan.num_positions:
+        height, width = plan.shape
+        is_small = min(plan.shape) < round(patch_size * plan.downsample)
+        small = f"; its {height} x {width} px are less than a patch" if is_small else ""
+        notes.append(f"no tissue found, so its map is 0 everywhere: {why_empty}{small}")
+    for note in notes:
+        logger.warning("%s: %s", plan.path, note)
+    return plan._replace(notes=tuple(notes))

@@ -7,7 +7,6 @@ the other slides go on.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,15 @@ from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import read_mask, slide_foreground, why_empty
 from ..network.modes import check_mode, resolve_mode
 from ..slides.cells import CellReader, Part, kept_cells
+from ..slides.enlargement import check_enlargement, check_limit
 from ..slides.pool import SlidePool
 from ..slides.resampling import Region
 from ..slides.slide import MODEL_MPP, Slide
 from ..storage.remote import is_url, list_slides
 from ..storage.staging import SlideCache
-from .fitness import tissue_notes
+from .fitness import with_notes
 from .slide_queue import SlideQueue
 from .tile_plan import NO_POSITIONS, SlidePlan, Tile, position_offsets, tile_blocks
-
-logger = logging.getLogger(__name__)
 
 
 def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
@@ -64,6 +62,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         tile_size: longest side of a tile in pixels that the model sees.
         backend: see `slides.slide.open_slide`.
         assume_mpp: see `slides.slide.open_slide`.
+        max_enlargement: how many times coarser than the model a slide may be, from 1 on.
         mode: see `network.modes.resolve_mode`; a slide for which it is not possible cannot be planned.
         num_workers: how many processes read, which take the tiles in turns; 0 and 1 decode each compressed tile once.
         cache_dir: see `storage.staging.SlideCache`.
@@ -84,6 +83,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         tile_size: int = 2048,
         backend: str = "auto",
         assume_mpp: float | None = None,
+        max_enlargement: float = 3.0,
         mode: str = "auto",
         num_workers: int = 1,
         cache_dir: str | Path | None = None,
@@ -105,6 +105,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.foreground = foreground or ForegroundSettings()
         self.foreground.check()
         self.tile_size = tile_size
+        self.max_enlargement = check_limit(max_enlargement)
         self.mode = check_mode(mode)
         self.num_readers = max(1, num_workers)
         self.slides = SlidePool(backend, assume_mpp, max_open=2)
@@ -139,6 +140,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         try:
             copy = str(self.cache.fetch(path)) if is_url(path) else None
             slide = self.slides.get(copy or path)
+            check_enlargement(path, slide.require_mpp(), self.mpp, self.max_enlargement)
             mask, source, reason = self._mask(slide)
             downsample = slide.model_downsample(self.mpp)
             self._check_stride(path, downsample)
@@ -149,9 +151,6 @@ class TileDataset(Dataset[dict[str, Any]]):
             self.cache.fetch_ahead(ahead)
         block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
         blocks = list(tile_blocks(mask, block)) or [((0, 0), NO_POSITIONS)]
-        notes = tissue_notes(slide, int(mask.sum()), self.patch_size * downsample, reason)
-        for note in notes:
-            logger.warning("%s: %s", path, note)
         plan = SlidePlan(
             path=path,
             shape=slide.shape,
@@ -163,9 +162,9 @@ class TileDataset(Dataset[dict[str, Any]]):
             backend=slide.backend,
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
-            notes=tuple(notes),
             copy=copy,
         )
+        plan = with_notes(plan, self.mpp, self.patch_size, reason)
         for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):
             self._num_planned += 1
             yield Tile(path, plan, map_location, positions, keep=keep)

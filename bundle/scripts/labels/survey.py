@@ -18,7 +18,8 @@ from ..geometry import level0_to_map, map_shape, map_to_level0
 from ..masks.foreground import foreground_mask
 from ..masks.foreground_files import read_mask
 from ..slides.colors import check_color
-from ..slides.slide import open_slide
+from ..slides.enlargement import enlargement_notes
+from ..slides.slide import MODEL_MPP, open_slide
 from .regions import SlideTruth, is_tumor, read_slide_truth
 from .strata import TUMOR_CORE, draw_strata
 from .thumbnails import shrink
@@ -96,6 +97,8 @@ def survey_slide(
         truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value)
         overview = slide.read_overview(stride)
     check_color(path, overview)
+    for note in enlargement_notes(mpp, MODEL_MPP):
+        logger.warning("%s: its regions are %s", path, note)
     if foreground_dir is None:
         foreground, _ = foreground_mask(overview, stride * mpp)
     else:

@@ -154,7 +154,7 @@ def test_blank_slide_has_one_empty_tile(tmp_path: Path) -> None:
 
 def test_coarse_slide_has_tiles_of_one_position(tmp_path: Path) -> None:
     path = write_coded(tmp_path / "coarse.tif", (301, 205))
-    dataset = dataset_of(path, foreground=EVERYTHING, assume_mpp=10.0)
+    dataset = dataset_of(path, foreground=EVERYTHING, assume_mpp=10.0, max_enlargement=42)
     tiles = list(dataset.tiles(str(path)))
     assert (covered(tiles) == 1).all()
     assert len(tiles) == 5 * 4
@@ -249,6 +249,27 @@ def test_empty_mask_is_named(tmp_path: Path, slide: Path, caplog: pytest.LogCapt
     assert note.endswith(f"the mask {folder / 'coded_001.png'} is empty")
 
 
+# --- slides that are coarser than the model --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mpp", "model", "num_notes"), [(0.3, 0.243, 0), (0.5, 0.243, 1), (0.5, 0.972, 0)])
+def test_slides_that_are_enlarged_are_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mpp: float, model: float, num_notes: int
+) -> None:
+    notes = notes_of(write_stained(tmp_path / "coarse.tif", (901, 1103), mpp), caplog, mpp=model, mode="sliding")
+    assert len(notes) == num_notes
+    assert all(note.startswith("enlarged 2.06 times, from 0.5 to the model's 0.243 µm per pixel") for note in notes)
+
+
+def test_slides_that_are_too_coarse_travel_as_a_tile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_stained(tmp_path / "coarse.tif", (301, 205), 5.0)
+    assert "force it with --max_enlargement 21" in failure_of(path, foreground=EVERYTHING)
+    assert "expected at most 2.92 µm per level-0 pixel" in failure_of(path, mpp=0.972)
+    assert "times the model's 0.243, found 0.8" in failure_of(path, assume_mpp=0.8)
+    (note,) = notes_of(path, caplog, foreground=EVERYTHING, max_enlargement=21)
+    assert note.startswith("enlarged 20.6 times")
+
+
 # --- failures ------------------------------------------------------------------------------------------------------
 
 
@@ -321,6 +342,12 @@ def test_stride_must_be_a_positive_integer(slide: Path, stride: Any) -> None:
 def test_readers_must_be_counted(slide: Path, num_workers: Any) -> None:
     with pytest.raises(InputError, match="num_workers must be an integer from 0 on, but got"):
         dataset_of(slide, num_workers=num_workers)
+
+
+@pytest.mark.parametrize("max_enlargement", [0, 0.99, -3, "three", None, True, float("nan")])
+def test_enlargement_must_have_a_limit(slide: Path, max_enlargement: Any) -> None:
+    with pytest.raises(InputError, match="max_enlargement must be a number of at least 1, but got"):
+        dataset_of(slide, max_enlargement=max_enlargement)
 
 
 def test_folder_of_masks_must_exist(tmp_path: Path, slide: Path) -> None:

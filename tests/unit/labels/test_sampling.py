@@ -178,6 +178,13 @@ def test_a_slide_without_tissue_is_said(cohort, tmp_path, caplog):
     assert "normal_white.tif: no tissue found" in caplog.text
 
 
+def test_slides_that_are_enlarged_are_said(cohort, tmp_path, caplog):
+    sample(cohort, tmp_path / "a.csv", assume_mpp=0.25)
+    assert "enlarged" not in caplog.text
+    sample(cohort, tmp_path / "a.csv", assume_mpp=0.5)
+    assert caplog.text.count("its regions are enlarged 2.06 times, from 0.5 to the model's 0.243 µm per pixel") == 3
+
+
 def test_outlines_beyond_the_slide_are_said(cohort, tmp_path, caplog):
     write_ncrf(tmp_path / "truth", "b", xy([(9000, 9000), (9000, 9900), (9900, 9900)]))
     write_ncrf(tmp_path / "truth", "tumor_1", xy(LARGE))
