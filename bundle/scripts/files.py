@@ -6,7 +6,9 @@ import csv
 import json
 import os
 import re
+import secrets
 import shutil
+import time
 import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +26,30 @@ _NPY_ERRORS = (
 )
 
 
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]+\.(tmp|old)(\.\w+)?")
+_LEFT_SECONDS = 3600.0  # what nobody has written to for so long is of a run that was killed
+
+
+def _temporary(path: Path, kind: str = "tmp") -> Path:
+    """A hidden name beside a file that no other process takes, in containers neither, where process ids are alike."""
+    stem = path.stem.encode()[:100].decode(errors="ignore")  # a long name must not grow beyond what the disk takes
+    return path.with_name(f".{stem}.{secrets.token_hex(8)}.{kind}{path.suffix}")
+
+
+def remove_leftovers(folder: Path, older_than_s: float = _LEFT_SECONDS) -> None:
+    """Remove temporary files and folders that killed runs left in a folder.
+
+    Args:
+        folder: where results are written.
+        older_than_s: seconds since their last change; 0 where no other run writes.
+    """
+    for name in os.listdir(folder):
+        path = folder / name
+        with suppress(OSError):  # another run may remove the same
+            if _TEMPORARY.fullmatch(name) and time.time() - path.stat().st_mtime >= older_than_s:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it to ``path``, on failure remove it.
@@ -32,7 +58,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         InputError: if the folder is read-only, missing or full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -74,7 +100,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         InputError: if the folder around it is read-only, missing or full.
     """
     path = Path(path)
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    temporary, old = _temporary(path), _temporary(path, "old")
     try:
         temporary.mkdir()
         yield temporary
@@ -85,6 +111,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         reason = error.strerror or error
         raise InputError(f"{path}: cannot be written ({reason}); check the folder's space and rights") from error
     finally:
+        if not path.exists():
+            with suppress(OSError):  # there may be none
+                os.replace(old, path)
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -158,6 +187,8 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[dict[st
 def make_output_dir(path: str | Path) -> Path:
     """Make a folder for results and make sure that it can be written, before anything is computed.
 
+    Temporary files of runs that were killed an hour ago or earlier are removed.
+
     Raises:
         InputError: if it cannot be made or written, or begins with a ``~`` that no shell has replaced: a folder of this
             name is a trap for whoever removes it.
@@ -167,9 +198,11 @@ def make_output_dir(path: str | Path) -> Path:
         raise InputError(f"{path}: a config does not replace ~ by the home folder; write {os.path.expanduser(path)}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-probe-{os.getpid()}"
+        probe = _temporary(folder / "probe")
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another output folder") from error
+    with suppress(OSError):  # a folder that may be written, but not listed
+        remove_leftovers(folder)
     return folder

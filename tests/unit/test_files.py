@@ -99,6 +99,59 @@ def test_atomic_folder_leaves_nothing_on_failure(tmp_path: Path, monkeypatch: py
     assert os.listdir(target) == ["old"]
 
 
+def test_atomic_folder_puts_the_old_one_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.zarr"
+    target.mkdir()
+    (target / "old").touch()
+    replace, calls = os.replace, []
+
+    def fail_once(*paths: Path) -> None:
+        calls.append(paths)
+        if len(calls) == 2:
+            full_disk()
+        replace(*paths)
+
+    monkeypatch.setattr(files.os, "replace", fail_once)
+    with pytest.raises(InputError, match=r"a\.zarr: cannot be written"), atomic_folder(target):
+        pass
+    assert os.listdir(tmp_path) == ["a.zarr"]
+    assert os.listdir(target) == ["old"]
+
+
+def test_a_killed_run_with_the_same_process_id_is_not_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.os, "getpid", lambda: 1)
+    killed = atomic_folder(tmp_path / "a.zarr")
+    killed.__enter__()  # and never left: the process is gone
+    with atomic_folder(tmp_path / "a.zarr") as temporary:
+        (temporary / "new").touch()
+    assert os.listdir(tmp_path / "a.zarr") == ["new"]
+
+
+def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    kept = ["map.npy", ".lock", ".hidden.npy", ".ab.tmp.npy.txt", ".lock.tmp"]
+    of_earlier_versions = [".map.1234.tmp.npy", ".map.ome.1.tmp.tiff", ".a.zarr.77.tmp", ".a.zarr.77.old"]
+    touch(tmp_path, *kept, *of_earlier_versions)
+    killed = [atomic_path(tmp_path / name) for name in ("map.npy", "a b.ome.tiff")]
+    for context in killed:
+        context.__enter__().touch()
+    killed.append(atomic_folder(tmp_path / "a.ome.zarr"))
+    killed[-1].__enter__().joinpath("0").mkdir()
+    make_output_dir(tmp_path)
+    assert len(os.listdir(tmp_path)) == len(kept) + len(of_earlier_versions) + 3, "another run may be at work"
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    make_output_dir(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_a_name_as_long_as_the_disk_takes(tmp_path: Path) -> None:
+    target = tmp_path / f"{'ü' * 125}.json"
+    write_json(target, {})
+    assert read_json(target) == {}
+
+
 def test_json_round_trip(tmp_path: Path) -> None:
     content = {"slide": "ü.tif", "shape": [3301, 2203], "mpp": None}
     write_json(tmp_path / "a.json", content)
