@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.flat_slide import write_flat_slide
 from integration.conftest import Outcome
 from scripts import bundle_root
 from scripts.synthetic.cohort import Cohort
@@ -158,6 +159,21 @@ def test_failed_slides_are_tried_again_and_no_others(
     assert_whole(maps, NAMES)
 
 
+def test_a_slide_that_fails_keeps_its_map(tumor_detection: Command, flags: Flags, slides: Path, maps: Path) -> None:
+    plain = write_flat_slide(slides / "slide_plain.tif", mpp=None)
+    assert tumor_detection(*flags(slides=plain)).status == 1
+    assert not list(maps.glob("slide_plain.*"))
+    assert tumor_detection(*flags(slides=plain, assume_mpp=0.25)).status == 0
+    before = states(maps)
+    outcome = tumor_detection(*flags())
+    assert outcome.status == 1
+    assert "; the map that is there stays, it was made with --assume_mpp 0.25" in outcome.error
+    assert_whole(maps, [*NAMES, "slide_plain"])
+    assert states(maps).items() >= before.items()
+    assert tumor_detection(*flags(slides=plain, assume_mpp=0.25)).status == 0
+    assert done(maps) == []
+
+
 # --- interruptions --------------------------------------------------------------------------------------------------
 
 
@@ -178,8 +194,7 @@ def test_a_killed_run_loses_the_slide_in_progress_only(flags: Flags, maps: Path,
         assert process.wait() == 0, process.stderr.read() if process.stderr else ""
     assert stems(summary(maps)["slides_skipped"]) == sorted(whole)
     assert done(maps) == [name for name in NAMES if name not in whole]
-    left = [path.name for path in maps.iterdir() if path.name.startswith(".") and path.name != ".lock"]
-    assert len(left) <= 1, "at most the temporary file of the moment"
+    assert [path.name for path in maps.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
 def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Command) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.touched import touch
 from scripts import files
 from scripts.errors import InputError
 from scripts.files import (

@@ -138,8 +138,7 @@ class SlideWorker:
         if staged["skip"]:
             return "skipped", ""
         if staged["error"] is not None:
-            self._writer.results.remove(slide_name(path))
-            return "failed", staged["error"]
+            return "failed", staged["error"] + self._writer.older_map_remark(path)
         self._dataset.data = [{"image": path}]
         self._evaluator.state.epoch_length = None  # ignite keeps the number of tiles of the slide before
         self._evaluator.run()

@@ -1,26 +1,32 @@
-"""The folder that inference writes into: one run at a time, and which of its maps are up to date."""
+"""The folder that inference writes into: which of its maps are up to date, and how a new one takes an older's place."""
 
 from __future__ import annotations
 
+import os
+import re
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from ..errors import InputError
-from ..files import make_output_dir, read_json, read_npy, write_json, write_npy
+from ..files import make_output_dir, read_json, read_npy, remove_leftovers, write_json, write_npy
+from .folder_lock import FolderLock
 from .freshness import DAMAGED, INTERRUPTED, why_outdated
 
-_LOCK_SECONDS = 8.0  # the readers of a killed run notice after 5 s, and hold its lock until then
+NEW = re.compile(r"(\.([^/]+)\.[0-9a-f]{16}\.new)\.(json|npy)")
+"""Hidden names of a new map and its sidecar: without suffix, the slide's name, suffix."""
 
 
 class ResultFolder:
     """Maps and their sidecars, written so that a map with a sidecar is whole and belongs to it.
 
-    An old sidecar goes before the new map comes, and the new sidecar is written last. A run that is killed in between
-    leaves a map without a sidecar, which the next run computes again.
+    A new map and its sidecar are first written under hidden names. When both are whole, the older sidecar goes, and the
+    two are renamed, the sidecar last. What a run that was killed in between left to do is done when the folder is
+    locked again; so one of the two maps is always there in full.
 
     Args:
         path: the folder; made if it is missing.
@@ -31,49 +37,59 @@ class ResultFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = make_output_dir(path)
-        self._lock = FileLock(self.path / ".lock")
+        self._lock = FolderLock(self.path)
 
-    def lock(self, seconds: float = _LOCK_SECONDS) -> None:
-        """Keep other runs out, until `unlock` or the end of the process, however that comes.
+    def lock(self, seconds: float | None = None) -> None:
+        """Keep other runs out, until `unlock` or the end of the process, and finish what a killed run began.
+
+        Args:
+            seconds: how long to wait for another run; see `folder_lock.FolderLock.acquire`.
 
         Raises:
             InputError: if another run holds the folder.
         """
-        try:
-            self._lock.acquire(timeout=seconds)
-        except Timeout as error:
-            raise InputError(
-                f"output_dir {self.path}: another run is writing there; wait for it, or choose another folder"
-            ) from error
-        except OSError as error:
-            raise InputError(f"{self.path / '.lock'}: cannot be locked ({error.strerror or error})") from error
+        self._lock.acquire() if seconds is None else self._lock.acquire(seconds)
+        remove_leftovers(self.path, 0.0)
+        for name in sorted(os.listdir(self.path)):  # of a pair the sidecar comes first
+            found = NEW.fullmatch(name)
+            if found and found[3] == "json":
+                self._put_in_place(found[2], self.path / found[1])
+            elif found:
+                (self.path / name).unlink(missing_ok=True)
 
     def unlock(self) -> None:
         """Let other runs in."""
         self._lock.release()
 
     def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
-        """Write a map and its sidecar in place of older ones.
+        """Write a map and its sidecar in place of older ones, which stay until both are whole.
 
         Raises:
             InputError: if the folder is full or read-only.
         """
-        self.remove(name)
-        write_npy(self.path / f"{name}.npy", prob_map)
-        write_json(self.path / f"{name}.json", sidecar)
+        new = self.path / f".{name}.{secrets.token_hex(8)}.new"
+        new_map, new_sidecar = Path(f"{new}.npy"), Path(f"{new}.json")
+        try:
+            write_npy(new_map, prob_map)
+            write_json(new_sidecar, sidecar)
+            self._put_in_place(name, new)
+        except InputError as error:
+            if new_map.exists():  # else the map is in place, and its sidecar will be when the folder is locked again
+                with suppress(OSError):  # the error on its way says more
+                    new_sidecar.unlink(missing_ok=True)
+                    new_map.unlink()
+            raise InputError(str(error).replace(new.name, name)) from error
 
-    def remove(self, name: str) -> None:
-        """Remove a map and its sidecar, if they are there.
-
-        Raises:
-            InputError: if the folder is read-only.
-        """
-        for suffix in (".json", ".npy"):
-            path = self.path / f"{name}{suffix}"
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise InputError(f"{path}: cannot be replaced ({error.strerror}); check the folder's rights") from error
+    def _put_in_place(self, name: str, new: Path) -> None:
+        """Rename a new map and sidecar; begun anew, it goes on where it ended."""
+        try:
+            (self.path / f"{name}.json").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # renamed before
+                os.replace(f"{new}.npy", self.path / f"{name}.npy")
+            os.replace(f"{new}.json", self.path / f"{name}.json")
+        except OSError as error:
+            path = self.path / f"{name}.npy"
+            raise InputError(f"{path}: cannot be replaced ({error.strerror}); check the folder's rights") from error
 
     def outdated(self, name: str, expected: dict[str, Any]) -> str | None:
         """Why a slide must be computed.
@@ -107,6 +123,10 @@ class ResultFolder:
         write_json(self.path / "run.json", content)
 
     def read_sidecar(self, name: str) -> dict[str, Any]:
-        """The sidecar of a map that is up to date."""
+        """The sidecar of a map.
+
+        Raises:
+            InputError: if there is none, or it is damaged.
+        """
         content: dict[str, Any] = read_json(self.path / f"{name}.json")
         return content

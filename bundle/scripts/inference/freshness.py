@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,25 @@ def why_outdated(sidecar_text: bytes, map_shape: tuple[int, ...] | None, expecte
     if list(map_shape) != [-(-side // stride) for side in shape]:
         return "its map is of another size"
     return None
+
+
+def older_map_remark(read_sidecar: Callable[[], dict[str, Any]], assume_mpp: float | None) -> str:
+    """What to say of an older map, which stays where its slide fails now.
+
+    Args:
+        read_sidecar: gives the sidecar of the map that is there.
+        assume_mpp: of this run.
+
+    Returns:
+        The end of a line, "" if there is no map.
+    """
+    try:
+        assumed = read_sidecar().get("assume_mpp")
+    except (InputError, AttributeError):  # none, or damaged
+        return ""
+    if assumed in (None, assume_mpp):
+        return "; the map that is there stays"
+    return f"; the map that is there stays, it was made with --assume_mpp {assumed}"
 
 
 def slide_identity(path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..folders.names import slide_name
-from .freshness import reading_settings, slide_identity
+from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import file_sha256, versions
 from .results import open_results
@@ -123,6 +124,11 @@ class ProbabilityMapWriter:
             logger.warning("%s: computed again: %s", Path(path).name, reason)
         return reason is None
 
+    def older_map_remark(self, path: str) -> str:
+        """What to say of the map that a slide which failed has from an earlier run; see `freshness`."""
+        read_sidecar = partial(self.results.read_sidecar, Path(path).stem)
+        return older_map_remark(read_sidecar, self.sampler.dataset.slides.assume_mpp)
+
     def __call__(self, engine: Engine) -> None:
         """Take in the tile of this iteration."""
         tile: Tile = engine.state.batch["tile"]
@@ -220,10 +226,10 @@ class ProbabilityMapWriter:
         self._summarize_at_times()
 
     def _set_aside(self, path: str, reason: str) -> None:
+        reason += self.older_map_remark(path)
         logger.error("%s", reason)
         self._maps.pop(path, None)
         self.inferer.report(path)
-        self.results.remove(slide_name(path))
         self.failed[path] = reason
         self.sampler.release(path)
         self.sampler.skip.add(path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import json
+import secrets
 import threading
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..storage.remote import check_url, open_store, store_errors
+from .folder_results import NEW
 from .freshness import DAMAGED, INTERRUPTED, why_outdated
 
 RENEW_SECONDS = 5.0
@@ -24,9 +27,10 @@ _HEADER_BYTES = 256  # of a map's file; numpy pads headers to multiples of 64
 
 
 class ObjectResults:
-    """Maps and their sidecars as objects, each put whole; an old sidecar goes before the new map comes.
+    """Maps and their sidecars as objects, each put whole; see `folder_results.ResultFolder`.
 
-    Stores have no lock that ends with its holder. The object ``.lock`` is renewed as long as a run lives.
+    Where a map is there already, the new one and its sidecar are first put under hidden names, and copied when both are
+    there. Stores have no lock that ends with its holder. The object ``.lock`` is renewed as long as a run lives.
 
     Args:
         url: ``s3://bucket/folder``.
@@ -45,6 +49,8 @@ class ObjectResults:
     def lock(self) -> None:
         """Keep other runs out, until `unlock`, or until the process ended a quarter of a minute ago.
 
+        What a run that was killed left to do is done.
+
         Raises:
             InputError: if another run holds the place, or it cannot be written.
         """
@@ -58,6 +64,11 @@ class ObjectResults:
         self._ended.clear()
         self._renewal = threading.Thread(target=self._renew, daemon=True)
         self._renewal.start()
+        try:
+            self._finish_killed_runs(store)
+        except BaseException:
+            self.unlock()
+            raise
 
     def unlock(self) -> None:
         """Let other runs in."""
@@ -70,28 +81,21 @@ class ObjectResults:
             open_store(self.path).rm_file(self._url(".lock"))
 
     def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
-        """Write a map and its sidecar in place of older ones.
+        """Write a map and its sidecar in place of older ones, which stay until both are in the store.
 
         Raises:
             InputError: if the store refuses.
         """
         content = io.BytesIO()
         np.save(content, prob_map, allow_pickle=False)
-        self.remove(name)
-        with store_errors(self.path):
-            open_store(self.path).pipe_file(self._url(f"{name}.npy"), content.getvalue())
-        self._write_json(f"{name}.json", sidecar)
-
-    def remove(self, name: str) -> None:
-        """Remove a map and its sidecar, if they are there.
-
-        Raises:
-            InputError: if the store refuses.
-        """
         store = open_store(self.path)
         with store_errors(self.path):
-            for suffix in (".json", ".npy"):  # in this order
-                store.rm_file(self._url(f"{name}{suffix}"))
+            is_first = not store.exists(self._url(f"{name}.json"))
+            put = name if is_first else f".{name}.{secrets.token_hex(8)}.new"
+            store.pipe_file(self._url(f"{put}.npy"), content.getvalue())
+            self._write_json(f"{put}.json", sidecar)
+            if not is_first:
+                self._put_in_place(store, name, put)
 
     def outdated(self, name: str, expected: dict[str, Any]) -> str | None:
         """Why a slide must be computed; see `folder_results.ResultFolder.outdated`.
@@ -116,10 +120,10 @@ class ObjectResults:
         self._write_json("run.json", content)
 
     def read_sidecar(self, name: str) -> dict[str, Any]:
-        """The sidecar of a map that is up to date.
+        """The sidecar of a map.
 
         Raises:
-            InputError: if it is damaged.
+            InputError: if there is none, or it is damaged.
         """
         with store_errors(self._url(f"{name}.json")):
             text = open_store(self.path).cat_file(self._url(f"{name}.json"))
@@ -136,6 +140,25 @@ class ObjectResults:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         with store_errors(self.path):
             open_store(self.path).pipe_file(self._url(name), text.encode())
+
+    def _put_in_place(self, store: Any, name: str, new: str) -> None:
+        """Copy a new map and sidecar to their names; begun anew, it goes on where it ended."""
+        store.rm_file(self._url(f"{name}.json"))
+        for suffix in (".npy", ".json"):  # in this order
+            with suppress(FileNotFoundError):  # copied and removed before
+                store.cp_file(self._url(f"{new}{suffix}"), self._url(f"{name}{suffix}"))
+        for suffix in (".npy", ".json"):
+            store.rm_file(self._url(f"{new}{suffix}"))
+
+    def _finish_killed_runs(self, store: Any) -> None:
+        with store_errors(self.path):
+            folder = f"{store._strip_protocol(self.path)}/"
+            found = [NEW.fullmatch(path.removeprefix(folder)) for path in store.find(self.path, prefix=".")]
+            for match in sorted(filter(None, found), key=lambda match: match[0]):  # of a pair the sidecar comes first
+                if match[3] == "json":
+                    self._put_in_place(store, match[2], match[1])
+                else:
+                    store.rm_file(self._url(match[0]))
 
     def _map_shape(self, store: Any, name: str) -> tuple[int, ...] | None:
         """Shape that a map's header states, None if the map is not there or not of that size."""

@@ -19,16 +19,13 @@ class Results(Protocol):
     path: Any
 
     def lock(self) -> None:
-        """Keep other runs out."""
+        """Keep other runs out, and finish what a killed run began."""
 
     def unlock(self) -> None:
         """Let other runs in."""
 
     def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
-        """Write a map and its sidecar."""
-
-    def remove(self, name: str) -> None:
-        """Remove them."""
+        """Write a map and its sidecar in place of older ones, which stay until both are whole."""
 
     def outdated(self, name: str, expected: dict[str, Any]) -> str | None:
         """Why a slide must be computed; see `folder_results.ResultFolder.outdated`."""
@@ -37,7 +34,11 @@ class Results(Protocol):
         """Write ``run.json``."""
 
     def read_sidecar(self, name: str) -> dict[str, Any]:
-        """The sidecar of a map that is up to date."""
+        """The sidecar of a map.
+
+        Raises:
+            InputError: if there is none, or it is damaged.
+        """
 
 
 def open_results(output_dir: str | Path) -> Results:

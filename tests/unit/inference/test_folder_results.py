@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.inference.folder_results import ResultFolder
 
@@ -68,56 +67,75 @@ def test_a_missing_or_damaged_map_is_told(folder: ResultFolder) -> None:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_killed_between_map_and_sidecar_leaves_no_pair_of_two_runs(
-    folder: ResultFolder, monkeypatch: pytest.MonkeyPatch
+class Killed(BaseException):
+    """Nothing of the process runs after it."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[str]:
+    """End a process at one of its changes of a folder's names; returns the changes that it made."""
+    done: list[str] = []
+
+    def kill_or(call: Any) -> Any:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if len(done) >= step:
+                raise Killed
+            done.append(call.__name__)
+            return call(*arguments, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(os, "replace", kill_or(os.replace))
+    monkeypatch.setattr(Path, "unlink", kill_or(Path.unlink))
+    return done
+
+
+def is_whole(folder: Path, mode: str) -> bool:
+    """Whether a map and its sidecar are there, both of the run of this mode."""
+    value = {"dense": 0.0, "sliding": 1.0}[mode]
+    return bool(
+        json.loads((folder / "a.json").read_text())["mode"] == mode and (np.load(folder / "a.npy") == value).all()
+    )
+
+
+@pytest.mark.parametrize("step", range(10))
+def test_a_run_killed_while_it_writes_leaves_a_whole_map(
+    folder: ResultFolder, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        done = kill_at(patch, step)
+        try:
+            folder.write("a", np.ones((5, 8), dtype=np.float32), {**SIDECAR, "mode": "sliding"})
+        except Killed:
+            assert len(done) == step
+        else:
+            assert step > 5
+    if (folder.path / "a.json").exists():
+        assert is_whole(folder.path, "dense") or is_whole(folder.path, "sliding"), "no pair of two runs, ever"
+    again = ResultFolder(folder.path)
+    again.lock()
+    assert is_whole(folder.path, "dense") or is_whole(folder.path, "sliding")
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "a.json", "a.npy"]
+    again.unlock()
 
-    monkeypatch.setattr("scripts.inference.folder_results.write_json", killed)
-    with pytest.raises(KeyboardInterrupt):
+
+@pytest.mark.parametrize("failing", ["write_npy", "write_json", "os.replace"])
+def test_a_map_leaves_only_when_its_successor_is_written(
+    folder: ResultFolder, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise (OSError(28, "No space left on device") if failing == "os.replace" else InputError("no space"))
+
+    monkeypatch.setattr(f"scripts.inference.folder_results.{failing}", fail)
+    with pytest.raises(InputError, match=r"[nN]o space"):
         folder.write("a", np.ones((5, 8), dtype=np.float32), {**SIDECAR, "mode": "sliding"})
-    assert folder.outdated("a", EXPECTED) is not None
-    assert folder.outdated("a", {**EXPECTED, "mode": "sliding"}) is not None
+    assert is_whole(folder.path, "dense")
+    assert sorted(path.name for path in folder.path.iterdir()) == ["a.json", "a.npy"]
 
 
-def test_removing_what_is_not_there_is_no_error(folder: ResultFolder) -> None:
-    folder.remove("a")
-    folder.remove("a")
-    assert [path.name for path in folder.path.iterdir()] == []
-
-
-# --- one run at a time ------------------------------------------------------------------------------------------------
-
-HOLDER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from scripts.inference.folder_results import ResultFolder
-folder = ResultFolder(sys.argv[2])
-folder.lock()
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLDER, bundle_root(), str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "locked\n"
-        second = ResultFolder(tmp_path)
-        with pytest.raises(InputError, match=r"output_dir .*: another run is writing there; wait for it, or choose"):
-            second.lock(seconds=0.1)
-        holder.kill()  # no time to unlock
-        holder.wait()
-        second.lock(seconds=5)
-        second.unlock()
-
-
-def test_a_folder_is_free_again_after_a_run(tmp_path: Path) -> None:
-    first, second = ResultFolder(tmp_path), ResultFolder(tmp_path)
-    first.lock(seconds=0)
-    with pytest.raises(InputError, match="another run is writing there"):
-        second.lock(seconds=0)
-    first.unlock()
-    second.lock(seconds=0)
+def test_leftovers_of_killed_runs_go_with_the_lock(folder: ResultFolder) -> None:
+    for name in (".a.1.tmp.npy", ".b.0123456789abcdef.tmp.json", ".b.0123456789abcdef.new.npy"):
+        (folder.path / name).touch()
+    (folder.path / ".notes.json").touch()
+    folder.lock()
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", ".notes.json", "a.json", "a.npy"]
+    folder.unlock()

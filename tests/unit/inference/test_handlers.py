@@ -324,14 +324,33 @@ def test_other_settings_compute_again_and_say_why(
     assert second.skipped == []
 
 
-def test_failed_slides_leave_no_older_map(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "remark"),
+    [
+        ({}, {}, "; the map that is there stays"),
+        ({"assume_mpp": 0.25}, {}, "; the map that is there stays, it was made with --assume_mpp 0.25"),
+        (
+            {"assume_mpp": 0.25},
+            {"assume_mpp": 0.5},
+            "; the map that is there stays, it was made with --assume_mpp 0.25",
+        ),
+        ({"assume_mpp": 0.25}, {"assume_mpp": 0.25}, "; the map that is there stays"),
+        ({}, {"assume_mpp": 0.25}, "; the map that is there stays"),
+    ],
+)
+def test_a_slide_that_fails_keeps_its_older_map(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any], remark: str
+) -> None:
     slide = tmp_path / "a.tif"
     slide.write_bytes(b"slide")
-    run(make_writer(tmp_path / "maps", slide), [(make_tile(str(slide), (0, 0), [[1]]), pred([[0.5]]))])
+    run(make_writer(tmp_path / "maps", slide, **before), [(make_tile(str(slide), (0, 0), [[1]]), pred([[0.5]]))])
+    made = [(tmp_path / "maps" / name).read_bytes() for name in ("a.npy", "a.json")]
     slide.write_bytes(b"another slide")
     broken = Tile(str(slide), None, (0, 0), np.zeros((0, 0), dtype=bool), "a.tif: broken")
-    run(make_writer(tmp_path / "maps", slide), [(broken, None)])
-    assert files_of(tmp_path / "maps") == ["run.json"]
+    run(make_writer(tmp_path / "maps", slide, **after), [(broken, None)])
+    assert [(tmp_path / "maps" / name).read_bytes() for name in ("a.npy", "a.json")] == made
+    (failed,) = json.loads((tmp_path / "maps" / "run.json").read_text())["slides_failed"]
+    assert failed["reason"] == f"a.tif: broken{remark}"
 
 
 def test_without_resume_all_is_computed(tmp_path: Path) -> None:

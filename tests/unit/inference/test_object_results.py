@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scripts.errors import InputError
 from scripts.inference import object_results
 from scripts.inference.object_results import ObjectResults
 from scripts.inference.results import open_results
+from scripts.storage.remote import open_store
 
 pytest.importorskip("moto", reason="the extra 'test' brings moto's S3 server")
 
@@ -45,9 +47,49 @@ def test_a_map_comes_back(store: ObjectStore, results: ObjectResults) -> None:
     assert store.keys("slides") == ["maps/a.json", "maps/a.npy", "maps/run.json"]
     np.testing.assert_array_equal(np.load(io.BytesIO(store.get("slides", "maps/a.npy"))), MAP)
     assert json.loads(store.get("slides", "maps/a.json")) == results.read_sidecar("a") == SIDECAR
-    results.remove("a")
-    results.remove("never there")
-    assert store.keys("slides") == ["maps/run.json"]
+
+
+class Killed(BaseException):
+    """Nothing of the process runs after it."""
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_run_killed_while_it_writes_leaves_a_whole_map(
+    store: ObjectStore, results: ObjectResults, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    def is_whole(mode: str) -> bool:
+        found = np.load(io.BytesIO(store.get("slides", "maps/a.npy")))
+        is_of_mode = json.loads(store.get("slides", "maps/a.json"))["mode"] == mode
+        return is_of_mode and np.array_equal(found, MAP if mode == "dense" else MAP + 1)
+
+    done: list[str] = []
+
+    def kill_or(name: str, call: Any) -> Any:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if len(done) >= step:
+                raise Killed
+            done.append(name)
+            return call(*arguments, **options)
+
+        return wrapped
+
+    results.write("a", MAP, SIDECAR)
+    files = open_store("s3://slides")
+    with monkeypatch.context() as patch:
+        for name in ("pipe_file", "cp_file", "rm_file"):
+            patch.setattr(files, name, kill_or(name, getattr(files, name)))
+        try:
+            results.write("a", MAP + 1, {**SIDECAR, "mode": "sliding"})
+        except Killed:
+            assert len(done) == step
+        else:
+            assert step == 7
+    if "maps/a.json" in store.keys("slides"):
+        assert is_whole("dense") or is_whole("sliding"), "no pair of two runs, ever"
+    results.lock()
+    assert is_whole("dense") or is_whole("sliding")
+    results.unlock()
+    assert store.keys("slides") == ["maps/a.json", "maps/a.npy"]
 
 
 def test_what_is_up_to_date_and_what_is_not(store: ObjectStore, results: ObjectResults) -> None:

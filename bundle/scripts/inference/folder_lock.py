@@ -1,0 +1,45 @@
+"""One run at a time in a folder of results; the lock goes with its process, however that ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import InputError
+
+_LOCK_SECONDS = 8.0  # the readers of a killed run notice after 5 s, and hold its lock until then
+
+
+class FolderLock:
+    """Keeps other runs out of a folder.
+
+    Args:
+        folder: where results go; it is there, and can be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / ".lock")
+
+    def acquire(self, seconds: float = _LOCK_SECONDS) -> None:
+        """Keep other runs out, until `release` or the end of the process, however that comes.
+
+        Args:
+            seconds: how long to wait for another run to end.
+
+        Raises:
+            InputError: if another run holds the folder.
+        """
+        try:
+            self._lock.acquire(timeout=seconds)
+        except Timeout as error:
+            raise InputError(
+                f"output_dir {self.folder}: another run is writing there; wait for it, or choose another folder"
+            ) from error
+        except OSError as error:
+            raise InputError(f"{self.folder / '.lock'}: cannot be locked ({error.strerror or error})") from error
+
+    def release(self) -> None:
+        """Let other runs in."""
+        self._lock.release()
