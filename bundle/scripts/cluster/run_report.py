@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..inference.results import Results
-from ..inference.run_summary import paths_without_tissue, tissue_warning
+from ..inference.run_summary import paths_without_tissue, still_failed, tissue_warning
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class RunReport:
     """Takes in what processes say of slides, and sums up.
 
     Args:
-        results: where ``run.json`` goes.
+        results: where ``run.json`` goes, and where that of the run before is.
         num_slides: of the run.
 
     Attributes:
@@ -33,6 +33,7 @@ class RunReport:
 
     def __init__(self, results: Results, num_slides: int) -> None:
         self.results = results
+        self._earlier = results.read_summary()
         self.done: list[dict[str, Any]] = []
         self.skipped: list[str] = []
         self.without_tissue: list[str] = []
@@ -100,12 +101,14 @@ class RunReport:
     def summary(self) -> dict[str, Any]:
         """The content of ``run.json``: as of one process; ``seconds_in`` adds up over processes."""
         seconds_in = self._seconds_in
+        settled = (*(entry["slide"] for entry in self.done), *self.skipped, *self.failed)
+        failures = [{"slide": path, "reason": reason} for path, reason in self.failed.items()]
         return {
             "processes": len(self.workers),
             "slides_done": self.done,
             "slides_skipped": self.skipped,
             "slides_without_tissue": self.without_tissue,
-            "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.failed.items()],
+            "slides_failed": failures + still_failed(self._earlier, settled),
             "seconds": round(self._seconds, 3),
             "seconds_in": {what: round(value, 3) for what, value in seconds_in.items()},
             "bound_by": max(seconds_in, key=lambda what: seconds_in[what]) if self._tiles else None,

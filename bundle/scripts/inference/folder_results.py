@@ -122,6 +122,14 @@ class ResultFolder:
         """
         write_json(self.path / "run.json", content)
 
+    def read_summary(self) -> dict[str, Any]:
+        """What ``run.json`` holds, of the run before; {} if it is missing or damaged."""
+        try:
+            content = read_json(self.path / "run.json")
+        except InputError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
     def read_sidecar(self, name: str) -> dict[str, Any]:
         """The sidecar of a map.
 

@@ -103,6 +103,7 @@ class ProbabilityMapWriter:
         if self.queue.rank > 0:
             return
         self.results.lock()
+        self.summary.earlier = self.results.read_summary()
         paths = [sample["image"] for sample in self.sampler.dataset.data]
         for path in paths:
             if self.is_up_to_date(path):

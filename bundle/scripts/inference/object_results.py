@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..storage.remote import check_url, open_store, store_errors
 from .folder_results import NEW
-from .freshness import DAMAGED, INTERRUPTED, why_outdated
+from .freshness import INTERRUPTED, why_outdated
 
 RENEW_SECONDS = 5.0
 """How often a run says that it is alive. Another run that sees no sign for three times as long takes the place over."""
@@ -119,22 +119,35 @@ class ObjectResults:
         """
         self._write_json("run.json", content)
 
+    def read_summary(self) -> dict[str, Any]:
+        """What ``run.json`` holds, of the run before; {} if it is missing or damaged."""
+        try:
+            return self._read_json("run.json")
+        except InputError:
+            return {}
+
     def read_sidecar(self, name: str) -> dict[str, Any]:
         """The sidecar of a map.
 
         Raises:
             InputError: if there is none, or it is damaged.
         """
-        with store_errors(self._url(f"{name}.json")):
-            text = open_store(self.path).cat_file(self._url(f"{name}.json"))
-        try:
-            content: dict[str, Any] = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{self._url(name)}.json: {DAMAGED}; remove it") from error
-        return content
+        return self._read_json(f"{name}.json")
 
     def _url(self, name: str) -> str:
         return f"{self.path}/{name}"
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        url = self._url(name)
+        with store_errors(url):
+            text = open_store(self.path).cat_file(url)
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{url}: is damaged; remove it") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{url}: is damaged; remove it")
+        return content
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"

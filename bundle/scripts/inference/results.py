@@ -33,6 +33,9 @@ class Results(Protocol):
     def write_summary(self, content: dict[str, Any]) -> None:
         """Write ``run.json``."""
 
+    def read_summary(self) -> dict[str, Any]:
+        """What ``run.json`` holds, of the run before; {} if it is missing or damaged."""
+
     def read_sidecar(self, name: str) -> dict[str, Any]:
         """The sidecar of a map.
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import few
+from ..folders.names import slide_name
 from .slide_queue import SlideQueue
 from .timing import Timing
+
+
+def still_failed(earlier: Mapping[str, Any], settled: Iterable[str]) -> list[dict[str, Any]]:
+    """Failures of earlier runs that are not mended.
+
+    Args:
+        earlier: what ``run.json`` held before this run; of any form.
+        settled: paths of the slides that this run did, skipped or failed at.
+
+    Returns:
+        Those entries of ``slides_failed`` that are of other slides, by name without suffix.
+    """
+    found = earlier.get("slides_failed")
+    names = {slide_name(path) for path in settled}
+    entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    return [entry for entry in entries if slide_name(str(entry.get("slide"))) not in names]
 
 
 class RunSummary:
@@ -20,6 +37,7 @@ class RunSummary:
         skipped_without_tissue: those of them that have no tissue.
         failed: reasons by path, of this process.
         timing: of this process.
+        earlier: what ``run.json`` held before this run.
 
     Args:
         queue: which process this is, and what the others told.
@@ -32,6 +50,7 @@ class RunSummary:
         self.skipped_without_tissue: list[str] = []
         self.failed: dict[str, str] = {}
         self.timing = Timing()
+        self.earlier: Mapping[str, Any] = {}
 
     def tell(self, is_last: bool = False) -> None:
         """Let the first process know what this one has done so far."""
@@ -61,12 +80,15 @@ class RunSummary:
 
     def content(self) -> dict[str, Any]:
         """For ``run.json``."""
+        done, failed = self.all_done(), self.all_failed()
+        settled = (*(slide["slide"] for slide in done), *self.skipped, *failed)
+        failures = [{"slide": path, "reason": reason} for path, reason in failed.items()]
         return {
             "processes": self.queue.num_ranks,
-            "slides_done": self.all_done(),
+            "slides_done": done,
             "slides_skipped": self.skipped,
             "slides_without_tissue": self.without_tissue(),
-            "slides_failed": [{"slide": path, "reason": reason} for path, reason in self.all_failed().items()],
+            "slides_failed": failures + still_failed(self.earlier, settled),
             **self.timing.summary([part["timing"] for part in self.queue.others()]),
         }
 

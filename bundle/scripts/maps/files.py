@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import read_json, read_npy
-from ..folders.names import compose, slide_name
+from ..folders.names import compose, slide_file_name, slide_name
 from ..geometry import map_shape
 
 
@@ -70,6 +70,25 @@ def find_maps(maps: str | Path) -> list[Path]:
     if not paths:
         raise InputError(f"{folder}: no probability maps (*.npy) found; make them with 'tumor-detection infer'")
     return paths
+
+
+def read_failures(maps: Path) -> dict[str, str]:
+    """Slides at which inference failed, and why.
+
+    Args:
+        maps: folder of maps; its ``run.json``, if any, lists them.
+
+    Returns:
+        Reasons by file name of the slide.
+
+    Raises:
+        InputError: if ``run.json`` is no readable JSON file.
+    """
+    record = maps / "run.json"
+    content = read_json(record) if record.is_file() else {}
+    found = content.get("slides_failed") if isinstance(content, dict) else None
+    failures = [failure for failure in found if isinstance(failure, dict)] if isinstance(found, list) else []
+    return {slide_file_name(str(failure.get("slide"))): str(failure.get("reason")) for failure in failures}
 
 
 def read_map_info(path: Path) -> MapInfo:

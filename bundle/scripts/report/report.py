@@ -18,13 +18,14 @@ from ..files import make_output_dir, read_json
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..geometry import PATCH_SIZE
-from ..maps.files import MapInfo, read_map, read_map_infos
+from ..maps.files import MapInfo, read_failures, read_map, read_map_infos
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
 from ..scoring.pairing import missing_warnings, scale_warnings, tissue_warnings
 from ..scoring.settings import ScoreSettings
 from ..scoring.slides import SlideEvidence
 from .crops import WIDER
+from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
 from .scores import figures_of_scores, plots_of_scores, strata_text
 from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
@@ -129,11 +130,13 @@ def write_report(
         for rank, (info, view) in enumerate(tqdm(views, desc="slides", unit="slide"), start=1)
     ]
     warnings = scores["warnings"] if scores else _map_warnings(Path(maps), infos)
-    warnings = [*warnings, *_picture_warnings(shown, bool(slides))]
+    missing = find_missing(infos, slide_paths.values(), read_failures(Path(maps)))
+    warnings = [*warnings, *_picture_warnings(shown, bool(slides), missing)]
     path = output / PAGE
-    size = write_page(path, _content(infos, shown, scores, warnings, scoring, settings))
+    size = write_page(path, _content(infos, shown, scores, warnings, scoring, settings) | {"missing": missing})
     num_pictures = sum(slide.pixels is not None for slide in shown)
-    return f"{path}: {len(shown)} slides, {num_pictures} with their pixels, {file_size(size)}"
+    without_map = f", {len(missing)} more without a map" if missing else ""
+    return f"{path}: {len(shown)} slides, {num_pictures} with their pixels{without_map}, {file_size(size)}"
 
 
 def _add_scored_view(views: dict[str, MapView], evidence: SlideEvidence) -> None:
@@ -178,8 +181,11 @@ def _map_warnings(maps: Path, infos: Sequence[MapInfo]) -> list[str]:
     return warnings
 
 
-def _picture_warnings(shown: Sequence[_Slide], has_slides: bool) -> list[str]:
+def _picture_warnings(shown: Sequence[_Slide], has_slides: bool, missing: Sequence[MissingMap]) -> list[str]:
     warnings = []
+    if missing:
+        names = few([slide.name for slide in missing])
+        warnings.append(f"{len(missing)} slides have no map, nothing is known of them: {names}")
     without = [slide.name for slide in shown if slide.is_shown and slide.pixels is None]
     if not has_slides:
         warnings.append("no slides were given (--slides), so maps are shown without tissue and without details")

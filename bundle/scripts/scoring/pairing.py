@@ -9,9 +9,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ..errors import InputError, few
-from ..files import read_json
 from ..folders.names import name_key, slide_name
-from ..maps.files import MapInfo
+from ..maps.files import MapInfo, read_failures
 from ..masks.truth import TruthFolder
 
 EXCLUSIONS = {"camelyon16": ("test_049", "test_114")}
@@ -116,17 +115,14 @@ def missing_warnings(maps: Path, infos: Sequence[Named], without_map: Sequence[s
     warnings = []
     if without_map:
         warnings.append(f"slides with truth but no map, not scored: {few(without_map)}")
-    record = maps / "run.json"
-    content = read_json(record) if record.is_file() else {}
-    failures = content.get("slides_failed", []) if isinstance(content, dict) else []
-    names = {str(failure.get("slide")) for failure in failures if isinstance(failure, dict)}
+    names = set(read_failures(maps))
     with_map = {name_key(info.name) for info in infos}
     stale = {name for name in names if name_key(slide_name(name)) in with_map}
-    if failed := sorted(Path(name).name for name in names - stale):
+    if failed := sorted(names - stale):
         warnings.append(f"{len(failed)} slides failed in inference and are not scored: {few(failed)}")
-    if old := sorted(Path(name).name for name in stale):
+    if stale:
         warnings.append(
-            f"{len(old)} slides failed in the latest inference, their maps are of an earlier run: {few(old)}"
+            f"{len(stale)} slides failed in a later inference, their maps are of an earlier run: {few(sorted(stale))}"
         )
     return warnings
 

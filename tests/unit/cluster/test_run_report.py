@@ -64,6 +64,23 @@ def test_slides_without_tissue_are_named(
     assert caplog.messages == ["no tissue found on 2 of 4 slides, whose maps are 0: b.tif, c.tif"]
 
 
+def test_failures_of_earlier_runs_stay_until_they_are_mended(
+    said: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    failed = [{"slide": f"{name}.tif", "reason": f"old {name}"} for name in ("a", "b", "c")]
+    (tmp_path / "run.json").write_text(json.dumps({"slides_failed": failed}))
+    report = RunReport(ResultFolder(tmp_path), 2)
+    report.add("a.tif", said("a.tif"))
+    report.add("b.tif", {"state": "failed", "reason": "b.tif: damaged"})
+    report.close()
+    assert json.loads((tmp_path / "run.json").read_text())["slides_failed"] == [
+        {"slide": "b.tif", "reason": "b.tif: damaged"},
+        {"slide": "c.tif", "reason": "old c"},
+    ]
+    with pytest.raises(InputError, match="1 of 2 slides failed"):
+        report.finish()
+
+
 def test_a_slide_whose_process_was_lost_is_done_by_this_run(
     report: RunReport, said: Callable[..., dict[str, Any]]
 ) -> None:

@@ -64,6 +64,13 @@ def test_a_missing_or_damaged_map_is_told(folder: ResultFolder) -> None:
     assert folder.outdated("a", EXPECTED) == "its map is of another size"
 
 
+@pytest.mark.parametrize(("text", "content"), [(None, {}), ("{", {}), ("[]", {}), ('{"a": 1}', {"a": 1})])
+def test_the_summary_of_the_run_before(folder: ResultFolder, text: str | None, content: dict[str, Any]) -> None:
+    if text is not None:
+        (folder.path / "run.json").write_text(text)
+    assert folder.read_summary() == content
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 

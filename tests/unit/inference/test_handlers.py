@@ -353,6 +353,26 @@ def test_a_slide_that_fails_keeps_its_older_map(
     assert failed["reason"] == f"a.tif: broken{remark}"
 
 
+def test_a_failure_is_listed_until_it_is_mended(tmp_path: Path) -> None:
+    def failed() -> list[str]:
+        summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+        return [entry["slide"] for entry in summary["slides_failed"]]
+
+    slides = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    for slide in slides:
+        Path(slide).write_bytes(b"slide")
+    broken = Tile(slides[0], None, (0, 0), np.zeros((0, 0), dtype=bool), "a.tif: broken")
+    run(make_writer(tmp_path / "maps", Path(slides[0])), [(broken, None)])
+    run(make_writer(tmp_path / "maps", Path(slides[1])), [(make_tile(slides[1], (0, 0), [[1]]), pred([[0.5]]))])
+    assert failed() == [slides[0]], "neither done nor given"
+    run(make_writer(tmp_path / "maps", Path(slides[1])), [])
+    assert failed() == [slides[0]]
+    run(make_writer(tmp_path / "maps", Path(slides[0])), [])
+    assert failed() == [slides[0]], "given, but the run ended before"
+    run(make_writer(tmp_path / "maps", Path(slides[0])), [(make_tile(slides[0], (0, 0), [[1]]), pred([[0.5]]))])
+    assert failed() == []
+
+
 def test_without_resume_all_is_computed(tmp_path: Path) -> None:
     slide = tmp_path / "a.tif"
     slide.write_bytes(b"slide")

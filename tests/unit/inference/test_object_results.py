@@ -43,7 +43,9 @@ def results(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectResult
 
 def test_a_map_comes_back(store: ObjectStore, results: ObjectResults) -> None:
     results.write("a", MAP, SIDECAR)
+    assert results.read_summary() == {}
     results.write_summary({"slides_done": []})
+    assert results.read_summary() == {"slides_done": []}
     assert store.keys("slides") == ["maps/a.json", "maps/a.npy", "maps/run.json"]
     np.testing.assert_array_equal(np.load(io.BytesIO(store.get("slides", "maps/a.npy"))), MAP)
     assert json.loads(store.get("slides", "maps/a.json")) == results.read_sidecar("a") == SIDECAR

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scripts.inference.run_summary import RunSummary
+from scripts.inference.run_summary import RunSummary, still_failed
 from scripts.inference.slide_queue import SlideQueue
 from scripts.inference.timing import Timing
 
@@ -58,6 +58,23 @@ def test_what_all_processes_did_is_added_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert summary.rates() == "8.5 tiles/s, 4.25 mm²/s"
     assert summary.num_by_others() == 4
     assert summary.all_failed()["bad_c.tif"] == "bad c"
+
+
+def test_failures_of_earlier_runs_stay_until_they_are_mended() -> None:
+    names = ("a", "bad_a", "z", "other")
+    failed = [{"slide": f"elsewhere/{name}.svs", "reason": f"old {name}"} for name in names]
+    summary = work(SlideQueue(), "a", 2, decode=9.0)
+    summary.skipped.append("z.tif")
+    summary.earlier = {"slides_failed": failed}
+    assert summary.content()["slides_failed"] == [
+        {"slide": "bad_a.tif", "reason": "bad a"},
+        {"slide": "elsewhere/other.svs", "reason": "old other"},
+    ]
+
+
+@pytest.mark.parametrize("earlier", [{}, {"slides_failed": None}, {"slides_failed": ["a.tif", 1, {}]}])
+def test_what_an_earlier_run_left_may_be_anything(earlier: dict[str, Any]) -> None:
+    assert [entry for entry in still_failed(earlier, []) if entry] == []
 
 
 def test_one_process_has_no_others() -> None:

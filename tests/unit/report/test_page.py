@@ -10,6 +10,7 @@ from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 
 from scripts.errors import InputError
+from scripts.report.missing import MissingMap
 from scripts.report.page import figure_svg, file_size, length, with_interval, write_page
 
 CONTENT: dict[str, Any] = {
@@ -19,6 +20,7 @@ CONTENT: dict[str, Any] = {
     "warnings": ["<img src=x onerror=alert(1)>"],
     "scores": None,
     "slides": [],
+    "missing": [MissingMap("<a>.tif", "<b>")],
     "ranks": {},
     "plots": [],
     "strata": "",

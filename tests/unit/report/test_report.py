@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import logging
 import re
 from pathlib import Path
@@ -132,6 +133,24 @@ def test_slide_without_tissue_is_not_shown_as_normal(
     warning = "no tissue found on 1 of 3 slides, whose maps are 0: a.tif"
     assert f"<li>{warning}</li>" in text
     assert warning in caplog.messages
+
+
+@pytest.mark.parametrize("truth", [None, "truth"])
+def test_slides_without_a_map_have_rows(study: Path, truth: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "normal_c"):
+        for path in (study / "maps").glob(f"{name}.*"):
+            path.rename(study / path.name)
+    failed = [{"slide": "slides/<c>.tif", "reason": "slides/<c>.tif: no resolution"}]
+    (study / "maps" / "run.json").write_text(json.dumps({"slides_failed": failed}))
+    arguments = {"truth": study / truth, "scoring": QUICK} if truth else {}
+    text = page(study, slides=[study / "slides"], **arguments)
+    rows = text.split('id="cohort-table"')[1].split("<tbody>")[1].split("</tbody>")[0].split("</tr>")[:-1]
+    assert [re.findall(r'data-value="([^"]*\.tif)"', row) for row in rows] == [["b.tif"], ["<c>.tif"], ["A.tif"]]
+    assert "slides/<c>.tif: no resolution" in rows[1]
+    assert ["no map" in row for row in rows] == [False, True, True]
+    assert len({len(re.findall("<t[dh]", row)) for row in rows}) == 1, "as many cells, which sorting needs"
+    assert "2 slides have no map, nothing is known of them: <c>.tif, A.tif" in text
+    assert "2 slides have no map" in caplog.text
 
 
 def test_title_and_note_are_shown(study: Path) -> None:

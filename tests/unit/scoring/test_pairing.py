@@ -83,7 +83,7 @@ def test_missing_warnings_of_slides_that_failed(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"slides_failed": failures}))
     assert missing_warnings(tmp_path, infos_of("tumor_002"), []) == [
         "1 slides failed in inference and are not scored: Normal_002.tif",
-        "1 slides failed in the latest inference, their maps are of an earlier run: tumor_002.tif",
+        "1 slides failed in a later inference, their maps are of an earlier run: tumor_002.tif",
     ]
 
 
