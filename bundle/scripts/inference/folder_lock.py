@@ -22,17 +22,17 @@ class FolderLock:
         self.folder = folder
         self._lock = FileLock(folder / ".lock")
 
-    def acquire(self, seconds: float = _LOCK_SECONDS) -> None:
+    def acquire(self, seconds: float | None = None) -> None:
         """Keep other runs out, until `release` or the end of the process, however that comes.
 
         Args:
-            seconds: how long to wait for another run to end.
+            seconds: how long to wait for another run to end; a little if None.
 
         Raises:
             InputError: if another run holds the folder.
         """
         try:
-            self._lock.acquire(timeout=seconds)
+            self._lock.acquire(timeout=_LOCK_SECONDS if seconds is None else seconds)
         except Timeout as error:
             raise InputError(
                 f"output_dir {self.folder}: another run is writing there; wait for it, or choose another folder"

@@ -48,7 +48,7 @@ class ResultFolder:
         Raises:
             InputError: if another run holds the folder.
         """
-        self._lock.acquire() if seconds is None else self._lock.acquire(seconds)
+        self._lock.acquire(seconds)
         remove_leftovers(self.path, 0.0)
         for name in sorted(os.listdir(self.path)):  # of a pair the sidecar comes first
             found = NEW.fullmatch(name)

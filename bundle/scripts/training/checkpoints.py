@@ -14,11 +14,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from .. import bundle_root
 from ..errors import InputError
-from ..files import atomic_path, make_output_dir
+from ..files import atomic_path, make_output_dir, remove_leftovers
+from ..inference.folder_lock import FolderLock
 from ..network.network import load_checkpoint
 from .averaging import WeightAverage
 
 logger = logging.getLogger(__name__)
+
+_LOCKS: dict[Path, FolderLock] = {}
+"""Of this process, in which a training that failed may be tried again."""
 
 
 def prepare_run_dir(output_dir: str | Path) -> str:
@@ -95,10 +99,30 @@ class TrainingCheckpoints:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
+        if self.rank == 0:
+            engine.add_event_handler(Events.STARTED, self.lock)
+            engine.add_event_handler(Events.COMPLETED, self.unlock)
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.STARTED, self.check_start)
         if self.rank == 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def lock(self) -> None:
+        """Keep other trainings out of the folder, until this one or its process has ended.
+
+        Raises:
+            InputError: if another holds it.
+        """
+        folder = self.output_dir.resolve()
+        if folder not in _LOCKS:
+            lock = FolderLock(self.output_dir)
+            lock.acquire()
+            _LOCKS[folder] = lock
+        remove_leftovers(self.output_dir, 0.0)
+
+    def unlock(self) -> None:
+        """Let other trainings in."""
+        _LOCKS.pop(self.output_dir.resolve()).release()
 
     def restore(self, trainer: Engine) -> None:
         """Continue from the last epoch saved, if there is one.

@@ -16,6 +16,7 @@ from monai.optimizers import Novograd
 from helpers.forked_ranks import run_ranks
 from scripts import bundle_root
 from scripts.errors import InputError
+from scripts.inference.folder_lock import FolderLock
 from scripts.training.averaging import WeightAverage
 from scripts.training.checkpoints import TrainingCheckpoints
 
@@ -117,6 +118,29 @@ def make_run(
     return Run(trainer, network, optimizer, scheduler, evaluator)
 
 
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.inference.folder_lock._LOCK_SECONDS", 0.0)
+    other = FolderLock(tmp_path)
+    other.acquire()
+    with pytest.raises(
+        InputError, match=f"output_dir {tmp_path}: another run is writing there; wait for it, or choose"
+    ):
+        make_run(tmp_path, 1).trainer.run()
+    assert not (tmp_path / "last.pt").exists()
+    make_run(tmp_path, 1, rank=1).trainer.run()  # the first of several processes answers for the folder
+    other.release()
+    (tmp_path / ".last.123.tmp.pt").touch()
+    failing = make_run(tmp_path, 2)
+    stop_after(failing, 1)
+    with pytest.raises(KeyboardInterrupt):
+        failing.trainer.run()
+    with pytest.raises(InputError, match="another run is writing there"):
+        FolderLock(tmp_path).acquire()
+    make_run(tmp_path, 2).trainer.run()  # again in the same process
+    FolderLock(tmp_path).acquire()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "last.pt", "model.pt"]
+
+
 def stop_after(run: Run, epoch: int) -> None:
     """Make a run fail in the middle of the epoch after ``epoch``, as if the machine went down."""
 
@@ -153,7 +177,7 @@ def test_last_holds_the_last_epoch_and_model_the_best(tmp_path: Path) -> None:
     )
     run.trainer.run()
     folder = tmp_path / "runs" / "a"
-    assert sorted(path.name for path in folder.iterdir()) == ["last.pt", "model.pt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.pt", "model.pt"]
     model = load(folder / "model.pt")
     torch.testing.assert_close(model, states[1], rtol=0, atol=0)
     last = load(folder / "last.pt")
