@@ -13,8 +13,10 @@ from ignite.engine import Engine
 from monai.bundle import ConfigParser
 
 from ..errors import InputError, explain
+from ..files import check_result_name
 from ..folders.names import slide_name
 from ..inference.handlers import ProbabilityMapWriter
+from ..inference.results import RESERVED_NAMES
 from ..storage.remote import is_url
 
 
@@ -85,6 +87,7 @@ class SlideWorker:
             ``skip``: its map is up to date; ``error``: why it cannot be copied, or None.
         """
         try:
+            check_result_name(path, RESERVED_NAMES)
             skip = self._writer.is_up_to_date(path)
             if not skip and is_url(path):
                 self._dataset.cache.fetch(path)

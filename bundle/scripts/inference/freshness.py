@@ -60,9 +60,12 @@ def older_map_remark(read_sidecar: Callable[[], dict[str, Any]], assume_mpp: flo
         The end of a line, "" if there is no map.
     """
     try:
-        assumed = read_sidecar().get("assume_mpp")
-    except (InputError, AttributeError):  # none, or damaged
+        sidecar = read_sidecar()
+    except InputError:
         return ""
+    if not isinstance(sidecar, dict) or "shape" not in sidecar:
+        return ""
+    assumed = sidecar.get("assume_mpp")
     if assumed in (None, assume_mpp):
         return "; the map that is there stays"
     return f"; the map that is there stays, it was made with --assume_mpp {assumed}"

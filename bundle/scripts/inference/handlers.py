@@ -13,11 +13,12 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files import check_result_name
 from ..folders.names import slide_name
 from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import file_sha256, versions
-from .results import open_results
+from .results import RESERVED_NAMES, open_results
 from .run_summary import RunSummary, tissue_warning
 from .tile_plan import Tile
 from .tiles import TileSampler
@@ -106,9 +107,14 @@ class ProbabilityMapWriter:
         self.summary.earlier = self.results.read_summary()
         paths = [sample["image"] for sample in self.sampler.dataset.data]
         for path in paths:
+            try:
+                check_result_name(path, RESERVED_NAMES)
+            except InputError as error:
+                self._set_aside(path, str(error))
+                continue
             if self.is_up_to_date(path):
                 self.skipped.append(path)
-                if self.results.read_sidecar(Path(path).stem).get("num_positions") == 0:
+                if self.results.read_sidecar(slide_name(path)).get("num_positions") == 0:
                     self.summary.skipped_without_tissue.append(path)
                 self.sampler.skip.add(path)
         if self.skipped:
@@ -127,7 +133,7 @@ class ProbabilityMapWriter:
 
     def older_map_remark(self, path: str) -> str:
         """What to say of the map that a slide which failed has from an earlier run; see `freshness`."""
-        read_sidecar = partial(self.results.read_sidecar, Path(path).stem)
+        read_sidecar = partial(self.results.read_sidecar, slide_name(path))
         return older_map_remark(read_sidecar, self.sampler.dataset.slides.assume_mpp)
 
     def __call__(self, engine: Engine) -> None:

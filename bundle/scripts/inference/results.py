@@ -12,6 +12,9 @@ from ..storage.remote import is_url
 from .folder_results import ResultFolder
 from .object_results import ObjectResults
 
+RESERVED_NAMES = ("run",)
+"""Names that a slide cannot have, since ``run.json`` sums up the run."""
+
 
 class Results(Protocol):
     """Where maps go: a folder, or a place in an object store."""

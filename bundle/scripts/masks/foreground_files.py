@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, TissueOutlines, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
 from ..errors import InputError, few
-from ..files import atomic_path, make_output_dir, write_json
+from ..files import atomic_path, check_result_name, make_output_dir, write_json
 from ..folders.names import slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..geometry import map_shape
@@ -101,6 +101,7 @@ def write_foregrounds(
     failures: list[InputError] = []
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
+            check_result_name(path)
             name = slide_name(path)
             found = None if index is None else index.get(name)
             if index is not None and found is None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, index_annotations, is_normal_name, read_annotation
 from ..annotations.polygons import Polygon, crossings
 from ..errors import InputError
-from ..files import make_output_dir, write_json
+from ..files import check_result_name, make_output_dir, write_json
 from ..folders.index import NameIndex
 from ..folders.names import slide_file_name, slide_name
 from ..folders.search import find_slides
@@ -82,6 +82,7 @@ def write_groundtruth(
     failures: list[InputError] = []
     for path in tqdm(paths, desc="groundtruth", unit="slide"):
         try:
+            check_result_name(path)
             mask, sidecar = _slide_groundtruth(path, index, stride)
         except InputError as error:
             logger.error("%s", error)

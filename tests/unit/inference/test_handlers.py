@@ -275,6 +275,20 @@ def test_without_weights_there_is_no_hash(tmp_path: Path, sampler: TileSampler) 
     assert sidecar["weights_sha256"] is None
 
 
+@pytest.mark.parametrize("name", ["run.tif", "a" * 245 + ".tif", ".hidden.tif"])
+def test_a_slide_whose_name_cannot_be_kept_is_set_aside_before_it_is_computed(tmp_path: Path, name: str) -> None:
+    dataset = TileDataset([{"image": f"data/{name}"}, {"image": "data/b.svs"}])
+    for _ in range(2):
+        writer = ProbabilityMapWriter(tmp_path / "maps", TileSampler(dataset), INFERER, resume=False)
+        run(writer, [(make_tile("data/b.svs", (0, 0), [[1]]), pred([[0.5]]))])
+        assert files_of(tmp_path / "maps") == ["b.json", "b.npy", "run.json"]
+        (failed,) = json.loads((tmp_path / "maps" / "run.json").read_text())["slides_failed"]
+        assert failed["slide"] == f"data/{name}"
+        assert failed["reason"].endswith("; rename it")
+        with pytest.raises(InputError, match="1 of 2 slides failed"):
+            writer.finish()
+
+
 # --- runs after runs -------------------------------------------------------------------------------------------------
 
 

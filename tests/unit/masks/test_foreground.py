@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,14 @@ def test_write_foregrounds(tmp_path: Path, slide_path: Path, backend: str) -> No
     np.testing.assert_array_equal(mask, pixels > 0)
     with open_slide(slide_path, backend) as slide:
         np.testing.assert_array_equal(slide_foreground(slide, 16, SMALL)[0], mask)
+
+
+def test_a_name_that_results_cannot_have_is_set_aside(tmp_path: Path, slide_path: Path) -> None:
+    long = tmp_path / f"{'a' * 240}.tif"
+    shutil.copy(slide_path, long)
+    with pytest.raises(InputError, match=r"1 of 2 slides failed.* which has 240 bytes, more than 200; rename it"):
+        write_foregrounds([long, slide_path], tmp_path / "masks", 64)
+    assert [path.name for path in (tmp_path / "masks").glob("*.png")] == ["normal_007.png"]
 
 
 def test_a_fixed_threshold_is_named(tmp_path: Path, slide_path: Path) -> None:

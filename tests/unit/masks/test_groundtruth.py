@@ -154,6 +154,14 @@ def test_write_groundtruth_does_the_others(case, caplog):
     assert len(caplog.records) == 4
 
 
+def test_write_groundtruth_sets_a_name_aside_that_results_cannot_have(case):
+    annotations, slides, output = case
+    write_flat_slide(slides / f"normal_{'a' * 240}.tif", SHAPE, MPP)
+    with pytest.raises(InputError, match=r"1 of 3 slides failed.* which has 247 bytes, more than 200; rename it"):
+        write_groundtruth(annotations, slides, output)
+    assert sorted(path.name for path in output.glob("*.png")) == ["Normal_001.png", "Tumor_001.png"]
+
+
 @pytest.mark.parametrize("stride", [0, -64, 6.4, "64", True])
 def test_write_groundtruth_refuses_stride(case, stride):
     with pytest.raises(InputError, match="stride must be a positive integer"):
