@@ -1,4 +1,4 @@
-"""Write the mean of files of weights, in float16.
+"""Write the mean of files of weights, in float16, and beside it what the last of them says that it is for.
 
 python benchmarks/average_weights.py runs/base/model.pt runs/tuned/model.pt --output model.pt
 """
@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "bundle"))
 import torch  # noqa: E402
 
 from scripts.errors import InputError  # noqa: E402
-from scripts.files import atomic_path  # noqa: E402
 from scripts.network.network import load_checkpoint  # noqa: E402
+from scripts.network.purpose import read_purpose, write_weights  # noqa: E402
 
 
 def mean_weights(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    with atomic_path(options.output) as temporary:
-        torch.save(mean_weights([load_checkpoint(path) for path in options.weights]), temporary)
+    mean = mean_weights([load_checkpoint(path) for path in options.weights])
+    write_weights(options.output, mean, read_purpose(options.weights[-1]))
 
 
 if __name__ == "__main__":

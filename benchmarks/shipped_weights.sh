@@ -20,5 +20,6 @@ tumor-detection train --config_file train_patches.json --train_folders "['pcam/t
 python "$(dirname -- "${BASH_SOURCE[0]}")/average_weights.py" runs/base/model.pt runs/tuned/model.pt --output runs/patches.pt
 tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2048 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 1 --teacher runs/patches.pt --weights runs/patches.pt --epochs 5 --learning_rate 0.0001 --ema_decay 0.97 --train#augmentation#resample_prob 1 --output_dir runs/agreeing "$@"
 tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2560 --seed 1 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 2 --teacher runs/patches.pt --weights runs/agreeing/model.pt --epochs 4 --val_interval 4 --learning_rate 0.00015 --ema_decay 0.97 --train#augmentation#resample_prob 1 --output_dir runs/last "$@"
+cp runs/last/model.json runs/model.json
 cp runs/last/model.pt runs/.model.pt
 mv runs/.model.pt runs/model.pt

@@ -6,8 +6,12 @@ its pixel (r, c) stands for the level-0 point ((r + 0.5) * stride, (c + 0.5) * s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+
+from .errors import InputError
 
 REGION_SIZE = 768
 """Side of a training region in pixels at the model's resolution (NCRF: a 3 x 3 grid of 256 px cells)."""
@@ -23,6 +27,25 @@ PATCH_SIZE = 224
 
 COORDINATE_LIMIT = 1e9
 """Level-0 coordinates are below this, far beyond any slide; NaN and infinity are not."""
+
+MPP_LIMITS = (0.01, 100.0)
+"""µm per pixel that a microscope's picture may have; beyond lie slips of units, such as pixels per cm."""
+
+
+def check_mpp(name: str, value: Any) -> float:
+    """Return a resolution.
+
+    Args:
+        name: of the setting.
+        value: what was given.
+
+    Raises:
+        InputError: if it is no number of µm per pixel within `MPP_LIMITS`.
+    """
+    low, high = MPP_LIMITS
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise InputError(f"{name} must be a number of µm per pixel from {low:g} to {high:g}, but got {value!r:.40}")
+    return float(value)
 
 
 def map_shape(slide_shape: tuple[int, int], stride: int) -> tuple[int, int]:

@@ -31,6 +31,11 @@ def read_rank(name: str = "RANK") -> int:
     return int(value)
 
 
+def is_first_rank() -> bool:
+    """Whether this process tells what all would tell: the first that ``torchrun`` started, or one that it did not."""
+    return os.environ.get("RANK", "0") in ("", "0")
+
+
 def count_ranks() -> int:
     """How many processes there are.
 

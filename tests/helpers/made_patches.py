@@ -23,7 +23,7 @@ def write_patches(folder, count=24, seed=0):
         brightness = rng.normal(150 - 25 * label, 25)
         pixels = np.clip(rng.normal(brightness, 30, (64, 64, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / "patches" / str(label) / f"{index:03}.png")
-    (folder / "tiny.json").write_text(json.dumps(TINY))
+    (folder / "overlay.json").write_text(json.dumps(TINY))
     torch.manual_seed(seed)
     network = TinyNetwork()
     with torch.no_grad():  # darker is more suspicious
@@ -31,7 +31,7 @@ def write_patches(folder, count=24, seed=0):
         network.layers[5].weight.fill_(6.0)
         network.layers[5].bias.fill_(-6.0)
     torch.save({name: value.half() for name, value in network.state_dict().items()}, folder / "tiny.pt")
-    return folder / "patches", folder / "tiny.json", folder / "tiny.pt"
+    return folder / "patches", folder / "overlay.json", folder / "tiny.pt"
 
 
 def tissue(count: int, side: int = 32) -> torch.Tensor:

@@ -30,6 +30,7 @@ if output.name == Path("stop.txt").read_text():
 output.mkdir(parents=True, exist_ok=True)
 own = Path(f"{{output.name}}.pt")
 shutil.copy(own if own.exists() else value("--weights"), output / "model.pt")
+(output / "model.json").write_text("{{}}")
 """
 
 TRAININGS = [

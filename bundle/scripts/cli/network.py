@@ -9,7 +9,8 @@ from typing import Any
 def train(**overrides: Any) -> None:
     """Train the patch classifier (step 3); flags are ids of configs/train.json.
 
-    Writes model.pt (best by validation AUC), last.pt (to resume from) and TensorBoard events to output_dir.
+    Writes model.pt (best by validation AUC), model.json (what it is for), last.pt (to resume from) and TensorBoard
+    events to output_dir.
     Run again with the same flags, it resumes.
 
     Example: tumor-detection train --dataset_dir slides --training_file training.csv --validation_file valid.csv
@@ -82,7 +83,7 @@ def metrics(
         output: folder for the results.
         folders: folders with a subfolder 0 of normal and 1 of tumor patches.
         tables: CSV files with the columns file and label, beside their pictures.
-        weights: the network's weights; the bundle's own if not given.
+        weights: the network's weights; the bundle's own for these settings if not given.
         config_file: overlays on train.json and train_patches.json, such as train_10x.json.
         num_resamples: bootstrap resamples of the patches, for the 95% intervals; 0 leaves them out.
         seed: of the bootstrap.
@@ -110,7 +111,7 @@ def calibrate(
         output: the weights to write.
         folders: folders with a subfolder 0 of normal and 1 of tumor patches, neither trained nor tested on.
         tables: CSV files with the columns file and label, beside their pictures.
-        weights: the network's weights; the bundle's own if not given.
+        weights: the network's weights; the bundle's own for these settings if not given.
         config_file: overlays on train.json and train_patches.json, such as train_10x.json.
     """
     from scripts.scoring import temperature

@@ -17,7 +17,7 @@ from ..files import check_result_name
 from ..folders.names import slide_name
 from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
-from .provenance import file_sha256, versions
+from .provenance import describe_weights, versions
 from .results import RESERVED_NAMES, open_results
 from .run_summary import RunSummary, tissue_warning
 from .tile_plan import Tile
@@ -73,11 +73,7 @@ class ProbabilityMapWriter:
         self.queue = sampler.queue
         self.inferer = inferer
         self.resume = resume
-        self.provenance: dict[str, Any] = {
-            "weights": None if weights is None else Path(weights).name,
-            "weights_sha256": None if weights is None else file_sha256(Path(weights)),
-            "versions": versions(),
-        }
+        self.provenance: dict[str, Any] = {**describe_weights(weights), "versions": versions()}
         self.summary = RunSummary(self.queue)
         self.done, self.skipped, self.failed = self.summary.done, self.summary.skipped, self.summary.failed
         self.timing = self.summary.timing

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from .. import bundle_root
-from ..errors import InputError
+from ..network.purpose import bundle_version, file_sha256, read_purpose
 
 _VERSIONED = ("monai", "torch", "openvino", "onnxruntime", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
 
 
-def file_sha256(weights: Path) -> str:
-    """Hash of a file of weights.
+def describe_weights(weights: str | Path | None) -> dict[str, Any]:
+    """What the sidecar of a map says of the weights, each null if there are none.
+
+    Args:
+        weights: their file.
+
+    Returns:
+        ``weights``: the file's name; ``weights_sha256``; ``weights_purpose``: see `network.purpose.Purpose`, null also
+        if it is not known.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: see `network.purpose.read_purpose`.
     """
-    try:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise InputError(f"{weights}: no such file of weights; give another path or train first") from error
-    except OSError as error:
-        raise InputError(f"{weights}: cannot be read ({error.strerror}); give a file of weights") from error
+    if weights is None:
+        return {"weights": None, "weights_sha256": None, "weights_purpose": None}
+    purpose = read_purpose(weights)
+    return {
+        "weights": Path(weights).name,
+        "weights_sha256": file_sha256(weights),
+        "weights_purpose": None if purpose is None else purpose.content(),
+    }
 
 
 def versions() -> dict[str, str]:
     """Versions of this package and of what computes, as far as installed."""
-    metadata = json.loads((Path(bundle_root()) / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    found = {"pathology_tumor_detection": str(metadata["version"])}
+    found = {"pathology_tumor_detection": bundle_version()}
     for name in _VERSIONED:
         try:
             found[name] = version(name)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from .network import check_records
+from .purpose import check_purpose
 
 
 class OnnxNetwork(torch.nn.Module):
@@ -18,12 +20,15 @@ class OnnxNetwork(torch.nn.Module):
     Args:
         path: the ONNX file: one input (N, 3, h, w) and one output, the number of images left open. With the size of
             images left open, too, it runs over whole tiles.
+        mpp: µm per pixel of the images that it is used on, which its sidecar must permit; None asks for no sidecar.
+        patch_size: side of their patches in pixels.
 
     Raises:
-        InputError: if ONNX Runtime is not installed, or the file is missing, none of ONNX, or of another form.
+        InputError: if ONNX Runtime is not installed, or the file is missing, none of ONNX, of another form, or for
+            other images; see `purpose.check_purpose`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, mpp: float | None = None, patch_size: Any = None) -> None:
         super().__init__()
         self.path = Path(path)
         self._session = _open_session(self.path)
@@ -34,6 +39,8 @@ class OnnxNetwork(torch.nn.Module):
                 f"{[(found.name, found.shape) for found in (*inputs, *outputs)]}; export it as docs/export.md says"
             )
         self._name: str = inputs[0].name
+        if mpp is not None:
+            check_purpose(path, mpp, patch_size)
         if isinstance(inputs[0].shape[0], int):
             raise InputError(
                 f"{path}: made for {inputs[0].shape[0]} images at once, expected any number; export it with "
@@ -60,16 +67,25 @@ class OnnxNetwork(torch.nn.Module):
         return torch.from_numpy(output)
 
 
-def load_torchscript(path: str | Path, device: torch.device, tensorrt: bool = False) -> torch.nn.Module:
+def load_torchscript(
+    path: str | Path,
+    device: torch.device,
+    tensorrt: bool = False,
+    mpp: float | None = None,
+    patch_size: Any = None,
+) -> torch.nn.Module:
     """Load a network that MONAI's ``ckpt_export`` or ``trt_export`` wrote.
 
     Args:
         path: the TorchScript file.
         device: where it shall run.
         tensorrt: whether there is a TensorRT engine inside; it then needs torch_tensorrt, and a GPU.
+        mpp: see `OnnxNetwork`.
+        patch_size: see `OnnxNetwork`.
 
     Raises:
-        InputError: if the file is missing or no TorchScript, torch_tensorrt is not installed, or there is no GPU.
+        InputError: if the file is missing, damaged, no TorchScript or for other images, torch_tensorrt is not
+            installed, or there is no GPU.
     """
     if tensorrt:
         if device.type != "cuda":
@@ -77,6 +93,7 @@ def load_torchscript(path: str | Path, device: torch.device, tensorrt: bool = Fa
         _import_torch_tensorrt()
     if not Path(path).is_file():
         raise InputError(f"{path}: no such TorchScript file; export it as docs/export.md says")
+    check_records(path)
     try:
         network: torch.nn.Module = torch.jit.load(str(path), map_location=device)
     except RuntimeError as error:
@@ -84,6 +101,8 @@ def load_torchscript(path: str | Path, device: torch.device, tensorrt: bool = Fa
             f"{path}: not a TorchScript file that this PyTorch reads ({' '.join(str(error).split()):.120}); export it "
             "again, as docs/export.md says"
         ) from error
+    if mpp is not None:
+        check_purpose(path, mpp, patch_size)
     return network
 
 

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import InputError
 from ..files import read_json
+from .files import file_problems, purpose_problems
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,9 +28,6 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 ZOO_PYTHON = "3.10"
 """The Python on which the model zoo's CI installs the pins of ``metadata.json``."""
 
-MAX_BYTES = 25_000_000
-"""Larger files must not be in the model zoo's repository but be listed in ``large_files.yml``."""
-
 _REQUIRED = (
     *("schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version"),
     *("required_packages_version", "task", "description", "authors", "copyright", "network_data_format"),
@@ -38,8 +36,6 @@ _REQUIRED_OF_TENSORS = ("type", "format", "num_channels", "spatial_shape", "dtyp
 _CARD_HEADINGS = (
     *("Model Overview", "Data", "Preprocessing", "Performance", "MONAI Bundle Commands", "References", "License"),
 )
-_TEXTS = (".json", ".py", ".md", ".txt", ".conf", ".sh", "")
-_PERSONAL = re.compile(r"(?<![\w.])/(home|root|Users|work|workspace|mnt)/\w+|(?<!\w)[A-Z]:\\\w")
 
 
 class Checkout(NamedTuple):
@@ -95,7 +91,7 @@ def find_problems(checkout: Checkout, files: dict[str, Path]) -> list[str]:
     if missing:  # the other checks read these keys
         return missing
     problems = [*version_problems(checkout), *pin_problems(checkout), *metadata_problems(checkout.metadata)]
-    problems += [*card_problems(checkout, files), *file_problems(files)]
+    problems += [*card_problems(checkout, files), *file_problems(files), *purpose_problems(files)]
     return problems
 
 
@@ -225,22 +221,4 @@ def card_problems(checkout: Checkout, files: dict[str, Path]) -> list[str]:
     for name in files:
         if name.startswith("models/") and name not in card:
             problems.append(f"card: does not name {name}")
-    return problems
-
-
-def file_problems(files: dict[str, Path]) -> list[str]:
-    """Whether the files are those that the zoo takes: present, small, licensed, without anybody's own paths."""
-    wanted = ["LICENSE", "configs/metadata.json", "configs/inference.json", "configs/train.json", "models/model.pt"]
-    wanted += ["docs/README.md", "docs/data_license.txt"]
-    problems = [f"{name}: missing" for name in wanted if name not in files]
-    for name, path in files.items():
-        if path.stat().st_size > MAX_BYTES:
-            problems.append(f"{name}: {path.stat().st_size} bytes are more than the zoo's {MAX_BYTES}; make it smaller")
-        if path.suffix in _TEXTS:
-            found = _PERSONAL.search(path.read_text(encoding="utf-8"))
-            if found:
-                problems.append(f"{name}: holds somebody's own path, {found[0]}")
-    license_text = files["LICENSE"].read_text(encoding="utf-8") if "LICENSE" in files else ""
-    if "Apache License" not in license_text or "Version 2.0" not in license_text:
-        problems.append("LICENSE: expected the Apache License, Version 2.0")
     return problems

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import atomic_path, make_output_dir
 from .consistency import NAME, find_problems, read_checkout
 
-_KINDS = {"configs": (".json", ".conf"), "scripts": (".py", ".sh", ".json"), "models": (".pt",)}
+_KINDS = {"configs": (".json", ".conf"), "scripts": (".py", ".sh", ".json"), "models": (".pt", ".json")}
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 _TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can state."""

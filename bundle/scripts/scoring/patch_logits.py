@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import bundle_root
+from ..errors import InputError
+from ..network.purpose import Purpose, make_purpose, read_purpose
 from ..workflow import find_overlays
 
 
@@ -21,12 +23,16 @@ class PatchLogits(NamedTuple):
         is_tumor: (N,) bool, their labels.
         logits: (N,) float64, computed in float32.
         weights: file of the network's weights.
+        purpose: what the weights are for, or None if that is not known.
+        settings: what they were used for here.
     """
 
     files: list[str]
     is_tumor: npt.NDArray[np.bool_]
     logits: npt.NDArray[np.float64]
     weights: Path
+    purpose: Purpose | None
+    settings: Purpose
 
 
 def compute_patch_logits(
@@ -39,7 +45,7 @@ def compute_patch_logits(
     """Run the network of ``train.json`` and ``train_patches.json`` on labelled patches, in float32.
 
     Args:
-        weights: of the network; the bundle's own if None.
+        weights: of the network; the bundle's own for these settings if None.
         folders: see `training.patch_images.patch_datalist`.
         tables: see `training.patch_images.patch_datalist`.
         overlays: config files laid over the two.
@@ -49,7 +55,7 @@ def compute_patch_logits(
         The logits, in the order of the list.
 
     Raises:
-        InputError: if weights, patches or overlays are missing or damaged.
+        InputError: if weights, patches or overlays are missing or damaged, or the weights for other patches.
     """
     import torch
     from monai.bundle import ConfigParser
@@ -59,14 +65,17 @@ def compute_patch_logits(
     from ..network.network import prepare_network
     from ..network.runtime import Runtime, TorchRuntime
 
-    path = Path(bundle_root()) / "models" / "model.pt" if weights is None else Path(weights)
     config = ConfigParser(
         ConfigParser.load_config_files(find_overlays(["train.json", "train_patches.json", *overlays]))
     )
     config["validation_folders"], config["validation_tables"] = list(map(str, folders)), list(map(str, tables))
     config["batch_size"] = 64
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = prepare_network(config.get_parsed_content("network_def"), device, path).eval()
+    settings = make_purpose(config.get_parsed_content("mpp"), config.get_parsed_content("patch_size"))
+    path = _shipped_weights(settings) if weights is None else Path(weights)
+    network = config.get_parsed_content("network_def")
+    prepare_network(network, device, path, settings.mpp, settings.patch_size, base="train.json")
+    network.eval()
     prepare = config.get_parsed_content("validate#prepare_batch")
     loader = config.get_parsed_content("validate#dataloader")
     runtime: Runtime = TorchRuntime(network, "float32")
@@ -78,4 +87,14 @@ def compute_patch_logits(
         logits.append(runtime(patches).flatten().cpu().numpy())
         labels.append(label.flatten().cpu().numpy() > 0.5)
     files = [str(sample["image"]) for sample in config.get_parsed_content("validate#datalist")]
-    return PatchLogits(files, np.concatenate(labels), np.concatenate(logits).astype(np.float64), path)
+    return PatchLogits(
+        files, np.concatenate(labels), np.concatenate(logits).astype(np.float64), path, read_purpose(path), settings
+    )
+
+
+def _shipped_weights(settings: Purpose) -> Path:
+    for path in sorted((Path(bundle_root()) / "models").glob("*.pt")):
+        purpose = read_purpose(path)
+        if purpose is not None and purpose.fits(settings):
+            return path
+    raise InputError(f"weights: none of the shipped ones is for {settings}; give --weights FILE")

@@ -87,7 +87,7 @@ def score_patches(
 
     Args:
         output: folder for the results.
-        weights: of the network; the bundle's own if None.
+        weights: of the network; the bundle's own for these settings if None.
         folders: see `training.patch_images.patch_datalist`.
         tables: see `training.patch_images.patch_datalist`.
         overlays: config files laid over ``train.json`` and ``train_patches.json``, such as ``train_10x.json``.
@@ -110,6 +110,9 @@ def score_patches(
     report = {
         **patch_report(patches.logits, patches.is_tumor, num_resamples, seed),
         "weights": Path(patches.weights).name,
+        "weights_purpose": None if patches.purpose is None else patches.purpose.content(),
+        "mpp": patches.settings.mpp,
+        "patch_size": list(patches.settings.patch_size),
         "folders": [str(path) for path in folders],
         "tables": [str(path) for path in tables],
     }

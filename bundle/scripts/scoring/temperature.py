@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from .. import bundle_root
 from ..errors import InputError
-from ..files import atomic_path
 from ..network.network import load_checkpoint
+from ..network.purpose import check_sidecar, write_weights
 from .calibration import calibration_error, fit_temperature, log_loss
 from .patch_logits import compute_patch_logits
 
@@ -46,11 +44,11 @@ def calibrate(
     tables: Sequence[str | Path] = (),
     overlays: Sequence[str] = (),
 ) -> Calibrated:
-    """Fit a temperature on validation patches and write weights that have it.
+    """Fit a temperature on validation patches and write weights that have it, and for what they are.
 
     Args:
         output: file of the weights to write, a plain state dict as before.
-        weights: of the network; the bundle's own if None.
+        weights: of the network; the bundle's own for these settings if None.
         folders: validation patches, see `training.patch_images.patch_datalist`.
         tables: see `training.patch_images.patch_datalist`.
         overlays: see `patch_logits.compute_patch_logits`.
@@ -67,11 +65,10 @@ def calibrate(
     path = Path(output)
     if path.resolve().parent == (Path(bundle_root()) / "models").resolve():
         raise InputError(f"output {path} lies among the shipped weights; choose another folder")
+    check_sidecar(path)
     patches = compute_patch_logits(weights, folders, tables, overlays)
     temperature = fit_temperature(patches.logits, patches.is_tumor)
-    state = fold_temperature(load_checkpoint(patches.weights), temperature)
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    write_weights(path, fold_temperature(load_checkpoint(patches.weights), temperature), patches.purpose)
     before, after = patches.logits, patches.logits / temperature
     losses = tuple(log_loss(logits, patches.is_tumor) for logits in (before, after))
     errors = tuple(float(calibration_error(expit(logits), patches.is_tumor)[0]) for logits in (before, after))

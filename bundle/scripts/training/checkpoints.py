@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..files import atomic_path, make_output_dir, remove_leftovers
 from ..inference.folder_lock import FolderLock
 from ..network.network import load_checkpoint
+from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
 from .averaging import WeightAverage
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class TrainingCheckpoints:
 
     ``last.pt`` holds network, average, optimizer, scheduler, epoch and the best metric so far, and the loss if it has
     parameters; ``model.pt`` is the plain state dict of the epoch with the best key metric, or of the latest as long as
-    there is none. Resumed for another number of epochs, a cosine schedule is stretched to it. Attach it after the
-    validation and learning-rate handlers.
+    there is none, and ``model.json`` says what it is for. Resumed for another number of epochs, a cosine schedule is
+    stretched to it. Attach it after the validation and learning-rate handlers.
 
     Args:
         output_dir: see `prepare_run_dir`.
@@ -61,9 +62,10 @@ class TrainingCheckpoints:
         half: write ``model.pt`` in float16, half as large.
         rank: which of the processes that train together this is; all resume, the first saves.
         loss: the loss.
+        purpose: what the weights will be for.
 
     Raises:
-        InputError: see `prepare_run_dir`.
+        InputError: see `prepare_run_dir` and `network.purpose.check_sidecar`.
     """
 
     def __init__(
@@ -78,8 +80,11 @@ class TrainingCheckpoints:
         half: bool = False,
         rank: int = 0,
         loss: torch.nn.Module | None = None,
+        *,
+        purpose: Purpose,
     ) -> None:
         self.output_dir = Path(prepare_run_dir(output_dir))
+        check_sidecar(self.output_dir / "model.pt")
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         if loss is not None and any(True for _ in loss.parameters()):
             self.parts["loss"] = loss
@@ -89,6 +94,7 @@ class TrainingCheckpoints:
         self.resume = resume
         self.half = half
         self.rank = rank
+        self.purpose = purpose
         self._saved_epoch = -1
         self._has_warned = False
 
@@ -128,7 +134,7 @@ class TrainingCheckpoints:
         """Continue from the last epoch saved, if there is one.
 
         Raises:
-            InputError: if the checkpoint is damaged, or was made with other data, batch size or network.
+            InputError: if the checkpoint is damaged, or was made with other data, batch size, network or resolution.
         """
         if not self.resume or not self.last_path.exists():
             return
@@ -139,6 +145,11 @@ class TrainingCheckpoints:
                 raise InputError(
                     f"{self.last_path}: made with {length} iterations per epoch, this run has "
                     f"{trainer.state.epoch_length}; give --resume false, another --output_dir, or the old settings"
+                )
+            if "mpp" in state and not make_purpose(state["mpp"], state["patch_size"]).fits(self.purpose):
+                raise InputError(
+                    f"{self.last_path}: made at mpp {state['mpp']} with patch_size {state['patch_size']}, this "
+                    f"run takes {self.purpose}; give --resume false, another --output_dir, or the old settings"
                 )
             cosine = self.lr_scheduler if isinstance(self.lr_scheduler, CosineAnnealingLR) else None
             cosine_length = 0 if cosine is None else cosine.T_max
@@ -188,6 +199,8 @@ class TrainingCheckpoints:
         state = {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "average": self.average.position(),
+            "mpp": self.purpose.mpp,
+            "patch_size": list(self.purpose.patch_size),
             "epoch": trainer.state.epoch,
             "epoch_length": trainer.state.epoch_length,
             "best_metric": best_metric,
@@ -196,9 +209,10 @@ class TrainingCheckpoints:
         if not has_best and self.evaluator is not None:
             self._warn_without_metric()
         if not has_best or best_epoch > self._saved_epoch:
-            _save(self._weights(), self.output_dir / "model.pt")
+            write_weights(self.output_dir / "model.pt", self._weights(), self.purpose)
             self._saved_epoch = best_epoch
-        _save(state, self.last_path)
+        with atomic_path(self.last_path) as temporary:
+            torch.save(state, temporary)
 
     def _best(self) -> tuple[float, int]:
         """The best metric so far and its epoch, which is -1 as long as there is none."""
@@ -231,8 +245,3 @@ def _change_length(scheduler: CosineAnnealingLR, length: int) -> None:
     for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     scheduler._last_lr = rates
-
-
-def _save(state: Any, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)

@@ -48,7 +48,11 @@ class MeanOfNetworks(torch.nn.Module):
 
 
 def make_teacher(
-    network: torch.nn.Module, device: torch.device, weights: str | Path | Sequence[str | Path] | None
+    network: torch.nn.Module,
+    device: torch.device,
+    weights: str | Path | Sequence[str | Path] | None,
+    mpp: float,
+    patch_size: int | Sequence[int] = PATCH_SIZE,
 ) -> MeanOfNetworks | None:
     """Copies of a network with weights of their own, which training leaves as they are.
 
@@ -56,16 +60,18 @@ def make_teacher(
         network: the network; left as it is.
         device: where the copies shall run.
         weights: a plain state dict for each copy, or None for no teacher.
+        mpp: µm per pixel of what they see, for which the weights must be.
+        patch_size: side of their patches in pixels, or (height, width).
 
     Raises:
-        InputError: if the list is empty, and see `network.network.load_weights`.
+        InputError: if the list is empty, and see `network.network.prepare_network`.
     """
     if weights is None:
         return None
     paths = [weights] if isinstance(weights, (str, Path)) else list(weights)
     if not paths:
         raise InputError("teacher: expected a file of weights, or a list of some, but the list is empty; name one")
-    networks = [prepare_network(copy.deepcopy(network), device, path) for path in paths]
+    networks = [prepare_network(copy.deepcopy(network), device, path, mpp, patch_size, "train.json") for path in paths]
     return MeanOfNetworks(networks).eval().requires_grad_(False)
 
 
@@ -114,11 +120,26 @@ class Enlarged(torch.nn.Module):
 
 
 def make_fine_teacher(
-    network: torch.nn.Module, device: torch.device, weights: str | Path | Sequence[str | Path] | None
+    network: torch.nn.Module,
+    device: torch.device,
+    weights: str | Path | Sequence[str | Path] | None,
+    mpp: float,
+    factor: int = 4,
 ) -> Enlarged | None:
-    """As `make_teacher`, for networks of four times finer pixels: `Enlarged`."""
-    teacher = make_teacher(network, device, weights)
-    return None if teacher is None else Enlarged(teacher).eval()
+    """As `make_teacher`, for networks of finer pixels: `Enlarged`.
+
+    Args:
+        network: see `make_teacher`, as the next two.
+        device: where the copies shall run.
+        weights: of each copy.
+        mpp: µm per pixel of what is enlarged.
+        factor: how many times finer the networks' pixels are.
+
+    Raises:
+        InputError: see `make_teacher`.
+    """
+    teacher = make_teacher(network, device, weights, mpp / factor)
+    return None if teacher is None else Enlarged(teacher, factor=factor).eval()
 
 
 class PrepareMixed(PrepareAugmented):

@@ -25,7 +25,7 @@ SIDECAR_KEYS = {
     *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles", "notes"),
     *("max_probability", "seconds", "mode", "agreement", "refined_positions", "weights", "weights_sha256", "versions"),
     *("slide_bytes", "slide_modified", "mode_asked", "runtime", "precision", "refine_above", "tta", "model_mpp"),
-    *("patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
+    *("weights_purpose", "patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
 }
 INFERER = SlidingInferer(precision="float32")
 

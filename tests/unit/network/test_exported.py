@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scripts.errors import InputError
 from scripts.network.exported import OnnxNetwork, load_torchscript
 from scripts.network.forwards import DenseForward, PatchForward
 from scripts.network.preprocessing import Scaling
+from scripts.network.purpose import file_sha256
 from scripts.network.runtime import ONNXRuntime, make_runtime, resolve_runtime
 
 CPU = torch.device("cpu")
@@ -130,3 +132,31 @@ def test_a_tensorrt_engine_needs_a_gpu_and_its_library(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "torch_tensorrt", None)
     with pytest.raises(InputError, match="torch_tensorrt is not installed"):
         load_torchscript(tmp_path / "a.ts", torch.device("cuda"), tensorrt=True)
+
+
+def test_an_onnx_file_says_what_it_is_for_in_a_sidecar(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_onnx(tmp_path / "a.onnx")
+    OnnxNetwork(path, 0.243, 64)
+    assert "nothing says what these weights were trained for, since there is no a.onnx.json" in caplog.text
+    content = {"sha256": file_sha256(path), "mpp": 0.972, "patch_size": [64, 64]}
+    (tmp_path / "a.onnx.json").write_text(json.dumps(content))
+    OnnxNetwork(path, 0.972, 64)
+    with pytest.raises(InputError, match=r"a\.onnx: trained at 0\.972 µm per pixel on patches of 64 px, but this run"):
+        OnnxNetwork(path, 0.243, 64)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_is_refused_for_other_images_and_when_damaged(tmp_path: Path) -> None:
+    path, layer = tmp_path / "a.ts", torch.nn.Conv2d(3, 1, 64)
+    torch.jit.script(layer).save(path)
+    content = {"sha256": file_sha256(path), "mpp": 0.972, "patch_size": [64, 64]}
+    (tmp_path / "a.ts.json").write_text(json.dumps(content))
+    load_torchscript(path, CPU, mpp=0.972, patch_size=64)
+    with pytest.raises(InputError, match=r"a\.ts: trained at 0\.972 µm per pixel on patches of 64 px, but this run"):
+        load_torchscript(path, CPU, mpp=0.243, patch_size=64)
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(layer.weight.detach().numpy().tobytes()) + 2] ^= 0x04
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"a\.ts: damaged, its checksums do not hold"):
+        load_torchscript(path, CPU)

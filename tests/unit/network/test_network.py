@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from helpers.networks import fc_network
 from scripts.errors import InputError
 from scripts.network.network import AutocastInferer, load_checkpoint, load_weights, prepare_network, resolve_precision
+from scripts.network.purpose import make_purpose, write_weights
 
 CPU = torch.device("cpu")
 
@@ -175,6 +176,99 @@ def test_prepare_network_without_weights_keeps_its_own(network: torch.nn.Module)
     torch.testing.assert_close(network.get_parameter("0.weight"), before, rtol=0, atol=0)
 
 
+def test_prepare_network_refuses_weights_for_other_images(tmp_path: Path, network: torch.nn.Module) -> None:
+    write_weights(tmp_path / "own.pt", network.state_dict(), make_purpose(0.5, 96))
+    prepare_network(make_network(), CPU, tmp_path / "own.pt", 0.5, [96, 96])
+    prepare_network(make_network(), CPU, tmp_path / "own.pt")
+    with pytest.raises(InputError, match=r"own\.pt: trained at 0\.5 µm per pixel on patches of 96 px, but this run"):
+        prepare_network(make_network(), CPU, tmp_path / "own.pt", 0.25, 96)
+
+
+# --- damage -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("mask", [0x01, 0x80])
+def test_a_flipped_bit_is_noticed_wherever_it_is(
+    tmp_path: Path, network: torch.nn.Module, place: float, mask: int
+) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({**network.state_dict(), "0.weight": torch.ones(500, 3, 3, 3)}, path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= mask
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.pt: (damaged, its checksums do not hold|not a file of weights)"):
+        load_checkpoint(path)
+
+
+def test_a_flipped_bit_of_a_weight_is_noticed(tmp_path: Path, network: torch.nn.Module) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(network.state_dict(), path)
+    content = bytearray(path.read_bytes())
+    start = content.index(network.get_parameter("0.weight").detach().numpy().tobytes())
+    content[start + 2] ^= 0x04
+    path.write_bytes(content)
+    assert torch.load(path)["0.weight"].isfinite().all(), "torch itself does not notice it"
+    with pytest.raises(InputError, match=r"model\.pt: damaged, its checksums do not hold \(.*data/\d+\); copy"):
+        load_weights(network, path)
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_torchs_old_form_is_read_with_a_warning(
+    tmp_path: Path, network: torch.nn.Module, caplog: pytest.LogCaptureFixture, form: bool
+) -> None:
+    torch.save(network.state_dict(), tmp_path / "model.pt", _use_new_zipfile_serialization=form)
+    load_weights(make_network(), tmp_path / "model.pt")
+    assert (
+        [record.getMessage().partition(": ")[2] for record in caplog.records] == []
+        if form
+        else ["has torch's form of before 1.6, without checksums, so damage cannot be noticed"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda value: value.to(torch.int32), "int32 (strided)"),
+        (lambda value: value > 0, "bool (strided)"),
+        (lambda value: value.to(torch.complex64), "complex64 (strided)"),
+        (lambda value: value.to(torch.uint8), "uint8 (strided)"),
+        (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "qint8 (strided)"),
+        (lambda value: value.to_sparse(), "float32 (sparse_coo)"),
+        (lambda value: value.to(torch.float8_e4m3fn), "float8_e4m3fn (strided)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_plain_numbers_are_refused(
+    tmp_path: Path, network: torch.nn.Module, change: Any, found: str
+) -> None:
+    state = network.state_dict()
+    torch.save({**state, "0.weight": change(state["0.weight"])}, tmp_path / "model.pt")
+    with pytest.raises(InputError) as caught:
+        load_weights(make_network(), tmp_path / "model.pt")
+    text = str(caught.value)
+    assert f"'0.weight' must hold floating-point numbers, but holds {found}" in text or "not a file of weights" in text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("name", ["0.weight", "1.running_var"])
+def test_numbers_that_are_not_finite_are_refused(
+    tmp_path: Path, network: torch.nn.Module, name: str, value: float
+) -> None:
+    state = {key: tensor.double() for key, tensor in network.state_dict().items()}
+    state[name].view(-1)[-1] = value
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=rf"model\.pt: '{name}' must hold finite numbers"):
+        load_weights(make_network(), tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("names", [[1, 2], [1, "a"], [("a",), "b"], [None]])
+def test_names_that_are_no_text_are_one_line(tmp_path: Path, network: torch.nn.Module, names: list[Any]) -> None:
+    torch.save(dict.fromkeys(names, torch.zeros(2)), tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: expected a plain state dict of tensors"):
+        load_weights(network, tmp_path / "model.pt")
+
+
 # --- arithmetic -------------------------------------------------------------------------------------------------
 
 
@@ -269,3 +363,10 @@ def test_weights_of_another_torchvision_network_are_refused(tmp_path: Path) -> N
     torch.save(torchvision.models.resnet34(weights=None).state_dict(), tmp_path / "deeper.pt")
     with pytest.raises(InputError, match=r"deeper\.pt: weights of another network"):
         load_weights(fc_network(), tmp_path / "deeper.pt")
+
+
+def test_weights_of_torchvisions_own_network_are_no_detector(tmp_path: Path) -> None:
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "imagenet.pt")
+    prepare_network(fc_network(), CPU, tmp_path / "imagenet.pt")
+    with pytest.raises(InputError, match=r"imagenet\.pt: weights of torchvision's ResNet, which know no tumor; train"):
+        prepare_network(fc_network(), CPU, tmp_path / "imagenet.pt", 0.243, 224)

@@ -9,8 +9,10 @@ from PIL import Image
 
 from helpers.made_patches import write_patches
 from helpers.networks import TinyNetwork
+from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.network.network import load_weights
+from scripts.network.purpose import make_purpose, write_weights
 from scripts.scoring.patch_logits import compute_patch_logits
 
 
@@ -54,3 +56,41 @@ def test_without_patches_is_an_error(tmp_path):
     with pytest.raises((InputError, RuntimeError)) as error:
         compute_patch_logits(weights, [tmp_path / "none"], overlays=[str(overlay)])
     assert "none: no pictures in subfolders 0 and 1" in str(error.value.__cause__ or error.value)
+
+
+def test_weights_for_other_patches_are_refused(tmp_path):
+    folder, overlay, weights = write_patches(tmp_path, 2)
+    state = torch.load(weights)
+    write_weights(weights, state, make_purpose(0.243, 96))
+    found = compute_patch_logits(weights, [folder], overlays=[str(overlay)])
+    assert found.purpose == found.settings == make_purpose(0.243, [96, 96])
+    write_weights(weights, state, make_purpose(0.972, 96))
+    with pytest.raises(InputError, match=r"tiny\.pt: trained at 0\.972 µm .* add --config_file train_10x\.json"):
+        compute_patch_logits(weights, [folder], overlays=[str(overlay)])
+
+
+@pytest.mark.parametrize(
+    ("overlays", "way_out"),
+    [([], "add --config_file train_10x.json"), (["train_10x.json"], "leave --config_file train_10x.json out")],
+)
+def test_shipped_weights_are_refused_for_the_other_settings(tmp_path, overlays, way_out):
+    folder, _, _ = write_patches(tmp_path, 2)
+    weights = f"{bundle_root()}/models/{'model.pt' if overlays else 'model_10x.pt'}"
+    with pytest.raises(InputError) as error:
+        compute_patch_logits(weights, [folder], overlays=overlays)
+    assert str(error.value).endswith(way_out)
+
+
+@pytest.mark.parametrize(("overlays", "name"), [([], "model.pt"), (["train_10x.json"], "model_10x.pt")])
+def test_the_shipped_weights_that_fit_are_the_default(tmp_path, overlays, name):
+    write_patches(tmp_path, 2)
+    for path in (tmp_path / "patches").glob("?/*"):
+        with Image.open(path) as picture:
+            picture.resize((96, 96)).save(path)
+    assert compute_patch_logits(None, [tmp_path / "patches"], overlays=overlays).weights.name == name
+
+
+def test_without_shipped_weights_that_fit_some_must_be_given(tmp_path):
+    folder, overlay, _ = write_patches(tmp_path, 2)
+    with pytest.raises(InputError, match=r"weights: none of the shipped ones is for 0\.243 µm per pixel"):
+        compute_patch_logits(None, [folder], overlays=[str(overlay)])

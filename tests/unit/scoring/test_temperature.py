@@ -13,6 +13,7 @@ from helpers.networks import TinyNetwork
 from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.network.network import load_checkpoint, load_weights
+from scripts.network.purpose import make_purpose, read_purpose, write_weights
 from scripts.scoring.calibration import fit_temperature
 from scripts.scoring.patch_logits import compute_patch_logits
 from scripts.scoring.temperature import calibrate, fold_temperature
@@ -69,3 +70,12 @@ def test_other_weights_are_refused(state):
 def test_the_shipped_weights_are_never_replaced():
     with pytest.raises(InputError, match="lies among the shipped weights"):
         calibrate(f"{bundle_root()}/models/other.pt")
+
+
+def test_calibrated_weights_say_what_they_are_for(tmp_path):
+    folder, overlay, weights = write_patches(tmp_path, 40)
+    calibrate(tmp_path / "unknown.pt", weights, [folder], overlays=[str(overlay)])
+    assert read_purpose(tmp_path / "unknown.pt") is None
+    write_weights(weights, torch.load(weights), make_purpose(0.243, 96, {"folders": ["pcam"]}))
+    calibrate(tmp_path / "known.pt", weights, [folder], overlays=[str(overlay)])
+    assert read_purpose(tmp_path / "known.pt") == make_purpose(0.243, 96, {"folders": ["pcam"]})

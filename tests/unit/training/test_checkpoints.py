@@ -17,10 +17,12 @@ from helpers.forked_ranks import run_ranks
 from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.inference.folder_lock import FolderLock
+from scripts.network.purpose import Purpose, make_purpose, read_purpose
 from scripts.training.averaging import WeightAverage
 from scripts.training.checkpoints import TrainingCheckpoints
 
 CPU = torch.device("cpu")
+PURPOSE = make_purpose(0.5, [96, 96], {"training_file": "a.csv"})
 SAMPLES = [
     {"image": torch.linspace(-1, 1, 12).reshape(3, 4).roll(shift), "label": torch.tensor([float(shift % 2)])}
     for shift in range(6)
@@ -74,6 +76,7 @@ def make_run(
     rank: int = 0,
     loss: torch.nn.Module | None = None,
     is_validated: bool = True,
+    purpose: Purpose = PURPOSE,
 ) -> Run:
     torch.manual_seed(1)
     network = torch.nn.Sequential(
@@ -101,6 +104,7 @@ def make_run(
         half,
         rank,
         loss,
+        purpose=purpose,
     )
     trainer = SupervisedTrainer(
         device=CPU,
@@ -177,7 +181,7 @@ def test_last_holds_the_last_epoch_and_model_the_best(tmp_path: Path) -> None:
     )
     run.trainer.run()
     folder = tmp_path / "runs" / "a"
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.pt", "model.pt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.pt", "model.json", "model.pt"]
     model = load(folder / "model.pt")
     torch.testing.assert_close(model, states[1], rtol=0, atol=0)
     last = load(folder / "last.pt")
@@ -460,3 +464,28 @@ def test_processes_that_find_different_checkpoints_are_told(tmp_path: Path) -> N
     make_run(folders[0], 1).trainer.run()
     for message in run_ranks(start_from, 2, tmp_path, folders):
         assert "last.pt: the processes found different checkpoints, of epochs [1, 0]; give an output_dir" in message
+
+
+# --- what the weights are for -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_say_what_they_are_for_after_every_better_epoch(tmp_path: Path, half: bool) -> None:
+    run = make_run(tmp_path, 3, values=[0.6, 0.8, 0.7], half=half)
+    found: list[Purpose | None] = []
+    run.trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: found.append(read_purpose(tmp_path / "model.pt")))
+    run.trainer.run()
+    assert found == [PURPOSE] * 3, "a sidecar of other weights would be refused"
+
+
+def test_a_run_is_not_resumed_at_another_resolution(tmp_path: Path) -> None:
+    make_run(tmp_path, 1).trainer.run()
+    with pytest.raises(InputError, match=r"last\.pt: made at mpp 0\.5 with patch_size \[96, 96\], this run takes"):
+        make_run(tmp_path, 2, purpose=make_purpose(0.972, 96)).trainer.run()
+    make_run(tmp_path, 2, purpose=make_purpose(0.51, 96)).trainer.run()
+
+
+def test_another_file_beside_the_weights_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("[]")
+    with pytest.raises(InputError, match=r"model\.json: no sidecar of weights"):
+        make_run(tmp_path, 1)

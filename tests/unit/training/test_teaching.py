@@ -11,6 +11,8 @@ from torch.nn.functional import interpolate
 
 from helpers.dense_networks import padded_network
 from scripts.errors import InputError
+from scripts.network.purpose import make_purpose, write_weights
+from scripts.slides.slide import MODEL_MPP
 from scripts.training.teaching import (
     Enlarged,
     PrepareMixed,
@@ -35,7 +37,7 @@ def pictures(count: int, side: int = 224) -> torch.Tensor:
 def test_a_teacher_is_a_copy_with_weights_of_its_own(tmp_path: Path) -> None:
     network, other = padded_network(), padded_network(seed=3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    teacher = make_teacher(network, CPU, weights_of(other, tmp_path / "other.pt"))
+    teacher = make_teacher(network, CPU, weights_of(other, tmp_path / "other.pt"), MODEL_MPP)
     assert teacher is not None
     assert not teacher.training
     for name, value in network.state_dict().items():
@@ -43,13 +45,13 @@ def test_a_teacher_is_a_copy_with_weights_of_its_own(tmp_path: Path) -> None:
         torch.testing.assert_close(teacher.networks[0].state_dict()[name], other.state_dict()[name], rtol=0, atol=0)
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     assert all(parameter.requires_grad for parameter in network.parameters())
-    assert make_teacher(network, CPU, None) is None
+    assert make_teacher(network, CPU, None, MODEL_MPP) is None
 
 
 def test_several_teachers_give_the_mean_of_their_logits(tmp_path: Path) -> None:
     networks = [padded_network(seed=seed).eval() for seed in (3, 4, 5)]
     paths = [weights_of(network, tmp_path / f"{index}.pt") for index, network in enumerate(networks)]
-    teacher = make_teacher(padded_network(), CPU, paths)
+    teacher = make_teacher(padded_network(), CPU, paths, MODEL_MPP)
     assert teacher is not None
     inputs = pictures(2, 288)
     expected = sum(network(inputs) for network in networks) / 3
@@ -59,14 +61,14 @@ def test_several_teachers_give_the_mean_of_their_logits(tmp_path: Path) -> None:
 
 def test_an_empty_list_of_teachers_is_refused() -> None:
     with pytest.raises(InputError, match=r"^teacher: expected a file of weights, or a list of some, .*; name one$"):
-        make_teacher(padded_network(), CPU, [])
+        make_teacher(padded_network(), CPU, [], MODEL_MPP)
     with pytest.raises(InputError, match=r"^teacher: expected a file of weights.*--teacher"):
         TaughtInferer([None, None])
 
 
 def test_the_network_and_its_teacher_see_the_same_and_only_the_network_learns(tmp_path: Path) -> None:
     network, other = padded_network().train(), padded_network(seed=3).eval()
-    teacher = make_teacher(network, CPU, weights_of(other, tmp_path / "other.pt"))
+    teacher = make_teacher(network, CPU, weights_of(other, tmp_path / "other.pt"), MODEL_MPP)
     inputs = pictures(3)
     logits = TaughtInferer([teacher], "float32")(inputs, network)
     assert logits.shape == (3, 2, 1, 1)
@@ -105,14 +107,17 @@ def test_a_finer_network_sees_the_central_part_enlarged() -> None:
 def test_teachers_of_both_resolutions_count_alike(tmp_path: Path) -> None:
     coarse, fine = padded_network(seed=3).eval(), padded_network(seed=4).eval()
     paths = [weights_of(network, tmp_path / f"{index}.pt") for index, network in enumerate((coarse, fine))]
-    teachers = [make_teacher(coarse, CPU, paths[0]), make_fine_teacher(fine, CPU, paths[1])]
+    teachers = [
+        make_teacher(coarse, CPU, paths[0], 0.972),
+        make_fine_teacher(fine, CPU, paths[1], 0.972),
+    ]
     inputs = pictures(2)
     found = TaughtInferer(teachers, "float32")(inputs, padded_network())[:, 1:]
     middle = interpolate(inputs[:, :, 84:140, 84:140], scale_factor=4, mode="bicubic").clamp(-1, 1)
     torch.testing.assert_close(found, (coarse(inputs) + fine(middle)) / 2)
     alone = TaughtInferer([None, teachers[1]], "float32")(inputs, padded_network())[:, 1:]
     torch.testing.assert_close(alone, fine(middle))
-    assert make_fine_teacher(fine, CPU, None) is None
+    assert make_fine_teacher(fine, CPU, None, 0.972) is None
 
 
 def test_the_loss_is_the_cross_entropy_with_the_teachers_probabilities() -> None:
@@ -160,3 +165,13 @@ def test_a_share_of_the_patches_is_mixed_with_another_of_the_batch() -> None:
 def test_a_share_that_is_none_is_refused(mix_prob: Any) -> None:
     with pytest.raises(InputError, match=r"^mix_prob must be from 0 to 1, but got"):
         prepared(mix_prob)
+
+
+@pytest.mark.parametrize(("make", "mpp"), [(make_teacher, 0.243), (make_fine_teacher, 0.972)])
+def test_weights_of_another_resolution_are_no_teacher(tmp_path: Path, make: Any, mpp: float) -> None:
+    network = padded_network()
+    write_weights(tmp_path / "fit.pt", network.state_dict(), make_purpose(0.243, 224))
+    write_weights(tmp_path / "other.pt", network.state_dict(), make_purpose(0.972, 96))
+    assert make(network, CPU, tmp_path / "fit.pt", mpp) is not None
+    with pytest.raises(InputError, match=r"other\.pt: trained at 0\.972 µm per pixel on patches of 96 px, but"):
+        make(network, CPU, [tmp_path / "fit.pt", tmp_path / "other.pt"], mpp)
