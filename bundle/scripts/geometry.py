@@ -25,6 +25,9 @@ GRID_SHAPE = (3, 3)
 PATCH_SIZE = 224
 """Side of the patch that the network sees, in pixels at the model's resolution."""
 
+MAX_PATCH_SIZE = 10_000
+"""No patch has more pixels a side."""
+
 COORDINATE_LIMIT = 1e9
 """Level-0 coordinates are below this, far beyond any slide; NaN and infinity are not."""
 

@@ -68,7 +68,7 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
         if slide.mpp is None:
             lines.append("  resolution  not stated: inference needs --assume_mpp with µm per level-0 pixel")
             return lines
-        lines.append(f"  resolution  {slide.mpp:g} µm per level-0 pixel; the model's is {MODEL_MPP} µm")
+        lines.append(f"  resolution  {slide.mpp:g} µm per level-0 pixel; that of model.pt is {MODEL_MPP} µm")
         downsample = slide.model_downsample()
         if downsample == 1:
             lines.append("  model gets  level 0 as it is")

@@ -69,8 +69,9 @@ def mine_hard_negatives(
     """Write the false positives of probability maps as rows of a loclabel file.
 
     False positives are those that `scoring.evaluation.score_folder` counts at the same settings. None lies in a
-    hole of tumor or within 37.5 µm of it, about what a patch of 224 px reaches. The cells around the central one are
-    labelled by the truth and may be tumor. The rows begin with the strongest of every slide, by name; then come the
+    hole of tumor or within 37.5 µm of it, about what a patch of 224 px at 0.243 µm reaches. The cells around the
+    central one are labelled by the truth and may be tumor, as in a training at 0.243 µm per pixel, whatever
+    resolution made the map. The rows begin with the strongest of every slide, by name; then come the
     second ones, and so on. So the beginning of the file is balanced over slides.
 
     Args:

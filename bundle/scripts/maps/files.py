@@ -12,7 +12,23 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..files import read_json, read_npy
 from ..folders.names import compose, slide_file_name, slide_name
-from ..geometry import map_shape
+from ..geometry import MAX_PATCH_SIZE, check_mpp, map_shape
+
+
+class Patch(NamedTuple):
+    """The piece of a slide that a network sees at once.
+
+    Attributes:
+        mpp: µm per pixel.
+        size: its side in such pixels.
+    """
+
+    mpp: float
+    size: int
+
+    def __str__(self) -> str:
+        """In words: ``224 px at 0.243 µm per pixel``."""
+        return f"{self.size} px at {self.mpp:g} µm per pixel"
 
 
 class MapInfo(NamedTuple):
@@ -26,6 +42,7 @@ class MapInfo(NamedTuple):
         mpp: µm per level-0 pixel.
         has_tissue: false if no tissue was found, so that nothing was computed.
         notes: what people must know of the slide, a sentence each.
+        patch: what the network saw of the slide, or None if that is not told.
     """
 
     path: Path
@@ -35,6 +52,7 @@ class MapInfo(NamedTuple):
     mpp: float
     has_tissue: bool = True
     notes: tuple[str, ...] = ()
+    patch: Patch | None = None
 
     @property
     def name(self) -> str:
@@ -123,7 +141,22 @@ def read_map_info(path: Path) -> MapInfo:
     if not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
         raise InputError(f"{sidecar}: notes: expected a list of sentences, found {notes!r:.60}; run inference again")
     has_tissue = content.get("num_positions") != 0
-    return MapInfo(path, slide, (shape[0], shape[1]), stride, float(mpp), has_tissue, tuple(notes))
+    return MapInfo(
+        path, slide, (shape[0], shape[1]), stride, float(mpp), has_tissue, tuple(notes), _patch(sidecar, content)
+    )
+
+
+def _patch(sidecar: Path, content: dict[str, Any]) -> Patch | None:
+    """What the network saw; maps of other programs do not tell."""
+    mpp, size = content.get("model_mpp"), content.get("patch_size")
+    if mpp is None or size is None:
+        return None
+    if not (_is_count(size) and size <= MAX_PATCH_SIZE):
+        raise InputError(f"{sidecar}: patch_size: expected pixels up to {MAX_PATCH_SIZE}, found {size!r:.40}; mend it")
+    try:
+        return Patch(check_mpp("model_mpp", mpp), size)
+    except InputError as error:
+        raise InputError(f"{sidecar}: {error}; mend it") from error
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -17,16 +17,13 @@ import torch
 from .. import bundle_root
 from ..errors import InputError
 from ..files import atomic_path, read_json, write_json
-from ..geometry import check_mpp
+from ..geometry import MAX_PATCH_SIZE, check_mpp
 from ..ranks import is_first_rank
 
 logger = logging.getLogger(__name__)
 
 MPP_TOLERANCE = 0.1
 """Relative difference of resolutions that weights are fit for: that within which slides are read as they are."""
-
-MAX_PATCH_SIZE = 10_000
-"""Pixels a side beyond which no patch is."""
 
 
 class Purpose(NamedTuple):

@@ -17,14 +17,13 @@ from ..errors import InputError, few, one_line
 from ..files import make_output_dir, read_json
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
-from ..geometry import PATCH_SIZE
 from ..maps.files import MapInfo, read_failures, read_map, read_map_infos
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
 from ..scoring.pairing import missing_warnings, scale_warnings, tissue_warnings
 from ..scoring.settings import ScoreSettings
 from ..scoring.slides import SlideEvidence
-from .crops import WIDER
+from .crops import CROP_SIDE, WIDER
 from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
 from .scores import figures_of_scores, plots_of_scores, strata_text
@@ -220,7 +219,7 @@ def _content(
         "plots": [] if scores is None else plots_of_scores(scores, reliability),
         "strata": "" if scores is None else strata_text(scores),
         "settings": _settings(infos, scoring, scores),
-        "patch_size": PATCH_SIZE,
+        "crop_side": CROP_SIDE,
         "wider": WIDER,
         "outside": OUTSIDE,
         "length": length,
@@ -250,8 +249,10 @@ def _settings(infos: Sequence[MapInfo], scoring: ScoreSettings, scores: dict[str
         weights, digest, mode = (sidecar.get(key) for key in ("weights", "weights_sha256", "mode"))
         made_with[f"{weights} ({str(digest)[:8]}), mode {mode}" if weights else "not stated"] += 1
     strides = sorted({round(info.stride * info.mpp, 1) for info in infos})
+    patches = Counter("not stated" if info.patch is None else str(info.patch) for info in infos)
     lines = [
         ("Weights of the maps", "; ".join(f"{name}: {count} slides" for name, count in made_with.most_common())),
+        ("The network saw patches of", "; ".join(f"{name}: {count} slides" for name, count in patches.most_common())),
         ("Map pixel", " or ".join(f"{stride:g}" for stride in strides) + " µm"),
         ("Detections", f"maxima above {scoring.threshold:g} that are the highest of their surroundings"),
     ]

@@ -17,7 +17,7 @@ from ..scoring.cases import Found
 from ..scoring.map_reliability import PixelCounts, count_pixels
 from ..scoring.slides import SlideLesions
 from ..slides.slide import open_slide
-from .crops import Crop, read_crop
+from .crops import USUAL_PATCH, Crop, read_crop
 from .embedding import jpeg_uri
 from .overlays import SIDE, Layer, ScaleBar, heat_layer, outline_path, scale_bar, tissue_layer
 
@@ -190,7 +190,7 @@ def read_pixels(path: Path, info: MapInfo, shown: list[Mark]) -> Pixels:
         # the last row and column are mostly white where the shape is no multiple of the stride
         height, width = (max(1, round(side / stride)) for side in slide.shape)
         thumbnail = jpeg_uri(np.ascontiguousarray(overview[:height, :width]), THUMBNAIL_BYTES)
-        return Pixels(thumbnail, [read_crop(slide, mark.row, mark.col) for mark in shown])
+        return Pixels(thumbnail, [read_crop(slide, mark.row, mark.col, info.patch) for mark in shown])
 
 
 def slide_bar(info: MapInfo) -> ScaleBar:
@@ -199,7 +199,7 @@ def slide_bar(info: MapInfo) -> ScaleBar:
 
 
 def describe(info: MapInfo) -> dict[str, Any]:
-    """A slide's measures for the page: ``height_mm``, ``width_mm``, ``mpp``, ``stride_um``, ``shape``."""
+    """A slide's measures for the page: ``height_mm``, ``width_mm``, ``mpp``, ``stride_um``, ``shape``, ``patch``."""
     height, width = info.slide_shape
     return {
         "height_mm": height * info.mpp / 1000,
@@ -207,4 +207,5 @@ def describe(info: MapInfo) -> dict[str, Any]:
         "mpp": info.mpp,
         "stride_um": info.stride * info.mpp,
         "shape": info.slide_shape,
+        "patch": f"not stated, shown as {USUAL_PATCH}" if info.patch is None else str(info.patch),
     }

@@ -58,7 +58,7 @@ def test_a_slide_near_the_models_resolution_is_read_as_it_is(tmp_path: Path, mpp
     assert lines[0] == str(tmp_path / "a.tif")
     assert found["format"].startswith("generic-tiff, pixels by ")
     assert found["levels"] == "601 x 903 (1), 151 x 226 (4)  height x width (downsample)"
-    assert found["resolution"] == f"{mpp:g} µm per level-0 pixel; the model's is 0.243 µm"
+    assert found["resolution"] == f"{mpp:g} µm per level-0 pixel; that of model.pt is 0.243 µm"
     assert found["model gets"] == "level 0 as it is"
     assert "note" not in found
 

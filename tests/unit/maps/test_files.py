@@ -26,7 +26,7 @@ def folder(tmp_path):
 def test_read_maps(folder):
     infos = read_map_infos(folder)
     assert [info.name for info in infos] == ["Normal_001", "Tumor_001"]
-    assert infos[1] == (folder / "Tumor_001.npy", "Tumor_001.tif", SHAPE, STRIDE, MPP, True, ())
+    assert infos[1] == (folder / "Tumor_001.npy", "Tumor_001.tif", SHAPE, STRIDE, MPP, True, (), None)
     prob_map = read_map(infos[1])
     assert prob_map.shape == MAP_SHAPE
     assert prob_map[40, 215] == np.float32(0.9)
@@ -59,6 +59,12 @@ def test_sidecars_say_what_people_must_know(folder):
     assert (tumor.has_tissue, tumor.notes) == (False, ("no tissue found",))
 
 
+@pytest.mark.parametrize("patch", [(0.243, 224), (0.972, 96)])
+def test_maps_say_what_the_network_saw(folder, patch):
+    write_map(folder, "Tumor_001", changes={"model_mpp": patch[0], "patch_size": patch[1]})
+    assert [info.patch for info in read_map_infos(folder)] == [None, patch]
+
+
 SIDECARS = {
     "shape swapped": ({"shape": list(SHAPE[::-1])}, r"Tumor_001.npy: expected shape \(283, 188\)"),
     "shape missing": ({"shape": None}, "shape: expected"),
@@ -67,6 +73,10 @@ SIDECARS = {
     "no resolution": ({"mpp": None}, "mpp: expected"),
     "notes of text": ({"notes": "no tissue"}, "notes: expected a list of sentences, found 'no tissue'"),
     "notes of numbers": ({"notes": [1]}, "notes: expected a list of sentences"),
+    "a model's resolution of text": ({"model_mpp": "0.25", "patch_size": 96}, "model_mpp must be a number"),
+    "a model's resolution beyond any": ({"model_mpp": 1e308, "patch_size": 96}, "model_mpp must be a number"),
+    "patches of no size": ({"model_mpp": 0.25, "patch_size": 0}, "patch_size: expected pixels up to 10000, found 0"),
+    "patches beyond any": ({"model_mpp": 0.25, "patch_size": 10**9}, "patch_size: expected pixels up to 10000"),
     "another slide": ({"slide": "tumor_009.tif"}, "slide: expected a file named 'Tumor_001'"),
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.maps.files import Patch
 from scripts.report.crops import CROP_BYTES, read_crop
 from scripts.slides.pyramid import write_pyramid
 from scripts.slides.slide import open_slide
@@ -58,3 +59,21 @@ def test_crop_is_white_beyond_the_slide(slide: Path) -> None:
     assert found[:100].min() > 250
     assert found[:, 125:].min() > 250
     assert found[125:, :100].max() < 240
+
+
+@pytest.mark.parametrize(
+    ("patch", "num_pixels"), [(Patch(0.972, 96), 96), (Patch(0.486, 160), 160), (Patch(0.243, 900), 448)]
+)
+def test_crop_is_the_field_that_the_network_saw(slide: Path, patch: Patch, num_pixels: int) -> None:
+    with open_slide(slide) as opened:
+        crop = read_crop(opened, 320, 730, patch)
+    field_um = patch.size * patch.mpp
+    assert (crop.near_um, crop.wide_um) == (pytest.approx(field_um), pytest.approx(4 * field_um))
+    for uri, side, width_um in ((crop.near, num_pixels, field_um), (crop.wide, 224, 4 * field_um)):
+        found = pixels(uri)
+        assert found.shape == (side, side, 3)
+        rows, cols = np.nonzero(found[:, :, 1] < 140)
+        pixel_um = width_um / side
+        assert (rows.mean(), cols.mean()) == pytest.approx(((side - 1) / 2, (side - 1) / 2), abs=1)
+        assert (np.ptp(rows) + 1) * pixel_um == pytest.approx(40 * 0.243, abs=2.5 * pixel_um)
+        assert (np.ptp(cols) + 1) * pixel_um == pytest.approx(60 * 0.243, abs=2.5 * pixel_um)

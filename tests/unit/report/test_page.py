@@ -25,7 +25,7 @@ CONTENT: dict[str, Any] = {
     "plots": [],
     "strata": "",
     "settings": [("<u>", "<s>")],
-    "patch_size": 224,
+    "crop_side": 224,
     "wider": 4,
     "outside": "",
     "length": length,

@@ -79,6 +79,23 @@ def test_page_with_truth_has_scores_and_what_froc_writes(study: Path) -> None:
     assert {"froc.json", "froc.png", "detections", PAGE} <= {path.name for path in (study / "output").iterdir()}
 
 
+def test_page_states_what_the_network_of_each_map_saw(study: Path) -> None:
+    for name, told in (("a", {"model_mpp": 0.972, "patch_size": 96}), ("b", {"model_mpp": 0.25, "patch_size": 160})):
+        sidecar = study / "maps" / f"{name}.json"
+        sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **told}))
+    text = page(study, slides=[study / "slides"])
+    assert re.findall(r"network's patch: ([^<]+)<", text) == [
+        "160 px at 0.25 µm per pixel",
+        "not stated, shown as 224 px at 0.243 µm per pixel",
+        "96 px at 0.972 µm per pixel",
+    ]
+    fields = re.findall(r'alt="Detection 1 of (\w)\.tif, (\d+) µm wide"', text)
+    assert fields == [("b", str(round(160 * 0.25))), ("a", str(round(96 * MPP)))], "level 0 is near enough to 0.972 µm"
+    for patch in ("160 px at 0.25 µm", "96 px at 0.972 µm"):
+        assert f"{patch} per pixel: 1 slides" in text, "in the list at the end"
+    assert "at 40x" not in text
+
+
 def test_each_map_and_each_truth_is_read_once(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     paired: list[int] = []
