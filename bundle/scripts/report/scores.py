@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..scoring.figures import reliability_figure
+from ..scoring.figures import FEW, reliability_figure
 from ..scoring.plots import froc_plot, roc_plot
 from .page import figure_svg, with_interval
 
@@ -96,9 +96,14 @@ def plots_of_scores(scores: dict[str, Any], reliability: dict[str, Any] | None) 
                 f"truth; on the diagonal both agree. {reliability['num_pixels']:,} pixels with tissue, "
                 f"{100 * reliability['tumor_share']:.1f}% of them tumor. Brier score "
                 f"{reliability['brier_score']:.4f}, expected calibration error "
-                f"{reliability['calibration_error']:.4f}.",
+                f"{reliability['calibration_error']:.4f}.{_few_text(reliability)}",
                 "summary": "Reliability of map pixels: expected calibration error "
                 f"{reliability['calibration_error']:.4f}.",
             }
         )
     return plots
+
+
+def _few_text(reliability: dict[str, Any]) -> str:
+    few = sum(0 < count < FEW for count in reliability["count"])
+    return f" Hollow points have fewer than {FEW} pixels, too few for an interval." if few else ""

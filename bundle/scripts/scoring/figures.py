@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 _BLUE, _RED, _GRAY = "#1f5fa8", "#c8452c", "#5a5a5a"
 
+FEW = 50
+"""Below so many patches or map pixels a bin of the reliability curve tells too little for an interval."""
+
+_SHARE_LIMITS = -0.03, 1.05
+"""Ends of an axis from 0 to 1: a line along 0 or 1 stands apart from the frame."""
+
+_MARKED = 12
+"""A curve of at most so many points shows each of them, since it may be no more than a corner or a dot."""
+
 
 class Band(NamedTuple):
     """A band between two lines over the same x, each (P,)."""
@@ -88,6 +97,7 @@ def froc_figure(
     if not is_measured.all():
         last = np.flatnonzero(is_measured)[-1]
         axes.plot(rates[last:], curve[last:], linestyle=(0, (3, 2)), **line)
+    _mark_points(axes, fps_per_slide[fps_per_slide <= end], sensitivity[fps_per_slide <= end])
     axes.plot(targets, at_targets, "o", color=_RED, markersize=6, zorder=4, clip_on=False)
     for rate, value in zip(targets, at_targets, strict=True):
         below = value > 0.9
@@ -103,14 +113,19 @@ def froc_figure(
             bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             zorder=5,
         )
-    axes.set_xlim(0, end)
-    axes.set_ylim(0, 1)
+    axes.set_xlim(-0.12 * targets[0], 1.12 * end)
+    axes.set_ylim(_SHARE_LIMITS)
     axes.set_xticks([0, *targets], labels=["0", *(_rate_label(target) for target in targets)])
     axes.minorticks_off()
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel("False positives per slide (average)")
     axes.set_ylabel("Sensitivity (lesions found)")
     return figure
+
+
+def _mark_points(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike) -> None:
+    if np.size(x) <= _MARKED:
+        axes.plot(x, y, "s", color=_BLUE, markersize=4, zorder=3, clip_on=False)
 
 
 def _rate_label(rate: float) -> str:
@@ -141,8 +156,10 @@ def roc_figure(
     _draw_band(axes, band)
     axes.plot([0, 1], [0, 1], color=_GRAY, linewidth=0.8, linestyle=(0, (3, 2)))
     axes.plot(false_positive_rate, sensitivity, color=_BLUE, linewidth=1.8, zorder=3, clip_on=False)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    _mark_points(axes, false_positive_rate, sensitivity)
+    axes.set_xlim(_SHARE_LIMITS)
+    axes.set_ylim(_SHARE_LIMITS)
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel("False positive rate (slides without tumor)")
     axes.set_ylabel("Sensitivity (slides with tumor)")
     return figure
@@ -150,6 +167,8 @@ def roc_figure(
 
 def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "", what: str = "patches") -> Figure:
     """Draw how often patches are tumor over the probability that they were given, with the patches in each bin.
+
+    Bins of fewer than `FEW` patches are hollow points without an interval: it would reach from 0 to 1.
 
     Args:
         curve: the object ``reliability`` of ``patches.json``, or what has the same keys.
@@ -160,7 +179,8 @@ def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "", what: st
         A figure with an Agg canvas.
     """
     figure, axes = _figure("Reliability", subtitle)
-    kept = [index for index, count in enumerate(curve["count"]) if count]
+    kept = [index for index, count in enumerate(curve["count"]) if count >= FEW]
+    few = [index for index, count in enumerate(curve["count"]) if 0 < count < FEW]
     confidence, frequency, low, high = (
         np.array([values[index] for index in kept])
         for values in (
@@ -180,8 +200,13 @@ def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "", what: st
     axes.errorbar(
         confidence, frequency, bars, fmt="o-", color=_BLUE, linewidth=1.4, markersize=4, zorder=3, label="network, 95%"
     )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    if few:
+        x, y = ([curve[key][index] for index in few] for key in ("confidence", "frequency"))
+        label = f"fewer than {FEW} {what}"
+        axes.plot(x, y, "o", color=_GRAY, markerfacecolor="white", markersize=4, zorder=3, label=label)
+    axes.set_xlim(_SHARE_LIMITS)
+    axes.set_ylim(_SHARE_LIMITS)
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel("Probability of tumor (mean in each bin)")
     axes.set_ylabel(f"Share of {what} that are tumor")
     axes.legend(loc="upper left", frameon=False, fontsize=9)

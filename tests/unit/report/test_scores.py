@@ -56,3 +56,4 @@ def test_plots_say_in_words_what_they_show(scores: dict[str, Any]) -> None:
     assert "score 0.500; sensitivity by false positives per slide: 0.500 at 0.25" in plots[0]["summary"]
     assert "sensitivity is 1.000 and specificity 0.000" in plots[1]["caption"]
     assert "20 pixels with tissue, 0.0% of them tumor. Brier score 0.0625" in plots[2]["caption"]
+    assert plots[2]["caption"].endswith("Hollow points have fewer than 50 pixels, too few for an interval.")
