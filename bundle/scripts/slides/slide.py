@@ -7,43 +7,30 @@ the same pixels, so the choice of backend changes no result.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import openslide
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..folders.dicom import finest_file
 from ..geometry import finest_level_for, level_downsample, map_shape, model_downsample
-from .cucim_backend import CucimPixels
+from .backends import Pixels, choose_backend
 from .openslide_backend import OpenSlidePixels, cell_shape, open_handle
 from .resampling import Region, locate_region
 from .resolution import stated_mpp
+from .tile_layout import check_tile_sizes
 
 BACKENDS = ("auto", "cucim", "openslide")
 MODEL_MPP = 0.243
 """µm per pixel of CAMELYON16's finest level, where the model lives."""
 
-_CUCIM_SUFFIXES = (".tif", ".tiff", ".svs")
 _Resampling = Image.Resampling
 _WHITE = 255
 _BAND_PIXELS = 16_000_000
 MAX_OVERVIEW_PIXELS = 1 << 30
 """No larger overview is made: 32,768 x 32,768, a slide of 2 million pixels a side at stride 64."""
-
-
-class Pixels(Protocol):
-    """What a backend offers: pixels of a level that lie inside the slide."""
-
-    name: str
-
-    def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
-        """Return (height, width, 3) uint8; (row, col) and (height, width) in pixels of the level."""
-
-    def close(self) -> None:
-        """Close the file."""
 
 
 class Slide:
@@ -72,7 +59,7 @@ class Slide:
             for shape, d in zip(self.level_shapes, self.downsamples, strict=True)
         )
         self._openslide = OpenSlidePixels(handle)
-        self._pixels: Pixels = _choose_pixels(path, self._openslide, backend, self.level_shapes)
+        self._pixels: Pixels = choose_backend(path, self._openslide, backend, self.level_shapes, self._exact)
 
     @property
     def backend(self) -> str:
@@ -126,10 +113,11 @@ class Slide:
         pixels = self._pixels if self._exact[level] else self._openslide
         try:
             inside = pixels.read((top, left), (bottom - top, right - left), level)
-        except OSError as error:
+        except Exception as error:  # whatever a reader raises, the slide is at fault and must be named
             raise InputError(
                 f"{self.path}: the tiles at level {level} (row, col) {(top, left)} to {(bottom, right)} cannot be "
-                f"decoded by {pixels.name} ({error}); copy the slide again from its source"
+                f"decoded by {pixels.name} ({one_line(error) or type(error).__name__}); copy the slide again from its "
+                "source"
             ) from error
         if inside.shape[:2] == (height, width):
             return inside
@@ -237,17 +225,13 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     file = finest_file(path)
     if not file.is_file():
         raise InputError(f"{path}: no such slide; check the name and the folder")
-    return Slide(path, open_handle(file), backend, assume_mpp)
-
-
-def _choose_pixels(
-    path: Path, from_openslide: OpenSlidePixels, backend: str, level_shapes: tuple[tuple[int, int], ...]
-) -> Pixels:
-    if backend == "openslide" or (backend == "auto" and path.suffix.lower() not in _CUCIM_SUFFIXES):
-        return from_openslide
+    check_tile_sizes(file)
     try:
-        return CucimPixels(path, level_shapes)
-    except (ImportError, OSError) as error:
-        if backend == "cucim":
-            raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
-        return from_openslide
+        return Slide(path, open_handle(file), backend, assume_mpp)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged header leads to
+        raise InputError(
+            f"{path}: cannot be opened as a slide ({one_line(error) or type(error).__name__}); copy it again from its "
+            "source"
+        ) from error

@@ -1,23 +1,20 @@
 from __future__ import annotations
 
-import ctypes
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-import threading
-import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from helpers.deadly_slide import change_frame
 from scripts.slides import cucim_backend
-from scripts.slides.cucim_backend import CucimPixels, import_cucim, prepare_cufile, read_tile_layouts
+from scripts.slides.cucim_backend import CucimPixels, import_cucim, prepare_cufile
 from scripts.slides.pyramid import write_pyramid
+from scripts.slides.tile_layout import read_tile_layouts
 
 BUNDLE = Path(cucim_backend.__file__).parents[2]
 SHAPE = (301, 405)
@@ -124,78 +121,7 @@ def test_without_cucim(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: 
     monkeypatch.setitem(sys.modules, "cucim", module)  # type: ignore[arg-type]
     assert import_cucim() is None
     with pytest.raises(ImportError, match="cuCIM is not installed"):
-        CucimPixels(tmp_path / "slide.tif", (SHAPE,))
-
-
-def test_native_messages_of_damage_raise(capfd: pytest.CaptureFixture[str]) -> None:
-    for text in (b"ERROR in line 183 while\nreading JPEG header\n", b"Failed to decode\n", b"data corrupted"):
-        with pytest.raises(OSError, match=" ".join(text.decode().split())), cucim_backend._messages_as_errors():
-            ctypes.CDLL(None).printf(text)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_ordinary_native_messages_pass(capfd: pytest.CaptureFixture[str]) -> None:
-    with cucim_backend._messages_as_errors():
-        ctypes.CDLL(None).printf(b"a word about\n")
-        os.write(2, b"the GPU\n")
-        os.write(2, b"/a/slide.tif: AdobeDeflate compression support is not configured.\n")
-    assert capfd.readouterr() == ("", "a word about\nthe GPU\n")  # what was captured goes to stderr, less known noise
-    os.write(1, b"afterwards\n")
-    assert capfd.readouterr().out == "afterwards\n"
-
-
-def test_exceptions_pass_through_a_capture(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyError, match="mine"), cucim_backend._messages_as_errors():
-        raise KeyError("mine")
-    assert capfd.readouterr() == ("", "")
-    with cucim_backend._messages_as_errors():
-        pass
-
-
-def capture_in_child(reply: Connection) -> None:
-    reply.send(cucim_backend._CAPTURE_LOCK.acquire(timeout=10))
-
-
-def test_a_fork_during_a_capture_does_not_lock_the_child() -> None:
-    captured = threading.Event()
-
-    def capture() -> None:
-        with cucim_backend._messages_as_errors():
-            captured.set()
-            time.sleep(0.3)
-
-    thread = threading.Thread(target=capture)
-    thread.start()
-    captured.wait()
-    here, there = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=capture_in_child, args=(there,))
-    child.start()
-    thread.join()
-    assert here.poll(30)
-    assert here.recv() is True
-    child.join(30)
-    assert child.exitcode == 0
-
-
-def test_tile_layouts(tmp_path: Path, image: np.ndarray) -> None:
-    write_pyramid(tmp_path / "slide.tif", image, 0.25, downsamples=(1, 4), tile_size=128)
-    layouts = read_tile_layouts(tmp_path / "slide.tif", (SHAPE, (76, 102)))
-    assert [layout.tile_shape for layout in layouts] == [(128, 128)] * 2
-    assert [layout.is_missing.shape for layout in layouts] == [(3, 4), (1, 1)]
-    assert not any(layout.is_missing.any() for layout in layouts)
-
-
-def test_tile_layouts_of_other_files(tmp_path: Path, image: np.ndarray) -> None:
-    path = tmp_path / "slide.tif"
-    tifffile.imwrite(path, image, photometric="rgb")
-    with pytest.raises(OSError, match="no tiled TIFF page has"):
-        read_tile_layouts(path, (SHAPE,))
-    tifffile.imwrite(path, image, photometric="rgb", tile=(128, 128), compression="packbits")
-    with pytest.raises(OSError, match="3 samples of 8 bits, planes 1, compression 32773 and predictor 1, and not as"):
-        read_tile_layouts(path, (SHAPE,))
-    path.write_text("slide,x,y\n")
-    with pytest.raises(OSError, match="not a TIFF file"):
-        read_tile_layouts(path, (SHAPE,))
+        CucimPixels(tmp_path / "slide.tif", (SHAPE,), ())
 
 
 @pytest.mark.cucim
@@ -205,7 +131,7 @@ def test_pixels_of_rounded_levels(tmp_path: Path) -> None:
     path = tmp_path / "slide.tif"
     write_pyramid(path, image, 0.25, downsamples=(1, 3, 10), compression="lzw")
     shapes = ((1231, 1709), (411, 570), (124, 171))
-    pixels = CucimPixels(path, shapes)
+    pixels = CucimPixels(path, shapes, read_tile_layouts(path, shapes))
     with tifffile.TiffFile(path) as tiff:
         for level, (height, width) in enumerate(shapes):
             expected = tiff.pages[level].asarray()
@@ -220,4 +146,23 @@ def test_cucim_must_see_the_levels_that_openslide_sees(tmp_path: Path, image: np
     path = tmp_path / "slide.tif"
     write_pyramid(path, image, 0.25, downsamples=(1, 4), tile_size=128)
     with pytest.raises(OSError, match="it sees levels"):
-        CucimPixels(path, (SHAPE,))
+        CucimPixels(path, (SHAPE,), read_tile_layouts(path, (SHAPE,)))
+
+
+@pytest.mark.cucim
+@pytest.mark.parametrize("size", [{"height": 417}, {"width": 129}, {"height": 64}, {"width": 0}])
+def test_a_jpeg_tile_of_another_size_is_not_given_to_cucim(
+    tmp_path: Path, image: np.ndarray, size: dict[str, int]
+) -> None:
+    path = tmp_path / "slide.tif"
+    write_pyramid(path, image, 0.25, downsamples=(1,), tile_size=128, compression="jpeg")
+    start = change_frame(path, 5, **size)  # 3 x 4 tiles: row 1, column 1
+    pixels = CucimPixels(path, (SHAPE,), read_tile_layouts(path, (SHAPE,)))
+    for location in ((0, 0), (127, 256), (256, 0)):
+        pixels.read(location, (1, 128), 0)
+    shape = f"{size.get('height', 128)} x {size.get('width', 128)}"
+    expected = f"JPEG stream at byte {start} has {shape} pixels of 3 components of 8 bits, but the TIFF says 128 x 128"
+    for location, region in (((0, 0), SHAPE), ((127, 127), (2, 2)), ((255, 255), (1, 1))):
+        with pytest.raises(OSError, match=expected):
+            pixels.read(location, region, 0)
+    pixels.close()

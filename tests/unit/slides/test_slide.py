@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -14,6 +15,7 @@ import pytest
 import tifffile
 
 from scripts.errors import InputError
+from scripts.slides import backends
 from scripts.slides import slide as slide_module
 from scripts.slides.pool import SlidePool
 from scripts.slides.pyramid import downsample_image, write_pyramid
@@ -129,7 +131,7 @@ def test_auto_takes_openslide_where_cucim_is_not_installed(
     def missing(*_: object) -> None:
         raise ImportError("cuCIM is not installed")
 
-    monkeypatch.setattr(slide_module, "CucimPixels", missing)
+    monkeypatch.setattr(backends, "CucimPixels", missing)
     with open_slide(pyramids().path) as slide:
         assert slide.backend == "openslide"
     with pytest.raises(InputError, match=r"cuCIM does not read it .* use --backend openslide"):
@@ -584,3 +586,24 @@ def test_a_pickled_pool_keeps_its_settings_and_drops_its_slides(pyramids: Callab
     assert other is not slide
     np.testing.assert_array_equal(other.read_level((9, 5), (8, 6), 0), slide.read_level((9, 5), (8, 6), 0))
     assert pool.get(pyramids().path) is slide
+
+
+@pytest.mark.parametrize("error", [IndexError("tuple index out of range"), MemoryError(), KeyError("offsets")])
+def test_whatever_a_reader_raises_names_the_slide(
+    pyramids: Callable[..., Pyramid], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    path = pyramids().path
+    with open_slide(path) as slide:
+        monkeypatch.setattr(type(slide._pixels), "read", fail)
+        monkeypatch.setattr(type(slide._openslide), "read", fail)
+        with pytest.raises(
+            InputError,
+            match=rf"{path.name}: the tiles at level 0 .*{type(error).__name__ if not str(error) else re.escape(str(error))}",
+        ):
+            slide.read_level((0, 0), (5, 5), 0)
+    monkeypatch.setattr(slide_module, "cell_shape", fail)
+    with pytest.raises(InputError, match=f"{path.name}: cannot be opened as a slide"):
+        open_slide(path)

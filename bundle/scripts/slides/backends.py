@@ -1,0 +1,69 @@
+"""Which reader decodes the pixels of a slide: cuCIM where it is known to do so right, else OpenSlide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .cucim_backend import CucimPixels
+from .openslide_backend import OpenSlidePixels
+from .tile_layout import read_tile_layouts
+
+_CUCIM_SUFFIXES = (".tif", ".tiff", ".svs")
+
+
+class Pixels(Protocol):
+    """What a backend offers: pixels of a level that lie inside the slide."""
+
+    name: str
+
+    def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
+        """Return (height, width, 3) uint8; (row, col) and (height, width) in pixels of the level."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def choose_backend(
+    path: Path,
+    from_openslide: OpenSlidePixels,
+    backend: str,
+    level_shapes: tuple[tuple[int, int], ...],
+    is_exact: tuple[bool, ...],
+) -> Pixels:
+    """Choose what decodes a slide.
+
+    Args:
+        path: the slide.
+        from_openslide: its pixels by OpenSlide, which also decodes what cuCIM leaves.
+        backend: see `slide.open_slide`.
+        level_shapes: (height, width) of each level.
+        is_exact: for each level, whether its shape is an exact fraction of level 0; the others are OpenSlide's.
+
+    Returns:
+        What decodes the exact levels.
+
+    Raises:
+        InputError: if the backend asked for does not read the slide, or OpenSlide would show a level that is its own
+            otherwise than it is stored.
+    """
+    layouts = read_tile_layouts(path, level_shapes)
+    pixels: Pixels = from_openslide
+    if backend == "cucim" or (backend == "auto" and path.suffix.lower() in _CUCIM_SUFFIXES):
+        try:
+            pixels = CucimPixels(path, level_shapes, layouts)
+        except (ImportError, OSError) as error:
+            if backend == "cucim":
+                raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
+    for level, layout in enumerate(layouts):
+        if layout.openslide_fault is not None and (pixels is from_openslide or not is_exact[level]):
+            pixels.close()
+            raise InputError(
+                f"{path}: OpenSlide shows level {level} otherwise than it is stored: {layout.openslide_fault}; "
+                "convert the slide to a pyramidal TIFF of 8-bit RGB"
+            )
+    return pixels

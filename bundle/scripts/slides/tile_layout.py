@@ -1,0 +1,191 @@
+"""How the levels of a TIFF are stored in tiles, and which reader decodes that to the right pixels.
+
+What a reader does with a kind of tile was compared with the true pixels by tests/unit/slides/test_tile_layout.py: a
+kind that is not listed for cuCIM goes to OpenSlide, one that OpenSlide shows wrongly is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from ..errors import InputError
+from .jpeg_headers import read_frame
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its lines on damage name no file; the errors here do
+
+MAX_TILE_PIXELS = 1 << 26
+"""No tile has more: 8192 x 8192, where scanners write at most 2048 x 2048."""
+
+_UNCOMPRESSED, _JPEG = 1, 7
+_CUCIM_COMPRESSIONS = (_UNCOMPRESSED, 5, _JPEG, 8, 32946)
+"""None, LZW, JPEG and the two numbers of Deflate (TIFF 6.0 and its technical notes). cuCIM 26.10 refuses some of the
+others, and its JPEG 2000 colors differ. Deflate with a predictor ends the process."""
+
+_RGB, _YCBCR = 2, 6
+_OPENSLIDE_SAMPLES = {
+    (0, (), 8),  # gray, white is zero
+    (1, (), 8),  # gray, black is zero
+    *((_RGB, extra, bits) for extra in ((), (1,), (2,)) for bits in (8, 16)),  # with transparency or without
+    (3, (), 8),  # palette
+    (5, (), 8),  # CMYK
+    (_YCBCR, (), 8),
+}
+"""Photometric interpretation, meaning of further samples, and bits that libtiff 4 turns into the right RGB. Gray of 16
+bits and gray with a further sample it scrambles in the last column of tiles, CIELab gets another white, and a further
+sample of no stated meaning is taken for transparency."""
+
+
+class TileLayout(NamedTuple):
+    """How a level of a TIFF is cut into tiles.
+
+    Attributes:
+        tile_shape: (height, width) of a tile in pixels.
+        offsets: (tile rows, tile cols) int64, where each tile begins in the file.
+        sizes: (tile rows, tile cols) int64, bytes of each; 0 where the file stores no tile, since nothing was scanned
+            there.
+        is_jpeg: whether the tiles are JPEG streams.
+        cucim_fault: why cuCIM must not decode the level, or None.
+        openslide_fault: why OpenSlide must not, or None.
+    """
+
+    tile_shape: tuple[int, int]
+    offsets: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    is_jpeg: bool
+    cucim_fault: str | None
+    openslide_fault: str | None
+
+
+def read_tile_layouts(path: Path, level_shapes: tuple[tuple[int, int], ...]) -> tuple[TileLayout, ...]:
+    """Find the tiles of a file's levels.
+
+    Args:
+        path: the file; of one that is no TIFF, nothing is known, and cuCIM must not decode it.
+        level_shapes: (height, width) of each level.
+
+    Returns:
+        The layout of each level.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = {page.shape[:2]: page for page in reversed(_tiled_pages(tiff))}
+            return tuple(_tile_layout(pages.get(shape), shape) for shape in level_shapes)
+    except Exception as error:  # tifffile raises whatever a damaged header leads to
+        return tuple(_unknown(f"not readable as a TIFF file: {error}") for _ in level_shapes)
+
+
+def check_tile_sizes(path: Path) -> None:
+    """Refuse a TIFF whose tiles claim a size for which a reader would have to end the process.
+
+    Raises:
+        InputError: if a tile has no pixels or more than `MAX_TILE_PIXELS`.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            sides = [(page.tilelength, page.tilewidth) for page in _tiled_pages(tiff)]
+    except Exception:  # what tifffile cannot describe is left to OpenSlide, which says why it cannot be opened
+        return
+    for height, width in sides:
+        if not 0 < height * width <= MAX_TILE_PIXELS:
+            raise InputError(
+                f"{path}: its TIFF header claims tiles of {height} x {width} pixels; expected at most "
+                f"{MAX_TILE_PIXELS:,} pixels; copy the slide again from its source"
+            )
+
+
+def _tiled_pages(tiff: tifffile.TiffFile) -> list[Any]:
+    return [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
+
+
+def _unknown(fault: str, openslide_fault: str | None = None) -> TileLayout:
+    nothing = np.zeros((0, 0), dtype=np.int64)
+    return TileLayout((1, 1), nothing, nothing, False, fault, openslide_fault)
+
+
+def _tile_layout(page: Any, level_shape: tuple[int, int]) -> TileLayout:
+    if page is None:
+        return _unknown(f"no tiled TIFF page has the (height, width) {level_shape} of a level")
+    tile_shape = (page.tilelength, page.tilewidth)
+    rows, cols = (-(-side // tile) for side, tile in zip(level_shape, tile_shape, strict=True))
+    offsets, sizes = (np.array(values, dtype=np.int64) for values in (page.dataoffsets, page.databytecounts))
+    cucim_fault, openslide_fault = _cucim_fault(page), _openslide_fault(page)
+    if cucim_fault is None and not offsets.size == sizes.size == rows * cols:
+        cucim_fault = f"it lists {offsets.size} offsets and {sizes.size} sizes of {rows * cols} tiles"
+    if cucim_fault is None and page.compression == _UNCOMPRESSED and not _are_whole(sizes, tile_shape):
+        cucim_fault = "it has tiles of other sizes than their pixels take"
+    if cucim_fault is not None:
+        return _unknown(f"the level of (height, width) {level_shape}: {cucim_fault}", openslide_fault)
+    shaped = offsets.reshape(rows, cols), sizes.reshape(rows, cols)
+    return TileLayout(tile_shape, *shaped, page.compression == _JPEG, None, openslide_fault)
+
+
+def _are_whole(sizes: npt.NDArray[np.int64], tile_shape: tuple[int, int]) -> bool:
+    return bool(np.isin(sizes, (0, tile_shape[0] * tile_shape[1] * 3)).all())
+
+
+def _cucim_fault(page: Any) -> str | None:
+    """Why cuCIM must not decode a page: it is not of the plain kind that cuCIM decodes as it should."""
+    is_jpeg = page.compression == _JPEG
+    found = {
+        "format of samples": (page.samplesperpixel, page.bitspersample, page.sampleformat, page.extrasamples),
+        "planar configuration": page.planarconfig,
+        "compression": page.compression,
+        "photometric interpretation": page.photometric,
+        "predictor": page.predictor,
+        "fill order": page.fillorder,
+        "depth": page.tiledepth * page.imagedepth,
+    }
+    expected: dict[str, tuple[Any, ...]] = {
+        "format of samples": ((3, 8, 1, ()),),
+        "planar configuration": (1,),
+        "compression": _CUCIM_COMPRESSIONS,
+        "photometric interpretation": (_RGB, _YCBCR) if is_jpeg else (_RGB,),
+        "predictor": (1,),
+        "fill order": (1,),
+        "depth": (1,),
+    }
+    for key, values in expected.items():
+        if found[key] not in values:
+            return f"{key} {_plain(found[key])} is none that cuCIM is known to decode right"
+    tables = page.jpegtables if is_jpeg else None
+    return "its JPEG tables hold a picture" if tables and not _is_tables(tables) else None
+
+
+def _is_tables(stream: bytes) -> bool:
+    try:
+        return read_frame(stream) is None
+    except OSError:  # it ends without a picture, as it should
+        return True
+
+
+def _openslide_fault(page: Any) -> str | None:
+    """Why OpenSlide must not decode a page: it would show other pixels than the file holds, without an error."""
+    tag = page.tags.get("Orientation")
+    orientation = 1 if tag is None else tag.value
+    is_color = page.photometric in (_RGB, _YCBCR) and page.samplesperpixel == 3
+    if orientation != 1 and not (page.compression == _JPEG and is_color and page.planarconfig == 1):
+        return f"its TIFF orientation is {_plain(orientation)}, by which OpenSlide turns each tile in its place"
+    stored = (page.photometric, page.extrasamples, page.bitspersample)
+    if stored not in _OPENSLIDE_SAMPLES or page.sampleformat != 1:
+        return (
+            f"photometric interpretation {_plain(page.photometric)} with {page.samplesperpixel} samples of "
+            f"{page.bitspersample} bits is none that OpenSlide is known to decode right"
+        )
+    tag = page.tags.get("YCbCrSubSampling")
+    subsampling = (2, 2) if tag is None else tag.value
+    if page.photometric == _YCBCR and page.compression not in (_UNCOMPRESSED, _JPEG) and subsampling != (1, 1):
+        return "its colors are subsampled, but not by JPEG; libtiff does not notice where the tiles are not"
+    return None
+
+
+def _plain(value: Any) -> str:
+    """A value, or several, without the names that tifffile gives to numbers."""
+    if isinstance(value, tuple):
+        return " ".join(_plain(part) for part in value if part != ())
+    return str(int(value)) if isinstance(value, int) else str(value)
