@@ -22,6 +22,8 @@ MASK_SUFFIXES = (".png", ".npy", ".tif", ".tiff")
 MAX_MASK_PIXELS = 1 << 28
 """No larger mask is decoded: 16,384 x 16,384, four times a whole CAMELYON16 slide at the challenge's level 5."""
 
+_READABLE_PHOTOMETRICS = (1, 2, 6)  # black is zero, RGB, and YCbCr, which is decoded to RGB
+
 _UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, KeyError, IndexError, TypeError, struct.error)
 
 
@@ -38,10 +40,11 @@ def read_mask_array(path: Path) -> npt.NDArray[Any]:
         path: a PNG, or an ``.npy`` file of two dimensions.
 
     Returns:
-        (rows, cols), or (rows, cols, channels) of a picture that has several; values as stored.
+        (rows, cols), or (rows, cols, channels) of a picture that has several; values as stored. Of a palette of grays
+        the grays that a viewer shows, and of one of colors that begins with black the indices, which are classes then.
 
     Raises:
-        InputError: if the file is damaged, or larger than `MAX_MASK_PIXELS`.
+        InputError: if the file is damaged, larger than `MAX_MASK_PIXELS`, or its values do not say what is tumor.
     """
     return _read_npy(path) if path.suffix.lower() == ".npy" else _read_picture(path)
 
@@ -75,10 +78,12 @@ def read_level(path: Path, level: int) -> npt.NDArray[Any]:
         level: index into `level_shapes`.
 
     Returns:
-        (rows, cols), or (rows, cols, channels); values as stored.
+        (rows, cols), or (rows, cols, channels); values as stored, of palettes as in `read_mask_array`, and turned over
+        where white is zero (PhotometricInterpretation 0 of TIFF 6.0).
 
     Raises:
-        InputError: if the file is damaged, or the level larger than `MAX_MASK_PIXELS`.
+        InputError: if the file is damaged, the level larger than `MAX_MASK_PIXELS`, or its values do not say what is
+            tumor.
     """
     import tifffile
 
@@ -86,15 +91,24 @@ def read_level(path: Path, level: int) -> npt.NDArray[Any]:
         with tifffile.TiffFile(path) as tiff:
             page = _pages(tiff)[level]
             _check_size(path, (int(page.imagelength), int(page.imagewidth)))
-            return np.asarray(page.asarray())
+            array = np.asarray(page.asarray())
+            photometric, bits, colormap = int(page.photometric), page.bitspersample, page.colormap
     except InputError:
         raise
     except (*_UNREADABLE, tifffile.TiffFileError) as error:
         raise InputError(f"{path}: damaged TIFF ({error}); write it again") from error
+    if photometric == tifffile.PHOTOMETRIC.PALETTE and colormap is not None:
+        is_wide = colormap.max() > 255  # 16 bits as TIFF 6.0 says; some programs write 8
+        return _of_palette(path, array, (colormap >> 8 if is_wide else colormap).T.astype(np.uint8))
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
+        return ~array if array.dtype == np.bool_ else np.asarray((1 << bits) - 1 - array, dtype=array.dtype)
+    if photometric not in _READABLE_PHOTOMETRICS:
+        raise InputError(f"{path}: expected a gray mask, found photometric {photometric}; write it as plain gray")
+    return array
 
 
 def one_channel(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Drop channels that repeat the first, and alpha.
+    """Drop channels that repeat the first, and an alpha that hides nothing.
 
     Args:
         path: the file, for messages.
@@ -104,10 +118,17 @@ def one_channel(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         (rows, cols), of the same type.
 
     Raises:
-        InputError: if the channels differ, or the array has another form.
+        InputError: if the channels differ, transparent pixels are not 0 or seem to be what is meant, or the array has
+            another form.
     """
     if array.ndim == 3 and array.shape[2] in (1, 2, 3, 4):
         gray = array[..., 0]
+        is_hidden = array[..., -1] == 0 if array.shape[2] in (2, 4) else np.False_
+        if gray[is_hidden].any() or (not gray.any() and np.any(is_hidden) and not np.all(is_hidden)):
+            raise InputError(
+                f"{path}: expected a gray mask, found transparent pixels, which leave open what is tumor; "
+                "write it as plain gray, without transparency"
+            )
         if array.shape[2] < 3 or (np.array_equal(gray, array[..., 1]) and np.array_equal(gray, array[..., 2])):
             return gray
     elif array.ndim == 2:
@@ -122,11 +143,56 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
         try:
             with Image.open(path) as picture:
                 _check_size(path, picture.size[::-1])
-                return np.asarray(picture)
+                if picture.mode == "P":
+                    return _of_palette(path, np.asarray(picture), _palette(picture), picture.info.get("transparency"))
+                is_keyed = "transparency" in picture.info and picture.mode in ("1", "L", "RGB")
+                return np.asarray(picture.convert("RGBA") if is_keyed else picture)
         except InputError:
             raise
         except (*_UNREADABLE, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{path}: not a readable mask ({error}); write it again") from error
+
+
+def _palette(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.array(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+
+
+def _of_palette(
+    path: Path, indices: npt.NDArray[Any], colors: npt.NDArray[np.uint8], transparency: int | bytes | None = None
+) -> npt.NDArray[np.uint8]:
+    """What a picture with a palette shows: grays, or the indices where they are classes, and alpha if it has any.
+
+    Args:
+        path: the file, for messages.
+        indices: (rows, cols) unsigned.
+        colors: (N, 3) RGB of each index.
+        transparency: as Pillow has it: the transparent index, or the alpha of the first ones.
+
+    Raises:
+        InputError: if there is another color than gray, and index 0 is not black, or an index has no color.
+    """
+    is_used = np.zeros(1 << 16, dtype=bool)
+    for row in indices:
+        is_used[row] = True
+    used = np.flatnonzero(is_used)
+    if used.max(initial=0) >= len(colors):
+        raise InputError(f"{path}: expected colors for all of the mask's indices, found {len(colors)}; write it gray")
+    values = np.zeros(used.max(initial=0) + 1, dtype=indices.dtype)
+    is_gray = (colors[used] == colors[used, :1]).all()
+    if not is_gray and (colors[0].any() or not colors[used[used > 0]].any(axis=1).all()):
+        raise InputError(
+            f"{path}: expected a gray mask, found a palette of colors that does not begin with black; "
+            "write it as plain gray"
+        )
+    values[used] = colors[used, 0] if is_gray else used
+    if transparency is None:
+        return np.asarray(values[indices])
+    alpha = np.full(max(len(values), 256), 255, dtype=indices.dtype)
+    if isinstance(transparency, bytes):
+        alpha[: len(transparency)] = list(transparency)
+    else:
+        alpha[transparency] = 0
+    return np.stack([values[indices], alpha[indices]], axis=-1)
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:

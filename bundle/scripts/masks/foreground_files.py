@@ -154,7 +154,7 @@ def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> np
     """Read a foreground mask, edited by hand or not.
 
     Args:
-        path: an 8-bit picture; anything above 0 is tissue.
+        path: a picture; what is not black in a viewer, nor transparent, is tissue.
         slide_shape: (height, width) of the slide in level-0 pixels.
         stride: level-0 pixels per pixel of the wanted mask.
 
@@ -173,6 +173,9 @@ def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> np
                     f"{path}: the mask must have shape (rows, cols) {expected} for stride {stride}, "
                     f"but has {size_xy[::-1]}; make it with --stride {stride}"
                 )
+            if picture.has_transparency_data:
+                gray, alpha = np.moveaxis(np.asarray(picture.convert("RGBA").convert("LA")), -1, 0)
+                return np.asarray((gray > 0) & (alpha > 0))
             return np.asarray(picture.convert("L")) > 0
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such foreground mask; make it with 'tumor-detection foreground'") from error

@@ -58,6 +58,92 @@ def test_read_mask_array_of_picture_modes(tmp_path, mode):
     np.testing.assert_array_equal(one_channel(path, read_mask_array(path)) != 0, MASK == 1)
 
 
+def _with_palette(path, indices, *colors, **options):
+    picture = Image.fromarray(indices.astype(np.uint8))
+    picture.putpalette(np.array(colors, dtype=np.uint8).ravel().tolist())
+    picture.save(path, **options)
+    return path
+
+
+def _read(path):
+    array = read_level(path, 0) if path.suffix == ".tif" else read_mask_array(path)
+    return one_channel(path, array)
+
+
+BLACK, WHITE, RED, GREEN = (0, 0, 0), (255, 255, 255), (200, 30, 30), (30, 200, 30)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palette_of_grays_is_what_a_viewer_shows(tmp_path, suffix, bits):
+    options = {"bits": bits} if suffix == ".png" else {}
+    path = _with_palette(tmp_path / f"a{suffix}", 1 - MASK, WHITE, BLACK, **options)
+    np.testing.assert_array_equal(_read(path), MASK * 255)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_palette_of_colors_holds_classes_if_it_begins_with_black(tmp_path, suffix):
+    classes = MASK + (np.arange(95) > 40)
+    path = _with_palette(tmp_path / f"a{suffix}", classes, BLACK, GREEN, RED, WHITE, BLACK)  # the last two are not used
+    np.testing.assert_array_equal(_read(path), classes)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("colors", [(WHITE, RED), (RED, BLACK), (BLACK, RED, BLACK)])
+def test_other_palettes_of_colors_are_refused(tmp_path, suffix, colors):
+    path = _with_palette(tmp_path / f"a{suffix}", np.arange(63 * 95).reshape(63, 95) % len(colors), *colors)
+    with pytest.raises(InputError, match=r"expected a gray mask, found a palette"):
+        _read(path)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+def test_white_is_zero_is_turned_over_at_each_level(tmp_path, dtype):
+    path = tmp_path / "a.tif"
+    largest = 1 if dtype is bool else np.iinfo(dtype).max
+    with tifffile.TiffWriter(path) as tiff:
+        for level, array in enumerate(LEVELS):
+            stored = (1 - array).astype(dtype) * dtype(largest)
+            tiff.write(stored, photometric="miniswhite", tile=(64, 64), subfiletype=int(level > 0))
+    for level, array in enumerate(LEVELS):
+        found = read_level(path, level)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, array.astype(dtype) * dtype(largest))
+
+
+def test_white_is_zero_of_pillow(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.fromarray(MASK * np.uint8(255)).convert("1").save(path, tiffinfo={262: 0})
+    with Image.open(path) as shown:
+        np.testing.assert_array_equal(_read(path), np.asarray(shown))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_transparency_that_may_be_the_mask_is_refused(tmp_path, mode):
+    """White or black all over, and transparent where there is no tumor."""
+    for value in (0, 255):
+        path = tmp_path / "a.png"
+        if mode == "P":
+            _with_palette(path, MASK, (value,) * 3, (value,) * 3, transparency=0)
+        else:
+            shown = np.full((*MASK.shape, len(mode)), value, dtype=np.uint8)
+            shown[..., -1] = MASK * 255
+            _png(path, shown)
+        with pytest.raises(InputError, match="transparent pixels"):
+            _read(path)
+
+
+def test_transparent_pixels_may_be_0_beside_tumor_or_everywhere(tmp_path):
+    for mask in (MASK, MASK * 0):
+        path = _png(tmp_path / "a.png", np.stack([mask * np.uint8(255)] * 4, axis=-1))
+        np.testing.assert_array_equal(_read(path), mask * 255)
+
+
+def test_read_level_refuses_other_photometrics(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([MASK * 255] * 4, axis=-1), photometric="separated")
+    with pytest.raises(InputError, match="gray mask"):
+        _read(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
 def test_read_mask_array_of_numpy_types(tmp_path, dtype):
     found = read_mask_array(_npy(tmp_path / "a.npy", MASK.astype(dtype)))

@@ -347,6 +347,12 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, slide_path: Path) -> N
         write_foregrounds(slide_path, tmp_path / "out")
 
 
+def palette_of_white_first(mask: np.ndarray) -> Image.Image:
+    picture = Image.fromarray((~mask).astype(np.uint8))
+    picture.putpalette([255, 255, 255, 0, 0, 0])
+    return picture
+
+
 def edit_by_hand(path: Path, mask: npt.NDArray[np.bool_], how: str) -> None:
     pixels = mask.astype(np.uint8)
     pictures: dict[str, Callable[[], Image.Image]] = {
@@ -354,11 +360,14 @@ def edit_by_hand(path: Path, mask: npt.NDArray[np.bool_], how: str) -> None:
         "0/1": lambda: Image.fromarray(pixels),
         "1 bit": lambda: Image.fromarray(mask),
         "color": lambda: Image.fromarray(np.dstack([pixels * np.uint8(255)] * 3)),
+        "palette": lambda: palette_of_white_first(mask),
+        "16 bit": lambda: Image.fromarray(pixels.astype(np.uint16)),
+        "white on transparent white": lambda: Image.fromarray(np.dstack([pixels * 0 + np.uint8(255), pixels])),
     }
     pictures[how]().save(path)
 
 
-@pytest.mark.parametrize("how", ["0/255", "0/1", "1 bit", "color"])
+@pytest.mark.parametrize("how", ["0/255", "0/1", "1 bit", "color", "palette", "16 bit", "white on transparent white"])
 def test_an_edited_mask_is_read_as_it_is(tmp_path: Path, how: str) -> None:
     mask = np.zeros((18, 27), bool)
     mask[3, 20] = mask[7:9, 2:4] = True  # specks that the method would remove
