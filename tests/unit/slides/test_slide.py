@@ -599,10 +599,8 @@ def test_whatever_a_reader_raises_names_the_slide(
     with open_slide(path) as slide:
         monkeypatch.setattr(type(slide._pixels), "read", fail)
         monkeypatch.setattr(type(slide._openslide), "read", fail)
-        with pytest.raises(
-            InputError,
-            match=rf"{path.name}: the tiles at level 0 .*{type(error).__name__ if not str(error) else re.escape(str(error))}",
-        ):
+        reason = re.escape(error.args[0]) if error.args else "MemoryError"
+        with pytest.raises(InputError, match=rf"{path.name}: the tiles at level 0 .*{reason}"):
             slide.read_level((0, 0), (5, 5), 0)
     monkeypatch.setattr(slide_module, "cell_shape", fail)
     with pytest.raises(InputError, match=f"{path.name}: cannot be opened as a slide"):
