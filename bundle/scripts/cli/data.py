@@ -164,9 +164,9 @@ def foreground(
     output: str,
     stride: int = 64,
     saturation: float | None = None,
-    min_saturation: float = 0.05,
+    min_saturation: float = 0.03,
     max_saturation: float = 0.2,
-    min_contrast: float = 0.05,
+    min_contrast: float = 0.03,
     min_value: float = 0.1,
     max_hole_um2: float = 50_000.0,
     min_tissue_um2: float = 20_000.0,
@@ -184,7 +184,7 @@ def foreground(
         slides: slides or folders of slides.
         output: folder for the masks.
         stride: level-0 pixels per mask pixel.
-        saturation: saturation (0 to 1) from which on a pixel is tissue; Otsu's threshold if not given.
+        saturation: saturation (0 to 1) from which on a pixel is tissue; Otsu's threshold, without pen, if not given.
         min_saturation: floor under Otsu's threshold.
         max_saturation: ceiling over it, and the threshold where Otsu's two classes hardly differ.
         min_contrast: least difference of the two classes' mean saturation.

@@ -29,7 +29,7 @@ def test_a_slide_that_changed_is_another(tmp_path: Path) -> None:
 def test_settings_survive_json(tmp_path: Path) -> None:
     found = reading_settings(TileDataset([]), tmp_path / "a.tif")
     assert json.loads(json.dumps(found)) == found
-    assert found["foreground"]["min_contrast"] == 0.05
+    assert found["foreground"]["min_contrast"] == 0.03
 
 
 def test_an_edited_mask_is_another(tmp_path: Path) -> None:

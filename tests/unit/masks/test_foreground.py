@@ -443,3 +443,129 @@ def test_foreground_mask_background_at_the_border_is_no_hole() -> None:
     expected = np.zeros((11, 14), bool)
     expected[3:8, 4:11] = True
     np.testing.assert_array_equal(mask, expected)
+
+
+# --- pale tissue beside strong color, pen and borders ---
+
+STUDY_SHAPE = (131, 167)
+PALE = {  # by saturation
+    0.06: (234, 221, 234),
+    0.08: (232, 214, 231),
+    0.1: (228, 206, 224),
+    0.12: (226, 199, 221),
+    0.4: (200, 120, 180),
+}
+PENS = {
+    "blue": (40, 60, 190),
+    "light blue": (70, 110, 215),
+    "green": (30, 140, 70),
+    "light green": (90, 180, 120),
+    "black": (35, 35, 40),
+    "worn black": (70, 68, 72),
+    "red": (200, 40, 50),
+    "light red": (220, 90, 90),
+    "blood": (170, 60, 70),
+}
+
+
+def study(tissue: tuple[int, int, int], glass: tuple[int, int, int] = GLASS) -> tuple[Picture, npt.NDArray[np.bool_]]:
+    """A slide with a piece of tissue on glass that differs in brightness from edge to edge, and where the piece is."""
+    rows, cols = np.indices(STUDY_SHAPE)
+    where = disk(STUDY_SHAPE, (55, 55), (35, 40))
+    picture = np.empty((*STUDY_SHAPE, 3))
+    picture[:] = glass
+    rng = np.random.default_rng(2)
+    picture[where] = tissue + rng.normal(0, 1, (int(where.sum()), 1)) * [4, 5, 4]  # thick and thin, not in color alone
+    picture = ndimage.gaussian_filter(picture, (0.6, 0.6, 0)) - (np.hypot(rows - 65, cols - 83) / 25)[..., None]
+    return np.clip(picture + rng.normal(0, 0.7, picture.shape), 0, 255).astype(np.uint8), where
+
+
+def assert_found(picture: Picture, tissue: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_] | None = None) -> None:
+    """At least 95% of the tissue, and of what is neither it nor the other thing next to nothing."""
+    mask, _ = foreground_mask(picture, 15.55)
+    assert mask[tissue].mean() >= 0.95
+    rest = ~ndimage.binary_dilation(tissue if other is None else tissue | other, iterations=2)
+    assert mask[rest].mean() <= 0.01
+
+
+@pytest.mark.parametrize("glass", [GLASS, (235, 232, 226), (255, 255, 255)], ids=["pale", "cream", "white"])
+@pytest.mark.parametrize("saturation", PALE)
+def test_pale_tissue_is_found(saturation: float, glass: tuple[int, int, int]) -> None:
+    if glass == (235, 232, 226) and saturation < 0.08:
+        pytest.skip("hardly differs from the glass")
+    assert_found(*study(PALE[saturation], glass))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.04, 0.2])
+@pytest.mark.parametrize("pen", PENS)
+@pytest.mark.parametrize("saturation", PALE)
+def test_strong_color_hides_no_pale_tissue(saturation: float, pen: str, share: float) -> None:
+    picture, tissue = study(PALE[saturation])
+    height = round((share * tissue.size / 2) ** 0.5)
+    mark = np.zeros(STUDY_SHAPE, bool)
+    mark[-height - 3 : -3, -2 * height - 3 : -3] = True
+    stain(picture, mark, PENS[pen])
+    assert_found(picture, tissue & ~mark, mark)
+    if "red" not in pen and pen != "blood":  # which are of the color of tissue
+        mask, _ = foreground_mask(picture, 15.55)
+        assert mask[ndimage.binary_erosion(mark)].mean() < 0.05
+
+
+@pytest.mark.parametrize("strong", [(190, 110, 170), (120, 60, 140), (200, 90, 100)])
+@pytest.mark.parametrize("saturation", [0.06, 0.08, 0.12])
+def test_pieces_of_different_stain_are_both_found(saturation: float, strong: tuple[int, int, int]) -> None:
+    picture, tissue = study(PALE[saturation])
+    other = disk(STUDY_SHAPE, (95, 125), (25, 30))
+    stain(picture, other, strong)
+    assert_found(picture, tissue | other)
+
+
+@pytest.mark.parametrize("color", [(10, 10, 10), (25, 26, 25), (38, 38, 38), (50, 48, 52)])
+@pytest.mark.parametrize("has_tissue", [False, True])
+def test_a_dark_border_is_no_tissue(color: tuple[int, int, int], has_tissue: bool) -> None:
+    picture, tissue = study(PALE[0.1]) if has_tissue else (scan(STUDY_SHAPE), np.zeros(STUDY_SHAPE, bool))
+    border = np.zeros(STUDY_SHAPE, bool)
+    border[:9] = border[:, -12:] = True
+    picture[border] = np.clip(color + np.random.default_rng(4).normal(0, 2, (int(border.sum()), 3)), 0, 255)
+    mask, _ = foreground_mask(picture, 15.55)
+    assert not mask[border].any()
+    assert mask[tissue & ~border].all() or mask[tissue & ~border].mean() >= 0.95
+    assert has_tissue or not mask.any()
+
+
+@pytest.mark.parametrize(
+    "color",
+    [(45, 20, 55), (40, 15, 45), (60, 35, 20), (90, 60, 40), (60, 50, 130), (150, 150, 200)],
+    ids=["dark nuclei", "darker nuclei", "dark brown", "brown", "dense blue nuclei", "pale blue"],
+)
+def test_dark_and_blue_tissue_is_tissue(color: tuple[int, int, int]) -> None:
+    picture, _ = study(PALE[0.4])
+    inside = disk(STUDY_SHAPE, (55, 55), (20, 24))
+    stain(picture, inside, color)
+    mask, _ = foreground_mask(picture, 15.55)  # which fills holes a seventh as large
+    assert mask[inside].mean() >= 0.95
+
+
+def test_a_threshold_that_is_given_decides_alone() -> None:
+    picture, _ = study(PALE[0.1])
+    picture[100:120, 100:150] = PENS["blue"]
+    picture[100:120, 50:90] = PENS["green"]
+    mask, _ = foreground_mask(picture, 15.55, ForegroundSettings(saturation=0.5))
+    assert mask[100:120, 100:150].all()
+    assert mask[100:120, 50:90].all()
+
+
+def test_real_tissue_and_red_pen(shared_data: Path) -> None:
+    """Thumbnail and mask of the pen of choosehappy/HistoQC, BSD-3-Clause-Clear."""
+    picture = np.asarray(Image.open(shared_data / "pen" / "pen_red.png").convert("RGB"))
+    mask, _ = foreground_mask(picture, 15.55)
+    assert mask[300:700, 250:650].mean() > 0.97
+    assert not mask[:40].any()
+    assert not mask[-60:].any()
+
+
+def test_real_black_pen_is_no_tissue(shared_data: Path) -> None:
+    picture = np.asarray(Image.open(shared_data / "pen" / "pen_black.png").convert("RGB"))
+    marked = np.asarray(Image.open(shared_data / "pen" / "pen_black_mask.png").convert("L")) > 0
+    mask, _ = foreground_mask(picture, 15.55)
+    assert mask[ndimage.binary_erosion(marked, iterations=20)].mean() < 0.15  # its olive edge has color
