@@ -97,7 +97,7 @@ def test_each_value_stands_for_the_patch_at_its_center(
     expected = np.mean(middle, axis=0)
     np.testing.assert_allclose(color_of(prob_map[mask]), expected[mask], atol=0.01)
     assert sidecar["num_positions"] == mask.sum()
-    assert sidecar["mask"] == str(masks / "ramp_001.png")
+    assert sidecar["mask"] == "ramp_001.png"
     assert sidecar["weights"] is None
 
 
@@ -197,7 +197,7 @@ def test_given_masks_and_computed_ones_give_the_same_map(
     found, sidecar = read_map(tmp_path / "maps", slide.stem)
     np.testing.assert_array_equal(found > 0, expected > 0)
     np.testing.assert_allclose(found, expected, atol=1e-6)  # other batches, tiles and workers
-    assert sidecar["mask"] == str(tmp_path / "foreground" / f"{slide.stem}.png")
+    assert sidecar["mask"] == f"{slide.stem}.png"
 
 
 def test_blank_slide_gives_zeros(tumor_detection: Command, weights: Path, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ Where its patient, study and frame of reference come from: docs/decisions/0003-d
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,8 @@ def write_parametric_map(
 ) -> None:
     """Write a map as a tiled Parametric Map in float32, without compression.
 
+    The same map gives the same file: its UIDs are made of what it holds, its dates are that of the map's file, in UTC.
+
     Args:
         path: the file to write.
         prob_map: (rows, cols) floating.
@@ -54,6 +58,8 @@ def write_parametric_map(
     """
     import highdicom as hd
     from pydicom.sr.codedict import codes
+    from pydicom.uid import generate_uid
+    from pydicom.valuerep import DT
 
     source = source_image(info, slide)
     row_mm, col_mm = source.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
@@ -63,13 +69,15 @@ def write_parametric_map(
     # A position is that of a pixel's center, and the first map pixel's lies at (stride - 1) / 2 level-0 pixels.
     inside = (info.stride - 1) / 2
     position = corner + inside * (orientation[:3] * col_mm + orientation[3:] * row_mm)
+    made = datetime.fromtimestamp(info.path.stat().st_mtime, timezone.utc).replace(microsecond=0)
+    sources = [*map(str, (*info[1:], source.SOPInstanceUID, made, _version())), _digest(prob_map)]
     slide_frame = hd.CoordinateSystemNames.SLIDE
     parametric_map = hd.pm.ParametricMap(
         [source],
         prob_map.astype(np.float32),
-        series_instance_uid=hd.UID(),
+        series_instance_uid=hd.UID(generate_uid(entropy_srcs=[*sources, "series"])),
         series_number=1,
-        sop_instance_uid=hd.UID(),
+        sop_instance_uid=hd.UID(generate_uid(entropy_srcs=[*sources, "instance"])),
         instance_number=1,
         manufacturer="pathology-tumor-detection",
         manufacturer_model_name="pathology_tumor_detection",
@@ -95,7 +103,15 @@ def write_parametric_map(
         dimension_organization_type="TILED_FULL",
         tile_pixel_array=True,
         tile_size=(TILE, TILE),
+        content_date=made.date(),
+        content_time=made.time(),
     )
+    del parametric_map.InstanceCreationDate, parametric_map.InstanceCreationTime  # of this moment
+    for equipment in parametric_map.ContributingEquipmentSequence:
+        equipment.ContributionDateTime = DT(made)
+    dimensions = generate_uid(entropy_srcs=[*sources, "dimensions"])  # highdicom draws one
+    for item in (*parametric_map.DimensionOrganizationSequence, *parametric_map.get("DimensionIndexSequence", ())):
+        item.DimensionOrganizationUID = dimensions
     with atomic_path(path) as temporary:
         parametric_map.save_as(temporary)
 
@@ -200,6 +216,10 @@ def _origin() -> Dataset:
     origin = Dataset()
     origin.XOffsetInSlideCoordinateSystem = origin.YOffsetInSlideCoordinateSystem = 0.0
     return origin
+
+
+def _digest(prob_map: npt.NDArray[np.floating[Any]]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(prob_map, dtype=np.float32).tobytes()).hexdigest()
 
 
 def _version() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,8 @@ def mean_pyramid(prob_map: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[np
 def write_ome_tiff(path: str | Path, prob_map: npt.NDArray[np.floating[Any]], info: MapInfo) -> None:
     """Write a tiled pyramid in float32, lossless, with the size of its pixels in µm.
 
+    The UUID, which tifffile else makes of the machine's address and the time, is made of the map.
+
     Args:
         path: the file to write.
         prob_map: (rows, cols) floating.
@@ -45,7 +49,9 @@ def write_ome_tiff(path: str | Path, prob_map: npt.NDArray[np.floating[Any]], in
 
     pixel_um = info.stride * info.mpp
     first, *others = mean_pyramid(prob_map)
+    content = f"{info.slide} {pixel_um} {first.shape} {hashlib.sha256(first.tobytes()).hexdigest()}"
     metadata = {
+        "UUID": f"urn:uuid:{uuid5(NAMESPACE_URL, content)}",
         "axes": "YX",
         "Name": info.name,
         "PhysicalSizeX": pixel_um,

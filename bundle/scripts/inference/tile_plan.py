@@ -19,7 +19,7 @@ class SlidePlan(NamedTuple):
         stride: level-0 pixels per map pixel.
         downsample: level-0 pixels per pixel that the model sees.
         map_shape: (rows, cols) of the map.
-        mask: where the foreground mask came from: a file's path or the method.
+        mask: where the foreground mask came from: a file's name or the method.
         backend: what decodes the pixels.
         num_positions: map pixels inside the foreground.
         num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.

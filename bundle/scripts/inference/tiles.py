@@ -192,7 +192,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             mask, sidecar = slide_foreground(slide, self.stride, self.foreground)
             return mask, str(sidecar["method"]), why_empty(sidecar)
         path = named_file(self.foreground_dir, slide_name(slide.path), ".png")
-        return read_mask(path, slide.shape, self.stride), str(path), f"the mask {path} is empty"
+        return read_mask(path, slide.shape, self.stride), path.name, f"the mask {path} is empty"
 
     def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
         slide = self.slides.get(plan.copy or plan.path)

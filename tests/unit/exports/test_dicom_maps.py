@@ -46,7 +46,9 @@ def _series(folder):
 def test_a_map_lies_on_its_dicom_slide(tmp_path, given):
     slide = _series(tmp_path)
     prob_map = np.random.default_rng(0).random((19, 32)).astype(np.float32)
-    write_parametric_map(tmp_path / "map.dcm", prob_map, INFO, slide / given)
+    info = INFO._replace(path=tmp_path / "a.npy")
+    info.path.touch()
+    write_parametric_map(tmp_path / "map.dcm", prob_map, info, slide / given)
     found, level0 = pydicom.dcmread(tmp_path / "map.dcm"), pydicom.dcmread(tmp_path / "a.dcm")
     for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID", "ImageOrientationSlide"):
         assert found[keyword].value == level0[keyword].value, keyword
@@ -98,8 +100,9 @@ def test_a_real_slide(shared_data, tmp_path):
     import highdicom
 
     slide = shared_data / "slides" / "multiframe_camelyon_challenge_image.dcm"
-    info = MapInfo(Path(f"{slide.stem}.npy"), slide.name, (700, 1152), 3, 28.97)
+    info = MapInfo(tmp_path / f"{slide.stem}.npy", slide.name, (700, 1152), 3, 28.97)
     prob_map = np.random.default_rng(0).random((234, 384)).astype(np.float32)
+    info.path.touch()
     write_parametric_map(tmp_path / "map.dcm", prob_map, info, slide)
     found = highdicom.imread(tmp_path / "map.dcm")
     np.testing.assert_array_equal(found.get_total_pixel_matrix(apply_real_world_transform=True), prob_map)

@@ -6,9 +6,15 @@ import csv
 import importlib.util
 import json
 import logging
+import os
+import re
+import socket
+import time
+import uuid
 from xml.etree import ElementTree
 
 import numpy as np
+import pydicom
 import pytest
 import shapely
 import shapely.geometry
@@ -56,6 +62,43 @@ def exported(tmp_path_factory):
         summary = export_maps(root / "maps", root / "out", ",".join(FORMATS), SETTINGS._replace(threshold=threshold))
     assert str(summary).startswith("2 maps as geojson, asap, csv, ome-tiff, zarr, dicom in ")
     return root / "out"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_tells_nothing_of_when_where_and_by_whom(tmp_path, form, monkeypatch):
+    """The same bytes again, in another second, another folder and on another machine."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "host-of-a-hospital")
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "person-of-a-hospital")
+    made = []
+    for folder, node in (("one", 0xA1B2C3D4E5F6), ("another", 0x112233445566)):
+        monkeypatch.setattr(uuid, "_node", node)
+        monkeypatch.setattr(uuid, "getnode", lambda node=node: node)
+        _write(tmp_path / folder, NAME, PROB_MAP)
+        for path in (tmp_path / folder).iterdir():
+            os.utime(path, (1e9, 1e9))  # a copy keeps its date
+        export_maps(tmp_path / folder, tmp_path / folder / "out", form, SETTINGS)
+        files = [path for path in sorted((tmp_path / folder / "out").rglob("*")) if path.is_file()]
+        made.append({path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in files})
+        time.sleep(1.01)  # what is made of the time differs
+    assert made[0] == made[1]
+    told = [str(tmp_path), "host-of-a-hospital", "person-of-a-hospital", "a1b2c3d4e5f6"]
+    for content in made[0].values():
+        assert not [text for text in told if text.encode() in content]
+
+
+@pytest.mark.parametrize("form", ["ome-tiff", "dicom"])
+def test_another_map_gets_another_id(tmp_path, form):
+    found = set()
+    for name, change in (("one", {}), ("another", {}), ("scaled", {"mpp": 0.25})):
+        _write(tmp_path / name, "a", PROB_MAP if name != "another" else PROB_MAP / 2, **change)
+        export_maps(tmp_path / name, tmp_path / name / "out", form, SETTINGS)
+        (path,) = (tmp_path / name / "out" / form).iterdir()
+        if form == "dicom":
+            found |= {pydicom.dcmread(path).SOPInstanceUID, pydicom.dcmread(path).SeriesInstanceUID}
+        else:
+            found.add(re.findall(r'UUID="urn:uuid:([0-9a-f-]{36})"', tifffile.TiffFile(path).ome_metadata)[0])
+    assert len(found) == {"dicom": 6, "ome-tiff": 3}[form]
 
 
 def _geojson(exported, name=NAME):

@@ -112,7 +112,7 @@ def test_tiles_cover_the_foreground(tmp_path: Path, slide: Path, stride: int, ti
     assert plan.shape == SHAPE
     assert plan.mpp == pytest.approx(0.243)
     assert (plan.stride, plan.downsample, plan.map_shape) == (stride, 1.0, shape)
-    assert plan.mask == str(folder / "coded_001.png")
+    assert plan.mask == "coded_001.png"
     for tile in tiles[:5]:
         height, width = dataset[tile]["image"].shape[2:]
         assert max(height, width) <= max(tile_size, 224)
