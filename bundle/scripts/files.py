@@ -145,6 +145,16 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def check_is_file(path: str | Path) -> None:
+    """Refuse a pipe or a device, whose end may never come. What is missing, and folders, are told by who reads them.
+
+    Raises:
+        InputError: if it is one.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise InputError(f"{path}: expected a file, found a pipe or a device; copy it to a file")
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON atomically; NaN is refused."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -158,6 +168,7 @@ def read_json(path: str | Path) -> Any:
     Raises:
         InputError: if the file is missing or not JSON, or an object in it has a key twice, with two values.
     """
+    check_is_file(path)
     try:
         return json.loads(Path(path).read_bytes(), object_pairs_hook=_object)
     except FileNotFoundError as error:
@@ -186,6 +197,7 @@ def read_npy(path: str | Path) -> npt.NDArray[Any]:
     Raises:
         InputError: if the file is missing, damaged, shorter than its header says, or holds Python objects.
     """
+    check_is_file(path)
     try:
         with np.errstate(all="ignore"):
             array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")

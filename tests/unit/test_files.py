@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,17 @@ from scripts.files import (
     check_result_name,
     make_output_dir,
     read_json,
+    read_npy,
     write_json,
     write_npy,
     write_table,
 )
+from scripts.inference.provenance import file_sha256
+from scripts.maps.detection_files import read_detections
+from scripts.masks.foreground_files import read_mask
+from scripts.network.network import load_checkpoint
+from scripts.slides.slide import open_slide
+from scripts.training.patch_images import open_patch
 
 
 def full_disk(*_: object) -> None:
@@ -180,6 +189,29 @@ def test_names_that_results_can_have(name: str) -> None:
 def test_any_name_that_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
     write_json(tmp_path / name, {})
     assert read_json(tmp_path / name) == {}
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        read_json,
+        read_npy,
+        read_detections,
+        load_checkpoint,
+        file_sha256,
+        open_patch,
+        open_slide,
+        partial(read_mask, slide_shape=(300, 500), stride=16),
+    ],
+    ids=["json", "npy", "detections", "checkpoint", "hash", "patch", "slide", "mask"],
+)
+def test_a_pipe_is_no_file(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(InputError, match=f"{path}: expected a file, found a pipe or a device; copy it to a file"):
+            read(path)
 
 
 def test_json_round_trip(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..files import make_output_dir, read_json, read_npy, remove_leftovers, write_json, write_npy
+from ..files import check_is_file, make_output_dir, read_json, read_npy, remove_leftovers, write_json, write_npy
 from .folder_lock import FolderLock
 from .freshness import DAMAGED, INTERRUPTED, why_outdated
 
@@ -103,10 +103,11 @@ class ResultFolder:
         """
         sidecar_path, map_path = self.path / f"{name}.json", self.path / f"{name}.npy"
         try:
+            check_is_file(sidecar_path)
             sidecar = sidecar_path.read_bytes()
         except FileNotFoundError:
             return INTERRUPTED if map_path.exists() else ""
-        except OSError:
+        except (OSError, InputError):
             return DAMAGED
         try:
             prob_map = read_npy(map_path)

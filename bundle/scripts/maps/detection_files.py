@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic_path, read_json
+from ..files import atomic_path, check_is_file, read_json
 from ..folders.names import slide_name
 from .detections import Detections
 
@@ -74,6 +74,7 @@ def read_detections(path: Path) -> Detections:
         InputError: if the file cannot be read or a line has another form; names the line.
     """
     rows: list[tuple[float, float, float]] = []
+    check_is_file(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             for number, line in enumerate(csv.reader(file), start=1):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, TissueOutlines, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
 from ..errors import InputError, few
-from ..files import atomic_path, check_result_name, make_output_dir, write_json
+from ..files import atomic_path, check_is_file, check_result_name, make_output_dir, write_json
 from ..folders.names import slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..geometry import map_shape
@@ -165,6 +165,7 @@ def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> np
         InputError: if the file is missing, damaged or made for another slide or stride.
     """
     expected = map_shape(slide_shape, stride)
+    check_is_file(path)
     try:
         with Image.open(path) as picture:
             size_xy = picture.size

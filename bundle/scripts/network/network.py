@@ -13,6 +13,7 @@ import torch
 from monai.inferers import Inferer
 
 from ..errors import InputError
+from ..files import check_is_file
 from .purpose import check_purpose
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ def load_checkpoint(path: str | Path) -> Any:
     Raises:
         InputError: if it is missing, no such file, or damaged.
     """
+    check_is_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

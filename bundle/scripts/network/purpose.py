@@ -16,7 +16,7 @@ import torch
 
 from .. import bundle_root
 from ..errors import InputError
-from ..files import atomic_path, read_json, write_json
+from ..files import atomic_path, check_is_file, read_json, write_json
 from ..geometry import MAX_PATCH_SIZE, check_mpp
 from ..ranks import is_first_rank
 
@@ -93,6 +93,7 @@ def file_sha256(weights: str | Path) -> str:
     Raises:
         InputError: if it cannot be read.
     """
+    check_is_file(weights)
     try:
         return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     except FileNotFoundError as error:

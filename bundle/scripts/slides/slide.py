@@ -14,6 +14,7 @@ import openslide
 from PIL import Image
 
 from ..errors import InputError, one_line
+from ..files import check_is_file
 from ..folders.dicom import finest_file
 from ..geometry import finest_level_for, level_downsample, map_shape, model_downsample
 from .backends import Pixels, choose_backend
@@ -223,6 +224,7 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
     check_reading(backend, assume_mpp)
     path = Path(path)
     file = finest_file(path)
+    check_is_file(file)
     if not file.is_file():
         raise InputError(f"{path}: no such slide; check the name and the folder")
     check_tile_sizes(file)

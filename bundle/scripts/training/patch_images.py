@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..files import check_is_file
 
 _LABELS = {"0": 0.0, "1": 1.0}
 MAX_PICTURE_PIXELS = 1 << 24
@@ -90,6 +91,7 @@ def open_patch(path: str | Path) -> Image.Image:
     Raises:
         InputError: if it is damaged, no picture, or larger than `MAX_PICTURE_PIXELS`.
     """
+    check_is_file(path)
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PICTURE_PIXELS:

@@ -54,6 +54,13 @@ def test_a_damaged_sidecar_is_told(folder: ResultFolder, text: str) -> None:
     assert folder.outdated("a", EXPECTED) == "its sidecar is damaged"
 
 
+def test_a_pipe_in_place_of_a_sidecar_or_a_map_is_told(folder: ResultFolder) -> None:
+    for suffix, reason in ((".npy", "its map is missing or damaged"), (".json", "its sidecar is damaged")):
+        (folder.path / f"a{suffix}").unlink()
+        os.mkfifo(folder.path / f"a{suffix}")
+        assert folder.outdated("a", EXPECTED) == reason
+
+
 def test_a_missing_or_damaged_map_is_told(folder: ResultFolder) -> None:
     content = (folder.path / "a.npy").read_bytes()
     (folder.path / "a.npy").write_bytes(content[:100])
