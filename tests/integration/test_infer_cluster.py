@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +20,7 @@ import pytest
 
 from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from integration.conftest import Outcome
+from scripts import bundle_root
 from scripts.cluster.cluster import load_ray
 from scripts.slides.pyramid import write_pyramid
 
@@ -55,6 +59,52 @@ def nodes(store: ObjectStore) -> Iterator[Any]:
     cluster.shutdown()
     os.environ.clear()
     os.environ.update(before)
+
+
+LISTENERS = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from scripts.cluster.cluster import SlideCluster
+from scripts.cluster.worker_pool import Request
+
+def listening():
+    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return {row[9]: row[1].partition(":")[0] for row in rows if row[3] == "0A"}
+
+def sockets_of(process):
+    try:
+        links = [os.readlink(path) for path in Path(f"/proc/{process}/fd").iterdir()]
+    except OSError:
+        return []
+    return [link[8:-1] for link in links if link.startswith("socket:[")]
+
+def is_below(process):
+    while process > 1 and process != os.getpid():
+        try:
+            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return process == os.getpid()
+
+with SlideCluster(Request("local", 1), {"num_workers": 0, "device": "cpu"}) as cluster:
+    cluster._pool.start(1)
+    cluster._ray.wait(cluster._pool.workers[0].refs(), timeout=60)
+    found = listening()
+    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    inodes = [inode for process in processes if is_below(process) for inode in sockets_of(process)]
+    print({found[inode] for inode in inodes if inode in found})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_run_on_this_machine_listens_to_no_other() -> None:
+    command = [sys.executable, "-c", LISTENERS, bundle_root()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    addresses = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert addresses, done.stderr
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
 
 @pytest.fixture(scope="module")

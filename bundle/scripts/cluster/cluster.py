@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -33,14 +34,20 @@ MAX_LOSSES = 3
 _POLL_SECONDS = 1.0
 
 
-def load_ray() -> Any:
+def load_ray(is_local: bool = False) -> Any:
     """Ray, without its usage statistics, which otherwise go to its makers.
+
+    Args:
+        is_local: whether this machine alone takes part: Ray's servers then listen to no other. Ray must not have been
+            imported before.
 
     Raises:
         InputError: if it is not installed.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # how it will be; else it warns
+    if is_local:  # as Ray does on macOS; elsewhere it takes the machine's address on the network for 127.0.0.1
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
     except ImportError as error:
@@ -96,7 +103,7 @@ class SlideCluster:
 
     def __init__(self, request: Request, config: dict[str, Any]) -> None:
         check_request(request)
-        self._ray = load_ray()
+        self._ray = load_ray(request.address == "local")
         self._is_own = not self._ray.is_initialized()
         if self._is_own:
             self._connect(request.address)
@@ -146,7 +153,8 @@ class SlideCluster:
         options: dict[str, Any] = {"address": address}
         if address == "local":
             # results do not travel through Ray's store: the least that it takes
-            options |= {"object_store_memory": 80 << 20, "include_dashboard": False}
+            options |= {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 80 << 20}
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             self._ray.init(log_to_driver=False, configure_logging=False, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -155,6 +163,9 @@ class SlideCluster:
                 f"--ray {address}: no cluster ({reason:.200}); give the address that `ray start --head` "
                 "printed, auto, or local"
             ) from error
+        finally:
+            if callable(on_sigterm):  # Ray puts its own in place
+                signal.signal(signal.SIGTERM, on_sigterm)
 
     def _hand_out(self) -> None:
         """Two slides to each process, so that one is copied and looked up meanwhile; towards the end only one."""
