@@ -52,7 +52,7 @@ def infer(
 
         overlays = overrides.pop("config_file", [])
         overlays = [overlays] if isinstance(overlays, str) else overlays
-        infer_on_cluster(Request(ray, workers, worker_cpus, worker_gpus), overrides, overlays)
+        print(infer_on_cluster(Request(ray, workers, worker_cpus, worker_gpus), overrides, overlays))
         return
     if (workers, worker_cpus, worker_gpus) != (None, None, None):
         from scripts.errors import InputError

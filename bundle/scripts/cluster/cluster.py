@@ -20,6 +20,7 @@ from .. import bundle_root
 from ..errors import InputError
 from ..folders.dicom import files_of
 from ..inference.results import open_results
+from ..inference.run_summary import outcome
 from ..storage.remote import is_url, list_slides
 from ..workflow import device_override, find_overlays
 from .run_report import RunReport
@@ -55,13 +56,16 @@ def load_ray(is_local: bool = False) -> Any:
     return ray
 
 
-def infer_on_cluster(request: Request, overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> None:
+def infer_on_cluster(request: Request, overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> str:
     """Run ``inference.json`` on a cluster.
 
     Args:
         request: the cluster, and what is asked of it.
         overrides: values for ids of the config.
         overlays: config files laid over it, see `workflow.find_overlays`.
+
+    Returns:
+        A line that says what was done.
 
     Raises:
         InputError: if slides failed, or the run cannot go on.
@@ -88,6 +92,7 @@ def infer_on_cluster(request: Request, overrides: Mapping[str, Any], overlays: S
             finally:
                 results.unlock()
     report.finish()
+    return outcome(len(report.done), len(report.skipped), len(report.failed), output_dir)
 
 
 class SlideCluster:

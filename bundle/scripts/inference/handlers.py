@@ -19,7 +19,7 @@ from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import describe_weights, versions
 from .results import RESERVED_NAMES, open_results
-from .run_summary import RunSummary, tissue_warning
+from .run_summary import RunSummary, outcome, tissue_warning
 from .tile_plan import Tile
 from .tiles import TileSampler
 
@@ -166,7 +166,8 @@ class ProbabilityMapWriter:
             self._advance(0.0, "")
             self._summarize_at_times()
         self._close()
-        logger.info("%d probability maps in %s", len(self.summary.all_done()), self.results.path)
+        numbers = len(self.summary.all_done()), len(self.skipped), len(self.summary.all_failed())
+        logger.info("%s", outcome(*numbers, self.results.path))
 
     def _close(self) -> None:
         if self._progress is not None:

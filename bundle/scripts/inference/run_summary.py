@@ -28,6 +28,18 @@ def still_failed(earlier: Mapping[str, Any], settled: Iterable[str]) -> list[dic
     return [entry for entry in entries if slide_name(str(entry.get("slide"))) not in names]
 
 
+def outcome(num_done: int, num_skipped: int, num_failed: int, output_dir: object) -> str:
+    """A line that says what a run did.
+
+    Args:
+        num_done: slides whose maps were made.
+        num_skipped: slides whose maps were up to date.
+        num_failed: slides that failed.
+        output_dir: where the maps are.
+    """
+    return f"{num_done} slides done, {num_skipped} were up to date, {num_failed} failed; maps in {output_dir}"
+
+
 class RunSummary:
     """Slides done, skipped and failed; what other processes did is asked of the queue.
 

@@ -304,9 +304,10 @@ def test_a_map_that_is_up_to_date_is_skipped(tmp_path: Path, caplog: pytest.LogC
     before = (tmp_path / "maps" / "a.npy").stat().st_mtime_ns
 
     second = make_writer(tmp_path / "maps", slide)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         run(second, [])
     assert "1 of 1 slides are done already" in caplog.text
+    assert f"0 slides done, 1 were up to date, 0 failed; maps in {tmp_path / 'maps'}" in caplog.text
     assert list(second.sampler) == [], "not even opened: it is no slide"
     assert (tmp_path / "maps" / "a.npy").stat().st_mtime_ns == before
     summary = json.loads((tmp_path / "maps" / "run.json").read_text())
