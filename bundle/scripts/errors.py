@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_OF_A_CONFIG = re.compile(
+    r"detected circular references|is not defined in the config content|query key: |"
+    r"Cannot locate class or function path|"
+    r"Failed to evaluate (?!.*\.(?:run|finish)\(\))"  # what goes wrong while it runs says nothing of the config
+)
+_OF_A_COMPONENT = re.compile(r"Failed to instantiate component '(.+)' with keywords: (\S*)")
 _OF_THE_OTHERS = re.compile(r"\bgloo/|\bNCCL\b|\bTCPStore\b")  # how torch tells that it lost another process
 
 
@@ -35,6 +41,24 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
+def _of_config(error: BaseException) -> str | None:
+    """What MONAI says of an id or a component of a config that cannot be made, with what went wrong there."""
+    said, root = None, root_cause(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        text = one_line(cause)
+        if _OF_A_CONFIG.search(text):
+            return f"config: {text:.200}{'' if cause is root else f' ({one_line(root):.120})'}; mend this id"
+        made = _OF_A_COMPONENT.search(text)
+        if made is not None:
+            said = (
+                f"config: {made[1]} cannot be made with the values given for {made[2]} "
+                f"({type(root).__name__}: {one_line(root):.200}); mend them, or see with --debug where"
+            )
+        cause = cause.__cause__
+    return said
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error as one line.
 
@@ -61,5 +85,7 @@ def explain(error: BaseException) -> str:
         return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
     if isinstance(root, RuntimeError) and _OF_THE_OTHERS.search(str(root)):
         return f"another process of this run ended or hangs, and its own line says why ({one_line(root):.120})"
+    if (of_config := _of_config(error)) is not None:
+        return of_config
     where = "" if root is error else f" in: {one_line(error):.90}"
     return f"{type(root).__name__}: {one_line(root)} (unexpected{where}; run again with --debug to see where)"

@@ -3,14 +3,82 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import bundle_root
 from .errors import InputError
+from .files import read_json
+
+_COMPUTED = ("$", "@", "%")
+_Kind = tuple[str, Callable[[Any], bool]]
+
+
+def _is_whole(value: Any, low: int) -> bool:
+    return type(value) is int and low <= value < 1 << 31
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e12
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _is_computed(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_COMPUTED)
+
+
+def _either(*kinds: _Kind) -> _Kind:
+    return " or ".join(name for name, _ in kinds), lambda value: any(holds(value) for _, holds in kinds)
+
+
+_TEXT: _Kind = ("a text", lambda value: isinstance(value, (str, Path)) and value != "")
+_LIST: _Kind = ("a list", _is_list)
+_SOME: _Kind = ("a list that is not empty", lambda value: _is_list(value) and len(value) > 0)
+_NUMBER: _Kind = ("a number up to 1e12", _is_number)
+_WHOLE: _Kind = ("a whole number from 0 to 2147483647", lambda value: _is_whole(value, 0))
+_POSITIVE: _Kind = ("a whole number from 1 to 2147483647", lambda value: _is_whole(value, 1))
+_PAIR: _Kind = (
+    "a list of two whole numbers from 1 on",
+    lambda value: (
+        _is_list(value) and len(value) == 2 and all(_is_whole(side, 1) or _is_computed(side) for side in value)
+    ),
+)
+_SWITCH: _Kind = ("true or false", lambda value: isinstance(value, bool))
+_NULL: _Kind = ("null", lambda value: value is None)
+_COMPONENT: _Kind = (
+    "a component, that is an object with _target_",
+    lambda value: False,
+)  # components are not looked at
+_GROUP: _Kind = ("an object of ids", lambda value: isinstance(value, dict))
+
+_BY_TYPE = {bool: _SWITCH, int: _WHOLE, float: _NUMBER, str: _TEXT, list: _LIST}
+_BY_NAME = {
+    **dict.fromkeys(("dataset_dir", "slides"), _either(_TEXT, _SOME)),
+    **dict.fromkeys(("train_folders", "train_tables", "validation_folders"), _either(_TEXT, _LIST)),
+    "validation_tables": _either(_TEXT, _LIST),
+    **dict.fromkeys(("weights", "foreground_dir", "cache_dir", "cache", "tracking_uri"), _either(_TEXT, _NULL)),
+    **dict.fromkeys(("teacher", "teacher_40x"), _either(_TEXT, _LIST, _NULL)),
+    **dict.fromkeys(("assume_mpp", "max_grad_norm"), _either(_NUMBER, _NULL)),
+    **dict.fromkeys(("patience", "train_limit", "validation_limit"), _either(_POSITIVE, _NULL)),
+    **dict.fromkeys(("foreground", "preprocessing", "postprocessing", "queue"), _either(_COMPONENT, _NULL)),
+    **dict.fromkeys(("epochs", "batch_size", "val_interval", "region_size", "picture_size", "tile_size"), _POSITIVE),
+    **dict.fromkeys(("stride", "num_ranks", "projector_width"), _POSITIVE),
+    **dict.fromkeys(("patch_size", "field_size"), _either(_POSITIVE, _PAIR)),
+    "grid_shape": _PAIR,
+    "datalist": _either(_COMPONENT, _SOME),
+    "normal": _either(("a text", lambda value: isinstance(value, str)), _LIST),
+    "bundle_root": _TEXT,
+    "is_not_rank0": _SWITCH,
+    "num_workers": _WHOLE,
+}
+"""Ids whose default does not tell what they take."""
 
 
 def find_overlays(names: Sequence[str]) -> list[Path]:
@@ -28,6 +96,51 @@ def find_overlays(names: Sequence[str]) -> list[Path]:
             raise InputError(f"--config_file {name}: no such file, here or in {configs}, which has {known}")
         found.append(candidates[0])
     return found
+
+
+def check_configs(paths: Sequence[Path], overrides: Mapping[str, Any]) -> None:
+    """Refuse overlays that lie over the wrong configs, and settings of another kind than theirs.
+
+    Args:
+        paths: the base config and its overlays.
+        overrides: values for ids over all of them.
+
+    Raises:
+        InputError: names the overlay that is missing, or the id and what it takes.
+    """
+    configs = (Path(bundle_root()) / "configs").resolve()
+    defaults: dict[str, Any] = {}
+    for index, path in enumerate(paths):
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: expected a config, an object of ids, found {content!r:.40}; mend it")
+        if path.resolve().parent != configs:
+            _check_settings(f"{path}: ", content, defaults)
+            continue
+        before = [other.name for other in paths[:index]]
+        for name in re.findall(r"\w+\.json", str(content.get("_desc_", "")).partition(":")[0]):
+            if name not in before:
+                raise InputError(
+                    f"--config_file {path.name} is an overlay on {name}, which does not come before it; "
+                    + (f"this command runs {before[0]}" if name in ("train.json", "inference.json") else f"add {name}")
+                )
+        defaults |= content
+    _check_settings("", overrides, defaults)
+
+
+def _check_settings(source: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    for key, value in given.items():
+        if _is_computed(value) or (isinstance(value, dict) and "_target_" in value):
+            continue  # what it gives is not known yet
+        kind = _BY_NAME.get(key) or _kind_of(defaults.get(key))
+        if kind is not None and not kind[1](value):
+            raise InputError(f"{source}{key}: expected {kind[0]}, found {value!r:.40}; see docs/configs.md")
+
+
+def _kind_of(default: Any) -> _Kind | None:
+    if isinstance(default, dict):
+        return _COMPONENT if "_target_" in default else _GROUP
+    return None if _is_computed(default) else _BY_TYPE.get(type(default))
 
 
 def device_override(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,12 +171,13 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
         overlays: config files laid over it, in this order, see `find_overlays`.
 
     Raises:
-        InputError: if an overlay is missing or the device unknown.
+        InputError: if an overlay is missing or the device unknown; see `check_configs`.
     """
-    found = [str(path) for path in find_overlays(overlays)]
+    configs = Path(bundle_root()) / "configs"
+    found = find_overlays(overlays)
+    check_configs([configs / config, *found], overrides)
     from monai.bundle import run
 
-    configs = Path(bundle_root()) / "configs"
     if bundle_root() not in sys.path:
         sys.path.insert(0, bundle_root())
     # MONAI warns that a config is code: these are our own, and overlays are the user's choice
@@ -71,10 +185,12 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
     try:
         run(
             run_id=run_id,
-            config_file=[str(configs / config), *found],
+            config_file=[str(configs / config), *map(str, found)],
             meta_file=str(configs / "metadata.json"),
             logging_file=str(configs / "logging.conf"),
             **device_override(overrides),
         )
+    except RecursionError as error:
+        raise InputError("config: nested too deeply, or ids copy each other (%id) in a circle; mend it") from error
     finally:
         gc.collect()  # engine, handlers and parser name each other, and with them keep the network: some 300 MB a run

@@ -303,7 +303,9 @@ def test_a_stride_that_is_not_positive_is_refused(
 ) -> None:
     path, annotations = cohort.testing[0], cohort.annotations_dir
     message = f"stride must be a positive integer of level-0 pixels, but got {stride}"
-    assert_fails(infer(slides=path, stride=stride), message)
+    assert_fails(
+        infer(slides=path, stride=stride), f"stride: expected a whole number from 1 to 2147483647, found {stride}"
+    )
     assert_fails(tumor_detection("foreground", "--slides", path, "--output", "o", "--stride", stride), message)
     given = ("--annotations", annotations, "--slides", path, "--output", "o", "--stride", stride)
     assert_fails(tumor_detection("groundtruth", *given), message)
@@ -313,19 +315,28 @@ def test_a_stride_that_is_not_positive_is_refused(
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("stride", "64.5", "stride must be a positive integer of level-0 pixels, but got 64.5"),
-        ("stride", "true", "stride must be a positive integer of level-0 pixels, but got True"),
+        ("stride", "64.5", "stride: expected a whole number from 1 to 2147483647, found 64.5"),
+        ("stride", "true", "stride: expected a whole number from 1 to 2147483647, found True"),
         ("precision", "half", "precision must be one of auto, float32, bfloat16, but got 'half'"),
         ("backend", "tifffile", "backend must be one of auto, cucim, openslide, but got 'tifffile'"),
-        ("assume_mpp", "-1", "assume_mpp must be a positive number"),
-        ("assume_mpp", "fine", "assume_mpp must be a positive number"),
-        ("mpp", "0", "mpp must be a positive number"),
-        ("batch_size", "0", "batch_size must be a positive integer"),
+        ("assume_mpp", "-1", "assume_mpp must be a number of µm per pixel from 0.01 to 100, but got"),
+        ("assume_mpp", "fine", "assume_mpp: expected a number up to 1e12 or null, found 'fine'"),
+        ("mpp", "1e308", "mpp: expected a number up to 1e12, found 1e+308"),
+        ("mpp", "1e6", "mpp must be a number of µm per pixel from 0.01 to 100, but got 1000000.0"),
+        ("patch_size", "{}", "patch_size: expected a whole number"),
+        (
+            "weights",
+            "MODELS/model_10x.pt",
+            "model_10x.pt: trained at 0.972 µm per pixel on patches of 96 px, but this run",
+        ),
+        ("mpp", "0", "mpp must be a number of µm per pixel from 0.01 to 100, but got 0"),
+        ("batch_size", "0", "batch_size: expected a whole number from 1"),
     ],
 )
 def test_values_of_inference_are_refused(
     infer: Command, cohort: Cohort, tmp_path: Path, flag: str, value: str, message: str
 ) -> None:
+    value = value.replace("MODELS", str(SCRIPTS.parent / "models"))
     outcome = infer(slides=cohort.testing[0], **{flag: value})
     assert_fails(outcome, message)
     assert "slides failed" not in outcome.error

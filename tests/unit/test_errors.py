@@ -78,7 +78,39 @@ def test_one_line_joins_lines() -> None:
     ],
 )
 def test_a_lost_process_points_to_its_own_line(text: str) -> None:
-    outer = RuntimeError("Failed to evaluate")
+    outer = RuntimeError("Failed to evaluate ConfigExpression: '$@evaluator.run()'")
     outer.__cause__ = RuntimeError(text)
     assert explain(outer).startswith("another process of this run ended or hangs, and its own line says why (")
     assert "unexpected" in explain(RuntimeError("shape of gloomy tensor"))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "Failed to instantiate component 'scripts.a.B' with keywords: size,path\n set '_mode_=debug' to debug.",
+            "config: scripts.a.B cannot be made with the values given for size,path (TypeError: no number); mend them,",
+        ),
+        (
+            "Failed to evaluate ConfigExpression: '$1/0'",
+            "config: Failed to evaluate ConfigExpression: '$1/0' (no number)",
+        ),
+        ("the referring item `@b` is not defined in the config content.", "config: the referring item `@b` is not"),
+        ("detected circular references 'a' for id='b' in the config content.", "config: detected circular references"),
+    ],
+)
+def test_what_is_wrong_with_a_config_is_expected(said: str, expected: str) -> None:
+    inner, middle, outer = TypeError("no number"), RuntimeError(said), RuntimeError("Failed to instantiate something")
+    outer.__cause__, middle.__cause__ = middle, inner
+    found = explain(outer)
+    assert found.startswith(expected)
+    assert "unexpected" not in found
+    middle.__cause__ = InputError(MESSAGE)
+    assert explain(outer) == MESSAGE
+
+
+def test_what_goes_wrong_while_a_config_runs_is_unexpected() -> None:
+    for call in ("$@evaluator.run()", "$@probability_maps.finish()"):
+        outer = RuntimeError(f"Failed to evaluate ConfigExpression: '{call}'")
+        outer.__cause__ = KeyError("a")
+        assert "unexpected" in explain(outer)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts import bundle_root
-from scripts.errors import InputError
-from scripts.workflow import device_override, find_overlays, run_bundle
+from scripts.errors import InputError, explain
+from scripts.workflow import check_configs, device_override, find_overlays, run_bundle
 
 CONFIGS = Path(bundle_root()) / "configs"
 
@@ -101,3 +101,154 @@ def test_what_a_run_made_is_freed_at_its_end(tmp_path: Path, monkeypatch: pytest
         assert (tmp_path / "freed").exists()
     finally:
         gc.enable()
+
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+WRONG = [
+    *[
+        (key, value, "a whole number")
+        for key in ("stride", "batch_size")
+        for value in (-1, 0, 2.5, 1e308, 10**30, True)
+    ],
+    *[("mpp", value, "a number") for value in (1e308, float("nan"), float("inf"), 10**400, True, None, "0.25", [0.25])],
+    *[(key, value, "true or false") for key in ("resume", "tta") for value in (0, 1, None, "yes", [], {})],
+    *[(key, value, "a text") for key in ("output_dir", "mode") for value in (0, None, "", [], {}, ["a"])],
+    *[("slides", value, "a text or a list that is not empty") for value in (0, None, "", [], {})],
+    *[("assume_mpp", value, "a number up to 1e12 or null") for value in ("", True, [], {}, 1e308)],
+    *[("weights", value, "a text or null") for value in (0, True, "", [], {})],
+    *[("num_workers", value, "a whole number") for value in (-1, None, "four", [], {})],
+    *[(key, value, "a component, that is") for key in ("network", "dataset") for value in (0, None, [], "a", {})],
+    *[("queue", value, "a component, that is an object with _target_ or null") for value in (0, [], "a", {"a": 1})],
+    *[
+        ("patch_size", value, "a whole number from 1 to 2147483647 or a list")
+        for value in (0, None, "", {}, [], [0, 1])
+    ],
+]
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), WRONG)
+@pytest.mark.parametrize("where", ["flag", "file"])
+def test_a_setting_of_another_kind_is_refused(
+    tmp_path: Path, key: str, value: object, expected: str, where: str
+) -> None:
+    paths, overrides = [CONFIGS / "inference.json"], {key: value}
+    if where == "file":
+        (tmp_path / "mine.json").write_text(json.dumps({key: value}))
+        paths, overrides = [*paths, tmp_path / "mine.json"], {}
+    with pytest.raises(InputError) as caught:
+        check_configs(paths, overrides)
+    source = f"{tmp_path / 'mine.json'}: " if where == "file" else ""
+    assert str(caught.value).startswith(f"{source}{key}: expected {expected}")
+    assert str(caught.value).endswith("; see docs/configs.md")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("train", 0, "an object of ids"),
+        ("grid_shape", [], "a list of two whole numbers from 1 on"),
+        ("grid_shape", [3, None], "a list of two whole numbers from 1 on"),
+        ("epochs", 0, "a whole number from 1"),
+        ("region_size", 0, "a whole number from 1"),
+        ("patience", 0, "a whole number from 1 to 2147483647 or null"),
+        ("frozen", "features.0", "a list"),
+        ("learning_rate", "fast", "a number"),
+    ],
+)
+def test_a_setting_of_training_of_another_kind_is_refused(key: str, value: object, expected: str) -> None:
+    with pytest.raises(InputError, match=f"^{key}: expected {expected}"):
+        check_configs([CONFIGS / "train.json"], {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("stride", 32),
+        ("stride", "$2 * 16"),
+        ("stride", "@tile_size"),
+        ("mpp", 1),
+        ("weights", None),
+        ("weights", Path("a.pt")),
+        ("slides", ["a.tif"]),
+        ("slides", ("a.tif",)),
+        ("num_workers", {"_target_": "os.cpu_count"}),
+        ("num_workers", 4),
+        ("patch_size", [96, 96]),
+        ("network_def", {"_target_": "torch.nn.Identity"}),
+        ("an id of somebody's own", {}),
+    ],
+)
+def test_a_setting_of_its_kind_is_taken(key: str, value: object) -> None:
+    check_configs([CONFIGS / "inference.json"], {key: value})
+
+
+@pytest.mark.parametrize("name", ["train", "inference", "train_patches", "train_10x", "pretrain", "train_dense"])
+def test_the_bundles_own_settings_are_of_their_kinds(name: str) -> None:
+    base = "inference.json" if name == "inference" else "train.json"
+    paths = [CONFIGS / base, CONFIGS / "train_patches.json"] if name in ("train_10x", "pretrain") else [CONFIGS / base]
+    content = json.loads((CONFIGS / f"{name}.json").read_text())
+    check_configs([*paths, CONFIGS / f"{name}.json"], content)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train", "train_10x"], "train_10x.json is an overlay on train_patches.json, .*; add train_patches.json"),
+        (["train", "train_10x", "train_patches"], "train_10x.json is an overlay on train_patches.json, which does not"),
+        (["train", "pretrain"], "pretrain.json is an overlay on train_patches.json"),
+        (["train", "train_taught"], "train_taught.json is an overlay on train_patches.json"),
+        (["train", "screen_10x"], "screen_10x.json is an overlay on inference.json, .*; this command runs train.json"),
+        (["inference", "train_patches"], "train_patches.json is an overlay on train.json, .*; this command runs infer"),
+        (["inference", "finetune"], "finetune.json is an overlay on train.json"),
+    ],
+)
+def test_an_overlay_without_what_it_lies_on_is_refused(names: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_configs([CONFIGS / f"{name}.json" for name in names], {})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train", "train_patches", "train_10x", "train_taught"],
+        ["train", "train_patches", "pretrain", "train_10x"],
+        ["train", "train_dense", "train_patches"],
+        ["train", "finetune", "mlflow", "multi_gpu_train"],
+        ["inference", "screen_10x", "multi_gpu_inference"],
+        ["inference", "inference_onnx"],
+        ["inference", "inference_trt"],
+    ],
+)
+def test_an_overlay_over_what_it_lies_on_is_taken(names: list[str]) -> None:
+    check_configs([CONFIGS / f"{name}.json" for name in names], {})
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"a": "@b", "b": "@a", "run": ["$@a"]}, "config: detected circular references"),
+        ({"a": "@a", "run": ["$@a"]}, "config: detected circular references"),
+        ({"a": "@b", "b": "@c", "c": "$@a + 1", "run": ["$@a"]}, "config: detected circular references"),
+        ({"mpp": "@stride", "stride": "@mpp", "run": ["$@mpp"]}, "config: detected circular references"),
+        ({"a": "@gone", "run": ["$@a"]}, "config: the referring item `@gone` is not defined"),
+        ({"a": "%gone", "run": ["$@a"]}, "config: "),
+        ({"a": "$1/0", "run": ["$@a"]}, "config: Failed to evaluate ConfigExpression: '$1/0' (division by zero)"),
+        ({"a": {"_target_": "scripts.nowhere.Nothing"}, "run": ["$@a"]}, "config: "),
+    ],
+)
+def test_ids_that_lead_nowhere_are_one_line(tmp_path: Path, config: dict[str, object], expected: str) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps({**config, "initialize": []}))
+    with pytest.raises(Exception, match=r".") as caught:
+        run_bundle("run", "inference.json", {}, [str(tmp_path / "mine.json")])
+    assert explain(caught.value).startswith(expected)
+    assert "unexpected" not in explain(caught.value)
+
+
+def test_a_config_that_is_nested_too_deeply_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("monai.bundle.run", fail)  # how deep is too deep depends on the Python version
+    with pytest.raises(InputError, match="config: nested too deeply, or ids copy each other"):
+        run_bundle("run", "inference.json", {})

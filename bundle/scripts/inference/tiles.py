@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ..errors import InputError
 from ..folders.names import named_file, slide_name
-from ..geometry import PATCH_SIZE, map_to_level0
+from ..geometry import PATCH_SIZE, check_mpp, map_to_level0
 from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import read_mask, slide_foreground, why_empty
 from ..network.modes import check_mode, resolve_mode
@@ -91,15 +91,13 @@ class TileDataset(Dataset[dict[str, Any]]):
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
-        if isinstance(mpp, bool) or not isinstance(mpp, (int, float)) or not 0 < mpp < float("inf"):
-            raise InputError(f"mpp must be a positive number of µm per pixel, but got {mpp!r}")
         if not isinstance(num_workers, int) or isinstance(num_workers, bool) or num_workers < 0:
             raise InputError(f"num_workers must be an integer from 0 on, but got {num_workers!r}")
         if foreground_dir is not None and not Path(foreground_dir).is_dir():
             raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks")
         self.data = list(data)
         self.stride = stride
-        self.mpp = mpp
+        self.mpp = check_mpp("mpp", mpp)
         self.patch_size = patch_size
         self.foreground_dir = foreground_dir
         self.foreground = foreground or ForegroundSettings()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import bundle_root
 from ..errors import InputError
 from ..network.purpose import Purpose, make_purpose, read_purpose
-from ..workflow import find_overlays
+from ..workflow import check_configs, find_overlays
 
 
 class PatchLogits(NamedTuple):
@@ -65,9 +65,9 @@ def compute_patch_logits(
     from ..network.network import prepare_network
     from ..network.runtime import Runtime, TorchRuntime
 
-    config = ConfigParser(
-        ConfigParser.load_config_files(find_overlays(["train.json", "train_patches.json", *overlays]))
-    )
+    configs = find_overlays(["train.json", "train_patches.json", *overlays])
+    check_configs(configs, {})
+    config = ConfigParser(ConfigParser.load_config_files(configs))
     config["validation_folders"], config["validation_tables"] = list(map(str, folders)), list(map(str, tables))
     config["batch_size"] = 64
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

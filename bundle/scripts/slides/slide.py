@@ -16,7 +16,7 @@ from PIL import Image
 from ..errors import InputError, one_line
 from ..files import check_is_file
 from ..folders.dicom import finest_file
-from ..geometry import finest_level_for, level_downsample, map_shape, model_downsample
+from ..geometry import check_mpp, finest_level_for, level_downsample, map_shape, model_downsample
 from .backends import Pixels, choose_backend
 from .openslide_backend import OpenSlidePixels, cell_shape, open_handle
 from .resampling import Region, locate_region
@@ -203,8 +203,8 @@ def check_reading(backend: str = "auto", assume_mpp: float | None = None) -> Non
     """
     if backend not in BACKENDS:
         raise InputError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
-    if assume_mpp is not None and not (isinstance(assume_mpp, (int, float)) and 0 < assume_mpp < float("inf")):
-        raise InputError(f"assume_mpp must be a positive number of µm per pixel, but got {assume_mpp}")
+    if assume_mpp is not None:
+        check_mpp("assume_mpp", assume_mpp)
 
 
 def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None = None) -> Slide:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..geometry import REGION_SIZE
+from ..geometry import REGION_SIZE, check_mpp
 from ..slides.pool import SlidePool
 from ..slides.slide import MODEL_MPP
 
@@ -42,7 +42,7 @@ class PatchWSIDataset(monai.data.PatchWSIDataset):
     ) -> None:
         super().__init__(data, patch_size=region_size, patch_level=0, transform=transform, reader="openslide")
         self.region_size = region_size
-        self.mpp = mpp
+        self.mpp = check_mpp("mpp", mpp)
         self.slides = SlidePool(backend, assume_mpp)
 
     def _get_data(self, sample: dict[str, Any]) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:

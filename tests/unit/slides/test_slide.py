@@ -121,7 +121,7 @@ def test_open_slide_checks_its_arguments(pyramids: Callable[..., Pyramid]) -> No
     with pytest.raises(InputError, match="backend must be one of auto, cucim, openslide, but got 'tifffile'"):
         open_slide(pyramids().path, "tifffile")
     for mpp in (0, -0.25, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="assume_mpp must be a positive number"):
+        with pytest.raises(InputError, match="assume_mpp must be a number of µm"):
             open_slide(pyramids().path, assume_mpp=mpp)
 
 
