@@ -42,7 +42,7 @@ def save(browser: Any, path: Path, top: float, height: float) -> None:
     )
     browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     picture = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
-    picture.crop((0, round(top), picture.width, picture.height)).save(path, quality=82, optimize=True)
+    picture.crop((0, round(top), picture.width, picture.height)).save(path, quality=72, optimize=True)
     print(path, f"{path.stat().st_size / 1000:.0f} kB")
 
 
@@ -60,11 +60,8 @@ def main() -> None:
         lesions, _ = browser.execute_script(box % "#lesions")
         save(browser, arguments.output / "report_top.jpg", 0, lesions)
         top, _ = browser.execute_script(box % "#slide-1")
-        controls = sum(browser.execute_script(box % "#slide-1 .controls"))
-        count = browser.execute_script("return document.querySelectorAll('#slide-1 .crop').length")
-        crops = [sum(browser.execute_script(box % f"#slide-1 .crop:nth-child({n + 1})")) for n in range(count)]
-        bottom = min([crop for crop in crops if crop >= controls], default=controls)  # no crop is cut through
-        save(browser, arguments.output / "report_slide.jpg", top, bottom - top + 16)
+        back, _ = browser.execute_script(box % "#slide-1 .back")
+        save(browser, arguments.output / "report_slide.jpg", top, back - top)
     finally:
         browser.quit()
 

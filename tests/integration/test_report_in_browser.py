@@ -160,6 +160,82 @@ def test_names_can_be_searched(opened: Any) -> None:
     assert css(opened, "#filtered").text == "1 of 4 slides"
 
 
+def place(browser: Any) -> str:
+    """The slide or the finding that has the focus: the ids of the page's anchors."""
+    script = """const at = document.activeElement.closest(".finding, .slide");
+        return at ? at.dataset.mark ?? at.id : "";"""
+    return str(browser.execute_script(script))
+
+
+def press(browser: Any, *keys: str) -> list[str]:
+    """Press keys one after the other; where each led."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    found = []
+    for key in keys:
+        ActionChains(browser).send_keys(key).perform()
+        found.append(place(browser))
+    return found
+
+
+def test_keys_lead_to_slides(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    assert css(opened, ".keys").is_displayed()
+    assert press(opened, "n", "n", Keys.ARROW_RIGHT, "p", Keys.ARROW_LEFT) == [f"slide-{n}" for n in (1, 2, 3, 2, 1)]
+    in_view = "return document.activeElement.getBoundingClientRect().top"
+    assert 0 <= opened.execute_script(in_view) < 200
+    assert opened.current_url.endswith("#slide-1")
+    assert press(opened, "p") == ["slide-1"], "there is none before"
+    assert css(opened, "#moved").get_attribute("textContent") == "No earlier slide."
+    assert press(opened, "n", "n", "n", "n") == [f"slide-{n}" for n in (2, 3, 4, 4)]
+    assert css(opened, "#moved").get_attribute("textContent") == "No further slide."
+
+
+def test_keys_lead_to_findings(opened: Any) -> None:
+    """Each slide with pixels has one detection or more, of which at most two are shown."""
+    marks = opened.execute_script("return [...document.querySelectorAll('.finding')].map(item => item.dataset.mark)")
+    assert len(marks) >= 3
+    assert press(opened, *"j" * len(marks)) == marks
+    assert opened.execute_script("return document.querySelector('.marks li:target').id") == marks[-1]
+    assert press(opened, "j") == marks[-1:]
+    assert press(opened, *"k" * (len(marks) - 1)) == marks[-2::-1]
+    assert press(opened, "n", "j", "p") == ["slide-2", next(mark for mark in marks if mark.startswith("s2")), "slide-1"]
+
+
+def test_keys_start_where_the_reader_is(opened: Any) -> None:
+    opened.execute_script("document.querySelector('#slide-2').scrollIntoView({behavior: 'instant'})")
+    opened.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    assert press(opened, "n") == ["slide-3"]
+
+
+def test_keys_leave_fields_alone_and_can_be_switched_off(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    css(opened, "#filter").send_keys("n", Keys.ARROW_LEFT)
+    assert css(opened, "#filter").get_attribute("value") == "n"
+    assert place(opened) == ""
+    css(opened, "#keys").send_keys(" ")
+    assert press(opened, "n", "j") == ["", ""]
+    css(opened, "#keys").send_keys(" ")
+    assert press(opened, "n") == ["slide-1"]
+
+
+def test_sizes_lie_at_the_outlines(opened: Any) -> None:
+    """20 x 24 pixels of 14.4 µm, at the lower edge of the outline, go with the layer."""
+    (size,) = opened.find_elements("css selector", "#slide-1 .truth-sizes li")
+    assert size.text == "T1 0.45 mm"
+    box = "return arguments[0].getBoundingClientRect().%s"
+    outline = css(opened, "#slide-1 .truth path")
+    bottom, top = opened.execute_script(box % "bottom", outline), opened.execute_script(box % "top", size)
+    assert top == pytest.approx(bottom + 3, abs=6)
+    rows = [row.text for row in opened.find_elements("css selector", "#slide-1 .lesions tbody tr")]
+    assert [row.split()[0] for row in rows] == ["L1", "T1"]
+    assert rows[0].startswith("L1 0.45 mm 0.0995 mm²")
+    css(opened, "#slide-1 input[data-layer=truth]").send_keys(" ")
+    assert not size.is_displayed()
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_is_wider_than_the_screen(opened: Any, width: int) -> None:
     set_screen(opened, width, 800)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
@@ -14,18 +13,20 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ..errors import InputError, few, one_line
-from ..files import make_output_dir, read_json
+from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..maps.files import MapInfo, read_failures, read_map, read_map_infos
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
 from ..scoring.pairing import missing_warnings, scale_warnings, tissue_warnings
-from ..scoring.settings import ScoreSettings
+from ..scoring.settings import MONAI_NMS_RADIUS, NMS_RADIUS_UM, ScoreSettings
 from ..scoring.slides import SlideEvidence
 from .crops import CROP_SIDE, WIDER
+from .lesions import MAX_LESIONS
 from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
+from .provenance import made_with, read_run, read_sidecars
 from .scores import figures_of_scores, plots_of_scores, strata_text
 from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
 
@@ -116,11 +117,11 @@ def write_report(
     scores, by_name = None, dict[str, MapView]()
     if truth is not None:
         scores = score_folder(
-            maps, truth, output, normal, scoring, exclude=exclude, on_slide=partial(_add_scored_view, by_name)
+            maps, truth, output, normal, scoring, exclude=exclude, on_slide=partial(_add_scored_view, by_name, scoring)
         )
     for info in tqdm([info for info in infos if info.name not in by_name], desc="maps", unit="slide"):
         prob_map = read_map(info)
-        by_name[info.name] = view_map(info, prob_map, scoring.find_on(prob_map, info), None, None)
+        by_name[info.name] = view_map(info, prob_map, scoring.find_on(prob_map, info), scoring.threshold)
     views = [(info, by_name[info.name]) for info in infos]
     views.sort(key=lambda pair: (-pair[1].score, -pair[1].num_detections, pair[0].name))
     rows = {} if scores is None else {row["slide"]: row for row in scores["slides"]}
@@ -138,13 +139,15 @@ def write_report(
     return f"{path}: {len(shown)} slides, {num_pictures} with their pixels{without_map}, {file_size(size)}"
 
 
-def _add_scored_view(views: dict[str, MapView], evidence: SlideEvidence) -> None:
+def _add_scored_view(views: dict[str, MapView], scoring: ScoreSettings, evidence: SlideEvidence) -> None:
     """Add the view of a slide that was just scored, from what was read for its score."""
     info, prob_map, detections = evidence.case.info, evidence.prob_map, evidence.found.detections
     if not isinstance(info, MapInfo) or prob_map is None:
         raise TypeError(f"expected the evidence of a map, but got that of {info.path}")
     places = verdicts(detections, evidence.lesions, info.mpp)
-    views[info.name] = view_map(info, prob_map, evidence.found, evidence.truth, places)
+    views[info.name] = view_map(
+        info, prob_map, evidence.found, scoring.threshold, evidence.truth, evidence.lesions, places
+    )
 
 
 def _shown_slide(
@@ -206,6 +209,7 @@ def _content(
     settings: ReportSettings,
 ) -> dict[str, Any]:
     """What the template takes."""
+    sidecars = read_sidecars(infos)
     pixels = [slide.view.pixels for slide in shown if slide.view.pixels is not None]
     reliability = reliability_report(pixels, scoring.num_resamples, scoring.seed) if pixels else None
     return {
@@ -218,7 +222,11 @@ def _content(
         "ranks": {slide.name: slide.rank for slide in shown},
         "plots": [] if scores is None else plots_of_scores(scores, reliability),
         "strata": "" if scores is None else strata_text(scores),
-        "settings": _settings(infos, scoring, scores),
+        "scored_lesions": {(row["slide"], row["lesion"]): row for row in scores["lesions"]} if scores else {},
+        "seconds": {info.slide: sidecar.get("seconds") for info, sidecar in zip(infos, sidecars, strict=True)},
+        "settings": _settings(infos, sidecars, scoring, scores),
+        "threshold": scoring.threshold,
+        "max_lesions": MAX_LESIONS,
         "crop_side": CROP_SIDE,
         "wider": WIDER,
         "outside": OUTSIDE,
@@ -231,7 +239,7 @@ def _figures(shown: Sequence[_Slide]) -> list[dict[str, str]]:
     with_detection = sum(slide.view.num_detections > 0 for slide in shown)
     total = sum(slide.view.num_detections for slide in shown)
     return [
-        {"name": "Slides", "value": str(len(shown)), "remark": f"{_tissue(shown):.0f} mm² of tissue"},
+        {"name": "Slides", "value": str(len(shown)), "remark": f"{_tissue(shown):.1f} mm² of tissue"},
         {"name": "Slides with a detection", "value": str(with_detection), "remark": ""},
         {"name": "Detections", "value": str(total), "remark": f"{total / len(shown):.1f} per slide"},
     ]
@@ -241,21 +249,14 @@ def _tissue(shown: Sequence[_Slide]) -> float:
     return sum(slide.view.tissue_mm2 for slide in shown)
 
 
-def _settings(infos: Sequence[MapInfo], scoring: ScoreSettings, scores: dict[str, Any] | None) -> list[tuple[str, str]]:
+def _settings(
+    infos: Sequence[MapInfo], sidecars: Sequence[dict[str, Any]], scoring: ScoreSettings, scores: dict[str, Any] | None
+) -> list[tuple[str, str]]:
     """What the maps were made with and how they were read, for the end of the page."""
-    made_with = Counter[str]()
-    for info in infos:
-        sidecar = read_json(info.path.with_suffix(".json"))
-        weights, digest, mode = (sidecar.get(key) for key in ("weights", "weights_sha256", "mode"))
-        made_with[f"{weights} ({str(digest)[:8]}), mode {mode}" if weights else "not stated"] += 1
-    strides = sorted({round(info.stride * info.mpp, 1) for info in infos})
-    patches = Counter("not stated" if info.patch is None else str(info.patch) for info in infos)
-    lines = [
-        ("Weights of the maps", "; ".join(f"{name}: {count} slides" for name, count in made_with.most_common())),
-        ("The network saw patches of", "; ".join(f"{name}: {count} slides" for name, count in patches.most_common())),
-        ("Map pixel", " or ".join(f"{stride:g}" for stride in strides) + " µm"),
-        ("Detections", f"maxima above {scoring.threshold:g} that are the highest of their surroundings"),
-    ]
+    radius = f"{MONAI_NMS_RADIUS} map pixels" if scoring.nms_radius_um is None and scoring.monai else ""
+    radius = radius or f"{NMS_RADIUS_UM if scoring.nms_radius_um is None else scoring.nms_radius_um:.1f} µm"
+    lines = made_with(infos, sidecars, read_run(infos))
+    lines.append(("Detections", f"maxima above {scoring.threshold:g} that are the highest within {radius}"))
     if scores:
         lines.append(("Rules of scoring", f"{scores['settings']['rules']}, see docs/scoring_rules.md of the package"))
     lines += [

@@ -19,6 +19,7 @@ from ..scoring.slides import SlideLesions
 from ..slides.slide import open_slide
 from .crops import USUAL_PATCH, Crop, read_crop
 from .embedding import jpeg_uri
+from .lesions import LesionSize, lesions_of_map, lesions_of_truth
 from .overlays import SIDE, Layer, ScaleBar, heat_layer, outline_path, scale_bar, tissue_layer
 
 THUMBNAIL_BYTES = 80_000
@@ -62,7 +63,9 @@ class MapView(NamedTuple):
         marks: the strongest `MAX_MARKS` detections.
         heat: the map in colors.
         tissue: the map's extent, shown where the slide's pixels are missing.
+        lesions: what the map shows above the threshold, the most confident first.
         outline: SVG path of the truth, in a frame 1000 units wide, or None.
+        true_lesions: those of the truth, by their numbers in ``lesions.csv``.
         has_truth: whether the slide's truth is known.
         pixels: map pixels held against the truth, or None.
     """
@@ -73,7 +76,9 @@ class MapView(NamedTuple):
     marks: list[Mark]
     heat: Layer
     tissue: Layer
+    lesions: list[LesionSize]
     outline: str | None
+    true_lesions: list[LesionSize]
     has_truth: bool
     pixels: PixelCounts | None
 
@@ -91,7 +96,13 @@ class Pixels(NamedTuple):
 
 
 def view_map(
-    info: MapInfo, prob_map: npt.NDArray[np.float32], found: Found, truth: Truth | None, places: list[str] | None
+    info: MapInfo,
+    prob_map: npt.NDArray[np.float32],
+    found: Found,
+    threshold: float,
+    truth: Truth | None = None,
+    true_lesions: SlideLesions | None = None,
+    places: list[str] | None = None,
 ) -> MapView:
     """Gather what a map and its truth say.
 
@@ -99,7 +110,9 @@ def view_map(
         info: the map's sidecar.
         prob_map: (rows, cols) in [0, 1], 0 where nothing was evaluated.
         found: its detections and score.
+        threshold: above which a probability is a lesion.
         truth: its truth, or None.
+        true_lesions: of the truth, or None.
         places: where the detections lie, see `verdicts`, or None if the slide's truth is not known.
 
     Returns:
@@ -113,7 +126,9 @@ def view_map(
         marks(found.detections, places, info.slide_shape),
         heat_layer(prob_map, info.stride, info.slide_shape),
         tissue_layer(prob_map, info.stride, info.slide_shape),
+        lesions_of_map(prob_map, info, found.detections, threshold),
         None if truth is None else outline_path(truth.mask, truth.stride, info.slide_shape),
+        lesions_of_truth(truth, true_lesions, info),
         has_truth,
         count_pixels(prob_map, info.stride, truth) if has_truth else None,
     )

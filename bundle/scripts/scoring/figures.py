@@ -179,10 +179,9 @@ def reliability_figure(curve: dict[str, list[Any]], subtitle: str = "", what: st
         A figure with an Agg canvas.
     """
     figure, axes = _figure("Reliability", subtitle)
-    kept = [index for index, count in enumerate(curve["count"]) if count >= FEW]
     few = [index for index, count in enumerate(curve["count"]) if 0 < count < FEW]
-    confidence, frequency, low, high = (
-        np.array([values[index] for index in kept])
+    confidence, frequency, low, high = (  # gaps in the line where bins are left out
+        np.array([value if count >= FEW else np.nan for value, count in zip(values, curve["count"], strict=True)])
         for values in (
             curve["confidence"],
             curve["frequency"],

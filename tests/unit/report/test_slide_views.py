@@ -37,7 +37,7 @@ def view(folder: Path, points, has_truth=True, lesions=(LESION, ISOLATED)):  # t
     (info,) = read_map_infos(folder)
     evidence = read_evidence(map_case(info, truth), ScoreSettings(186.6))
     places = verdicts(evidence.found.detections, evidence.lesions, info.mpp) if has_truth else None
-    return view_map(info, evidence.prob_map, evidence.found, evidence.truth, places)
+    return view_map(info, evidence.prob_map, evidence.found, 0.5, evidence.truth, evidence.lesions, places)
 
 
 def test_view_of_a_map_with_truth(tmp_path: Path) -> None:
@@ -51,6 +51,11 @@ def test_view_of_a_map_with_truth(tmp_path: Path) -> None:
     assert found.num_detections == 3
     assert found.tissue_mm2 == pytest.approx(4 * (STRIDE * MPP / 1000) ** 2)
     assert found.outline is not None
+    assert [lesion.number for lesion in found.lesions] == [1, 2, 3]
+    assert found.lesions[0].area_mm2 == pytest.approx((STRIDE * MPP / 1000) ** 2)
+    assert [lesion.area_mm2 for lesion in found.true_lesions] == pytest.approx(
+        [size * (STRIDE * MPP / 1000) ** 2 for size in (50 * 30, 4)]
+    )
     assert found.pixels is not None
     assert (found.pixels.pixels.sum(), found.pixels.tumor.sum()) == (4, 2)
 
@@ -59,6 +64,7 @@ def test_view_of_a_normal_slide_and_of_one_without_truth(tmp_path: Path) -> None
     normal = view(tmp_path, [(0.9, 40, 215)], lesions=())
     assert [mark.verdict for mark in normal.marks] == [OUTSIDE]
     assert normal.outline is None
+    assert normal.true_lesions == []
     unknown = view(tmp_path, [(0.9, 40, 215)], has_truth=False, lesions=())
     assert [mark.verdict for mark in unknown.marks] == [None]
     assert unknown.pixels is None
