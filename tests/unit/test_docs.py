@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.doc_commands import commands, pages
 from helpers.made_patches import write_patches
 from scripts.cli import main as cli
 from scripts.exports.finding_writers import LESION_COLUMNS
@@ -28,12 +29,7 @@ from scripts.slides.pyramid import write_pyramid
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "bundle" / "configs"
 CONFIG_FILES = sorted(path.name for path in CONFIGS.glob("*.json") if path.name != "metadata.json")
-GENERATED = {"_build", "generated"}  # what make docs leaves in docs
-DOCS = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted(path for path in (ROOT / "docs").rglob("*.md") if not GENERATED.intersection(path.parts)),
-]
-TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCS}
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in pages()}
 
 CODE_ROW = re.compile(r"^\| (`[^|]*`) \|(.*)\|$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -125,17 +121,11 @@ LIST_IDS = {
 }
 
 
-def _fenced(text: str) -> list[str]:
-    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def _commands(text: str) -> Iterator[str]:
-    """Command lines in code blocks, without comments, and those inside sentences that have flags."""
-    for block in _fenced(text):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.strip():
-                yield _of_one_process(re.sub(r"\s+#\s.*", "", line.strip()))
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+def _commands(name: str) -> Iterator[str]:
+    """Commands in code blocks, and those inside sentences that have flags."""
+    for command in commands(ROOT / name):
+        yield _of_one_process(command.text)
+    prose = re.sub(r"^```.*?^```$", "", TEXTS[name], flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`\n]+)`", prose):
         if code.startswith(("tumor-detection ", "make ", "python ")):
             yield code
@@ -154,12 +144,12 @@ def _of_script(text: str) -> Iterator[str]:
 
 
 def _all_commands(start: str) -> list[Any]:
-    commands = {name: list(_commands(text)) for name, text in TEXTS.items()}
+    found = {name: list(_commands(name)) for name in TEXTS}
     script = ROOT / "benchmarks" / "shipped_weights.sh"
-    commands[script.name] = list(_of_script(script.read_text(encoding="utf-8")))
+    found[script.name] = list(_of_script(script.read_text(encoding="utf-8")))
     return [
         pytest.param(command, id=f"{name}-{index}")
-        for name, lines in commands.items()
+        for name, lines in found.items()
         for index, command in enumerate(line for line in lines if line.startswith(start))
     ]
 
