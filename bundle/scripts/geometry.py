@@ -133,7 +133,7 @@ def model_downsample(slide_mpp: float, model_mpp: float, tolerance: float = 0.1)
     return 1.0 if abs(slide_mpp / model_mpp - 1) <= tolerance + 1e-9 else downsample
 
 
-def level_downsample(slide_shape: tuple[int, int], level_shape: tuple[int, int]) -> float:
+def level_downsample(slide_shape: tuple[int, int], level_shape: tuple[int, int]) -> float | None:
     """Level-0 pixels per pixel of a level.
 
     Pyramids are made by whole factors and their shapes rounded, so the ratio of the shapes (what readers report)
@@ -145,15 +145,19 @@ def level_downsample(slide_shape: tuple[int, int], level_shape: tuple[int, int])
 
     Returns:
         The whole factor that explains both sides, rounded up or down, else the mean of the two ratios. Where several
-        do, as on small levels (401 / 26 is 15.4: 15 or 16), a power of two goes first.
+        do, as on small levels (401 / 26 is 15.4: 15 or 16), a power of two goes first. None where no factor explains
+        both sides to within a pixel, or the level is larger than level 0.
     """
     ratio = (slide_shape[0] / level_shape[0] + slide_shape[1] / level_shape[1]) / 2
-    for factor in (2 ** round(np.log2(ratio)), round(ratio)):
+    for factor in (2 ** max(0, round(np.log2(ratio))), max(1, round(ratio))):
         if all(
             side in (full // factor, -(-full // factor)) for full, side in zip(slide_shape, level_shape, strict=True)
         ):
             return float(factor)
-    return ratio
+    sides = list(zip(slide_shape, level_shape, strict=True))
+    least = max(full / (side + 1) for full, side in sides)
+    most = min(full / (side - 1) if side > 1 else np.inf for full, side in sides)
+    return ratio if least < most and ratio >= 1 else None
 
 
 def finest_level_for(downsamples: tuple[float, ...], downsample: float) -> int:

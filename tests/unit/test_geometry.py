@@ -141,7 +141,15 @@ def test_level_downsample_of_odd_slides(
 def test_level_downsample_that_is_no_whole_number() -> None:
     assert level_downsample((1000, 2000), (400, 800)) == 2.5
     assert level_downsample((1000, 2000), (300, 600)) == pytest.approx(10 / 3)
-    assert level_downsample((1000, 2000), (250, 520)) == pytest.approx((4 + 2000 / 520) / 2)
+    assert level_downsample((3301, 1999), (733, 444)) == pytest.approx((3301 / 733 + 1999 / 444) / 2)
+
+
+@pytest.mark.parametrize(
+    "level_shape",
+    [(250, 520), (1024, 1024), (512, 512), (333, 660), (1001, 2001), (2000, 4000), (998, 2000)],
+)
+def test_level_downsample_of_sides_that_disagree(level_shape: tuple[int, int]) -> None:
+    assert level_downsample((1000, 2000), level_shape) is None
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +23,7 @@ class Pixels(Protocol):
     name: str
 
     def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
-        """Return (height, width, 3) uint8; (row, col) and (height, width) in pixels of the level."""
+        """Return (height, width, 3) uint8; (row, col) and (height, width) in pixels of a level, as the file counts."""
 
     def close(self) -> None:
         """Close the file."""
@@ -33,7 +34,7 @@ def choose_backend(
     from_openslide: OpenSlidePixels,
     backend: str,
     level_shapes: tuple[tuple[int, int], ...],
-    is_exact: tuple[bool, ...],
+    is_exact: Mapping[int, bool],
 ) -> Pixels:
     """Choose what decodes a slide.
 
@@ -41,8 +42,9 @@ def choose_backend(
         path: the slide.
         from_openslide: its pixels by OpenSlide, which also decodes what cuCIM leaves.
         backend: see `slide.open_slide`.
-        level_shapes: (height, width) of each level.
-        is_exact: for each level, whether its shape is an exact fraction of level 0; the others are OpenSlide's.
+        level_shapes: (height, width) of each level of the file.
+        is_exact: the levels that are read, as the file counts them, and whether their shape is an exact fraction of
+            level 0; the others are OpenSlide's.
 
     Returns:
         What decodes the exact levels.
@@ -60,7 +62,8 @@ def choose_backend(
             if backend == "cucim":
                 raise InputError(f"{path}: cuCIM does not read it ({error}); use --backend openslide") from error
     for level, layout in enumerate(layouts):
-        if layout.openslide_fault is not None and (pixels is from_openslide or not is_exact[level]):
+        is_openslides = level in is_exact and (pixels is from_openslide or not is_exact[level])
+        if layout.openslide_fault is not None and is_openslides:
             pixels.close()
             raise InputError(
                 f"{path}: OpenSlide shows level {level} otherwise than it is stored: {layout.openslide_fault}; "

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import openslide
 
 from ..errors import InputError
-
-logger = logging.getLogger(__name__)
+from .warnings import warn_once
 
 FINEST_MPP_UM = 0.1
 """Scanners of tissue go down to 0.11 µm per pixel, with an objective of 80x."""
@@ -37,7 +35,7 @@ def stated_mpp(path: Path, handle: openslide.OpenSlide) -> float | None:
         return None
     is_dicom = handle.properties.get(openslide.PROPERTY_NAME_VENDOR) == "dicom" and mpp_y > 0 and mpp_x > 0
     if not is_dicom and not all(FINEST_MPP_UM <= mpp <= COARSEST_MPP_UM for mpp in (mpp_y, mpp_x)):
-        _warn_once(
+        warn_once(
             f"{path}: states {mpp_x:.4g} x {mpp_y:.4g} µm per level-0 pixel, but scanners have {FINEST_MPP_UM} to "
             f"{COARSEST_MPP_UM} µm; it counts as not stated, give the true value with --assume_mpp"
         )
@@ -48,13 +46,3 @@ def stated_mpp(path: Path, handle: openslide.OpenSlide) -> float | None:
             "or give the resolution with --assume_mpp"
         )
     return (mpp_y + mpp_x) / 2
-
-
-def _warn_once(message: str) -> None:
-    if message not in _told:
-        _told.add(message)
-        logger.warning("%s", message)
-
-
-_told: set[str] = set()
-"""A slide is opened many times, by the pool and by several steps."""

@@ -16,8 +16,9 @@ from PIL import Image
 from ..errors import InputError, one_line
 from ..files import check_is_file
 from ..folders.dicom import finest_file
-from ..geometry import check_mpp, finest_level_for, level_downsample, map_shape, model_downsample
+from ..geometry import check_mpp, finest_level_for, map_shape, model_downsample
 from .backends import Pixels, choose_backend
+from .levels import sound_levels
 from .openslide_backend import OpenSlidePixels, cell_shape, open_handle
 from .resampling import Region, locate_region
 from .resolution import stated_mpp
@@ -40,7 +41,7 @@ class Slide:
     Attributes:
         path: its file, or the folder of a DICOM slide.
         shape: (height, width) in level-0 pixels.
-        level_shapes: (height, width) of each level.
+        level_shapes: (height, width) of each level that shows the slide, see `levels.sound_levels`.
         downsamples: level-0 pixels per pixel, for each level.
         cell_shapes: (height, width) of the compressed tiles of each level, in pixels of the level.
         mpp: µm per level-0 pixel, or None where the file does not say.
@@ -49,18 +50,22 @@ class Slide:
 
     def __init__(self, path: Path, handle: openslide.OpenSlide, backend: str, assume_mpp: float | None) -> None:
         self.path = path
-        self.level_shapes = tuple((height, width) for width, height in handle.level_dimensions)
+        self._openslide = OpenSlidePixels(handle)
+        levels = sound_levels(path, handle, self._openslide.read)
+        self._file_levels = tuple(level.number for level in levels)
+        self.level_shapes = tuple(level.shape for level in levels)
         self.shape = self.level_shapes[0]
-        self.downsamples = tuple(level_downsample(self.shape, shape) for shape in self.level_shapes)
-        self.cell_shapes = tuple(cell_shape(handle, level) for level in range(len(self.level_shapes)))
+        self.downsamples = tuple(level.downsample for level in levels)
+        self.cell_shapes = tuple(cell_shape(handle, level) for level in self._file_levels)
         self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
         self.mpp = assume_mpp if assume_mpp is not None else stated_mpp(path, handle)
         self._exact = tuple(
             all(full == side * round(d) for full, side in zip(self.shape, shape, strict=True))
             for shape, d in zip(self.level_shapes, self.downsamples, strict=True)
         )
-        self._openslide = OpenSlidePixels(handle)
-        self._pixels: Pixels = choose_backend(path, self._openslide, backend, self.level_shapes, self._exact)
+        file_shapes = tuple((height, width) for width, height in handle.level_dimensions)
+        is_exact = dict(zip(self._file_levels, self._exact, strict=True))
+        self._pixels: Pixels = choose_backend(path, self._openslide, backend, file_shapes, is_exact)
 
     @property
     def backend(self) -> str:
@@ -113,7 +118,7 @@ class Slide:
         # OpenSlide interpolates on levels whose shape is no exact fraction of level 0, cuCIM does not: one for both
         pixels = self._pixels if self._exact[level] else self._openslide
         try:
-            inside = pixels.read((top, left), (bottom - top, right - left), level)
+            inside = pixels.read((top, left), (bottom - top, right - left), self._file_levels[level])
         except Exception as error:  # whatever a reader raises, the slide is at fault and must be named
             raise InputError(
                 f"{self.path}: the tiles at level {level} (row, col) {(top, left)} to {(bottom, right)} cannot be "

@@ -1,0 +1,180 @@
+"""The levels of a slide that show it at one downsample; a file may hold others.
+
+Some programs pad levels to whole tiles without saying so, and some store a macro picture or a label as if it were a
+level. Such levels are passed over: reading gets slower, but stays right.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import openslide
+import tifffile
+from PIL import Image
+
+from ..errors import InputError
+from ..geometry import level_downsample
+from .openslide_backend import cell_shape
+from .warnings import warn_once
+
+_Shape = tuple[int, int]
+_Read = Callable[[_Shape, _Shape, int], npt.NDArray[np.uint8]]
+
+_REDUCED = 1
+"""NewSubfileType of a level (TIFF 6.0); Aperio writes 9 for a macro picture, and bit 2 stands for a mask."""
+
+_DAMAGE = (
+    *(tifffile.TiffFileError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(OverflowError, MemoryError, struct.error),
+)
+_PATCHES = 8  # along each side
+_PATCH = 32  # px
+_LEAST_CORRELATION = 0.6
+
+
+class Level(NamedTuple):
+    """A level that shows the slide.
+
+    Attributes:
+        number: its number in the file, as OpenSlide and cuCIM count.
+        shape: (height, width) in pixels.
+        downsample: level-0 pixels per pixel.
+    """
+
+    number: int
+    shape: _Shape
+    downsample: float
+
+
+def sound_levels(path: Path, handle: openslide.OpenSlide, read: _Read) -> tuple[Level, ...]:
+    """Find the levels that show the slide.
+
+    A level is passed over, with one warning for the slide, if
+
+    - its two sides give two downsamples that rounding does not explain,
+    - the TIFF says that it is another picture, or it is the second one of its shape,
+    - its pixels are not those of the level before. They are compared where its shape is one of whole tiles, which
+      padding gives too, its downsample no multiple of that of the level before, or it is stored otherwise.
+
+    Args:
+        path: the slide, for messages.
+        handle: the open slide.
+        read: reads pixels (height, width, 3) by (row, col), (height, width) and the level's index in the file.
+
+    Returns:
+        The levels, finest first.
+
+    Raises:
+        InputError: if the largest picture in the file is not the slide, or a tile is damaged that is compared.
+    """
+    shapes = [(height, width) for width, height in handle.level_dimensions]
+    pages = _tiff_pages(path, handle, shapes)
+    first = next((number for number, page in enumerate(pages) if page.is_first), 0)
+    if pages[0].is_other or level_downsample(shapes[0], shapes[first]) is None:
+        raise InputError(
+            f"{path}: the largest tiled picture, {_x(shapes[0])} pixels, is no level of the slide, which has "
+            f"{_x(shapes[first])}; write the slide to a file without it"
+        )
+    sound = [Level(0, shapes[0], 1.0)]
+    for number, shape in enumerate(shapes[1:], start=1):
+        downsample = level_downsample(shapes[0], shape)
+        is_known = any(shape == level.shape for level in sound)
+        if downsample is None or is_known or pages[number].is_other:
+            continue
+        level = Level(number, shape, downsample)
+        others = _padded(shapes[0], shape, cell_shape(handle, number), downsample)
+        is_usual = (downsample / sound[-1].downsample).is_integer() and pages[number].form == pages[first].form
+        try:
+            if (is_usual and not others) or _shows(level, sound[-1], others, read):
+                sound.append(level)
+        except OSError as error:  # after which OpenSlide gives nothing more
+            raise InputError(
+                f"{path}: the tiles of level {number} or of the level before cannot be decoded ({error}); copy the "
+                "slide again from its source"
+            ) from error
+    kept = {level.number for level in sound}
+    passed = [f"{index} ({_x(shape)})" for index, shape in enumerate(shapes) if index not in kept]
+    if passed:
+        warn_once(
+            f"{path}: level {', '.join(passed)} of a slide of {_x(shapes[0])} pixels is padded or another picture; it "
+            "is passed over, which makes reading slower"
+        )
+    return tuple(sound)
+
+
+def _x(shape: _Shape) -> str:
+    return f"{shape[0]} x {shape[1]}"
+
+
+class _Page(NamedTuple):
+    """A tiled page of a TIFF: whether it is the first and whether it says that it is no level, and how it is stored."""
+
+    shape: _Shape
+    is_first: bool
+    is_other: bool
+    form: tuple[Any, ...]
+
+
+def _tiff_pages(path: Path, handle: openslide.OpenSlide, shapes: list[_Shape]) -> list[_Page]:
+    """The page of each level; blank where it is not known.
+
+    OpenSlide's generic TIFF takes the first page and all reduced ones as levels, if they are tiled, the widest first.
+    """
+    unknown = [_Page(shape, False, False, ()) for shape in shapes]
+    if handle.properties.get(openslide.PROPERTY_NAME_VENDOR) != "generic-tiff":
+        return unknown
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
+            found = [_page(page) for page in pages if page.index == 0 or page.subfiletype & _REDUCED]
+    except _DAMAGE:  # OpenSlide has opened it; what it gives is checked by shape
+        return unknown
+    found.sort(key=lambda page: -page.shape[1])
+    return found if [page.shape for page in found] == shapes else unknown
+
+
+def _page(page: tifffile.TiffPage) -> _Page:
+    form = (page.compression, page.photometric, page.samplesperpixel, page.bitspersample, page.tile)
+    return _Page((page.shape[0], page.shape[1]), page.index == 0, page.subfiletype not in (0, _REDUCED), form)
+
+
+def _padded(slide_shape: _Shape, shape: _Shape, tile: _Shape, downsample: float) -> list[float]:
+    """Other powers of two that give a level of this shape, if its sides are filled up to whole tiles."""
+    powers = [2.0**exponent for exponent in range(1, 20)]
+    return [
+        power
+        for power in powers
+        if power != downsample
+        and all(
+            side == -(-int(np.ceil(full / power)) // cell) * cell
+            for full, side, cell in zip(slide_shape, shape, tile, strict=True)
+        )
+    ]
+
+
+def _shows(level: Level, finer: Level, others: Iterable[float], read: _Read) -> bool:
+    """Whether a level's pixels are those of a finer level at its downsample, rather than at another one."""
+    likeness = _likeness(level, level.downsample, finer, read)
+    return likeness > max([_LEAST_CORRELATION, *(_likeness(level, other, finer, read) for other in others)])
+
+
+def _likeness(level: Level, downsample: float, finer: Level, read: _Read) -> float:
+    """Correlation of a level's gray with that of a finer level, at patches all over the slide; 0 where it is blank."""
+    scale = downsample / finer.downsample
+    covered = [min(int(fine / scale), side) for fine, side in zip(finer.shape, level.shape, strict=True)]
+    height, width = (min(_PATCH, side) for side in covered)
+    found, expected = [], []
+    for row, col in np.ndindex(_PATCHES, _PATCHES):
+        top, left = (covered[0] - height) * row // (_PATCHES - 1), (covered[1] - width) * col // (_PATCHES - 1)
+        area = (round(height * scale), round(width * scale))
+        fine = Image.fromarray(read((round(top * scale), round(left * scale)), area, finer.number))
+        expected.append(np.asarray(fine.resize((width, height), Image.Resampling.BOX)).mean(axis=2).ravel())
+        found.append(read((top, left), (height, width), level.number).mean(axis=2).ravel())
+    one, other = np.concatenate(found), np.concatenate(expected)
+    spread = float(one.std() * other.std())
+    return 0.0 if spread == 0 else float(((one - one.mean()) * (other - other.mean())).mean() / spread)
