@@ -96,3 +96,47 @@ def test_a_resolution_that_is_no_number(tmp_path: Path, monkeypatch: pytest.Monk
     properties = {"openslide.mpp-x": "fine", "openslide.mpp-y": "0.25"}
     monkeypatch.setattr(openslide.OpenSlide, "properties", properties)
     check_not_stated(write_slide(tmp_path / "slide.tif"))
+
+
+def ome(path: Path, attributes: str, **options: Any) -> Path:
+    """An OME-TIFF of one picture, after a picture of another shape that only its description knows."""
+    pixels = [f'<Image><Pixels SizeX="{x}" SizeY="{y}" {text}/></Image>' for x, y, text in
+              ((77, 55, 'PhysicalSizeX="9" PhysicalSizeY="9"'), (405, 301, attributes))]  # fmt: skip
+    text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{"".join(pixels)}</OME>'
+    return write_slide(path, description=text.encode(), **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "mpp"),
+    [
+        *(
+            (0.25, None, 0.25),
+            (0.25, "\u00b5m", 0.25),
+            (0.25, "\u03bcm", 0.25),
+            (250, "nm", 0.25),
+            (0.00025, "mm", 0.25),
+        ),
+        *((1, "pixel", None), (600, "reference frame", None), (0, "\u00b5m", None), ("fine", "nm", None)),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, dpi(72), um(0.5)], ids=["no tags", "72 dpi", "other tags"])
+def test_an_ome_tiff_states_its_resolution_in_xml(
+    tmp_path: Path, size: object, unit: str | None, mpp: float | None, options: dict[str, Any]
+) -> None:
+    units = "" if unit is None else f'PhysicalSizeXUnit="{unit}" PhysicalSizeYUnit="{unit}"'
+    path = ome(tmp_path / "slide.ome.tif", f'PhysicalSizeX="{size}" PhysicalSizeY="{size}" {units}', **options)
+    with open_slide(path) as slide:
+        expected = mpp or (0.5 if options == um(0.5) else None)
+        assert slide.mpp == (None if expected is None else pytest.approx(expected))
+
+
+def test_an_ome_tiff_with_a_resolution_that_no_scanner_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with open_slide(ome(tmp_path / "slide.ome.tif", 'PhysicalSizeX="25" PhysicalSizeY="25"')) as slide:
+        assert slide.mpp is None
+    assert "states 25 x 25 µm" in caplog.text
+
+
+@pytest.mark.parametrize("text", [b"<OME", b'<!DOCTYPE x [<!ENTITY a "b">]><OME>&a;</OME>', b"<OME></OME>"])
+def test_damaged_ome_xml_states_nothing(tmp_path: Path, text: bytes) -> None:
+    with open_slide(write_slide(tmp_path / "slide.tif", description=text, **um(0.5))) as slide:
+        assert slide.mpp == pytest.approx(0.5)
