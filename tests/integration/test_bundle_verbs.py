@@ -23,10 +23,13 @@ from ignite.engine import Engine
 from monai.bundle import ConfigWorkflow, ckpt_export, load, onnx_export, verify_net_in_out
 from monai.handlers import CheckpointLoader
 from monai.networks.nets import TorchVisionFCModel
+from sklearn.metrics import roc_auc_score
 
+from helpers.made_patches import write_patches
 from integration.conftest import NETWORK_DEF, Loclabels
 from scripts import bundle_root
 from scripts.network.network import load_weights
+from scripts.scoring.patch_logits import compute_patch_logits
 from scripts.synthetic.cohort import Cohort
 
 pytestmark = pytest.mark.integration
@@ -167,6 +170,31 @@ def test_training_runs_from_anywhere(cohort: Cohort, loclabels: Loclabels, tmp_p
     assert {"model.pt", "last.pt"} <= {path.name for path in (tmp_path / "here").iterdir()}
     assert "val_auc" in process.stderr
     load_weights(TorchVisionFCModel(**NETWORK_DEF), tmp_path / "here" / "model.pt")
+
+
+@pytest.mark.parametrize("run_id", ["evaluating", "training"])
+def test_evaluation_runs_from_anywhere(tmp_path: Path, run_id: str) -> None:
+    patches, _, _ = write_patches(tmp_path, 12)
+    files = str([str(CONFIGS / name) for name in ("train.json", "train_patches.json", "evaluate.json")])
+    flags = ["--config_file", files, "--validation_folders", f"['{patches}']", "--num_workers", 0]
+    monai_bundle(tmp_path, "run", run_id, *flags, "--output_dir", "scores", "--precision", "float32")
+    written = {path.name for path in (tmp_path / "scores").iterdir()}
+    assert not {"model.pt", "last.pt"} & written, "nothing was trained"
+    rows = dict(line.split(",") for line in (tmp_path / "scores" / "metrics.csv").read_text().splitlines())
+    expected = compute_patch_logits(None, [patches])
+    assert float(rows["val_auc"]) == pytest.approx(roc_auc_score(expected.is_tumor, expected.logits))
+    assert float(rows["val_accuracy"]) == pytest.approx(((expected.logits > 0) == expected.is_tumor).mean())
+
+
+def test_evaluation_refuses_weights_of_another_resolution(tmp_path: Path) -> None:
+    files = str([str(CONFIGS / name) for name in ("train.json", "train_patches.json", "evaluate.json")])
+    patches, _, _ = write_patches(tmp_path, 4)
+    flags = ["--weights", str(CONFIGS.parent / "models" / "model_10x.pt"), "--validation_folders", f"['{patches}']"]
+    command = [sys.executable, "-m", "monai.bundle", "run", "evaluating", "--config_file", files, *flags]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert found.returncode != 0
+    assert "model_10x.pt: trained at 0.972 µm per pixel on patches of 96 px, but this run takes 0.243" in found.stderr
+    assert "add --config_file train_10x.json" in found.stderr
 
 
 @pytest.mark.parametrize("run_id", ["inference", "run"])

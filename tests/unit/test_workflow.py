@@ -215,6 +215,7 @@ def test_an_overlay_without_what_it_lies_on_is_refused(names: list[str], message
         ["train", "train_patches", "pretrain", "train_10x"],
         ["train", "train_dense", "train_patches"],
         ["train", "finetune", "mlflow", "multi_gpu_train"],
+        ["train", "train_patches", "train_10x", "evaluate"],
         ["inference", "screen_10x", "multi_gpu_inference"],
         ["inference", "inference_onnx"],
         ["inference", "inference_trt"],
