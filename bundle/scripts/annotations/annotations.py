@@ -25,6 +25,9 @@ from .readers import read_outlines
 
 logger = logging.getLogger(__name__)
 
+GEOJSON_ORIGINS = ("bounds", "slide")
+"""Where the coordinates of GeoJSON files may begin."""
+
 ANNOTATION_SUFFIXES = (".json", ".xml", ".geojson")
 
 TUMOR_CLASSES = frozenset({"_0", "_1", "tumor", "tumour", "metastasis", "metastases", "carcinoma", "cancer"})
@@ -105,6 +108,27 @@ def is_normal_name(name: str) -> bool:
     return re.search(r"(?<![a-z])normal", name, re.IGNORECASE) is not None
 
 
+def geojson_origin(choice: str, bounds_origin: tuple[int, int]) -> tuple[int, int]:
+    """Where the coordinates of a slide's GeoJSON files begin.
+
+    QuPath shows the part of a slide that was scanned, and counts from its corner (OpenSlide's ``bounds-x`` and
+    ``bounds-y``); see github.com/qupath/qupath, issues 820 and 1278.
+
+    Args:
+        choice: ``bounds``, as QuPath writes them, or ``slide``, the corner of level 0.
+        bounds_origin: (row, col) of the scanned part, level-0 frame.
+
+    Returns:
+        (row, col), level-0 frame.
+
+    Raises:
+        InputError: if the choice is another.
+    """
+    if choice not in GEOJSON_ORIGINS:
+        raise InputError(f"geojson_origin: expected {' or '.join(GEOJSON_ORIGINS)}, found {choice!r}; mend it")
+    return bounds_origin if choice == "bounds" else (0, 0)
+
+
 def index_annotations(folder: str | Path) -> NameIndex:
     """Annotation files anywhere below a folder, to be looked up by slide name.
 
@@ -117,7 +141,7 @@ def index_annotations(folder: str | Path) -> NameIndex:
     return index
 
 
-def read_annotation(path: str | Path) -> Annotation:
+def read_annotation(path: str | Path, origin: tuple[int, int] = (0, 0)) -> Annotation:
     """Read an annotation file and sort its outlines into tumor and exclusion.
 
     Classes are `TUMOR_CLASSES` and `EXCLUSION_CLASSES`, whatever their case; of a derived class (QuPath's
@@ -127,6 +151,7 @@ def read_annotation(path: str | Path) -> Annotation:
 
     Args:
         path: a file of one of the forms of `readers.read_outlines`.
+        origin: (row, col) at which the coordinates of GeoJSON begin, see `geojson_origin`; others begin at (0, 0).
 
     Returns:
         The polygons, (row, col), level-0 frame.
@@ -136,7 +161,7 @@ def read_annotation(path: str | Path) -> Annotation:
             classes are unknown, so that a misspelt one does not make a slide normal.
     """
     path = Path(path)
-    polygons, others = _sort_outlines(path, _TUMOR_KINDS)
+    polygons, others = _sort_outlines(path, _TUMOR_KINDS, origin)
     if others and not polygons["tumor"]:
         raise InputError(
             f"{path}: no outline is tumor, and the classes {', '.join(sorted(others))} are neither tumor nor "
@@ -145,11 +170,12 @@ def read_annotation(path: str | Path) -> Annotation:
     return Annotation(path, tuple(polygons["tumor"]), tuple(polygons["exclusion"]))
 
 
-def read_tissue(path: str | Path) -> TissueOutlines:
+def read_tissue(path: str | Path, origin: tuple[int, int] = (0, 0)) -> TissueOutlines:
     """Read the outlines of an annotation file that say where to look; those of tumor are for `read_annotation`.
 
     Args:
         path: as there.
+        origin: as there.
 
     Returns:
         The polygons of `TISSUE_CLASSES`, `REGION_CLASSES` and `IGNORED_CLASSES`, (row, col), level-0 frame.
@@ -157,7 +183,7 @@ def read_tissue(path: str | Path) -> TissueOutlines:
     Raises:
         InputError: if the file is missing, damaged or of another form, or a coordinate is no finite number.
     """
-    polygons, _ = _sort_outlines(Path(path), _TISSUE_KINDS)
+    polygons, _ = _sort_outlines(Path(path), _TISSUE_KINDS, origin)
     return TissueOutlines(*(tuple(polygons[kind]) for kind in TissueOutlines._fields))
 
 
@@ -179,9 +205,12 @@ def contains(annotation: Annotation, points: npt.ArrayLike, ignore_exclusions: b
     return inside
 
 
-def _sort_outlines(path: Path, kinds: Mapping[str, frozenset[str]]) -> tuple[dict[str, list[Polygon]], set[str]]:
+def _sort_outlines(
+    path: Path, kinds: Mapping[str, frozenset[str]], origin: tuple[int, int]
+) -> tuple[dict[str, list[Polygon]], set[str]]:
     """Read a file; its polygons by kind, and the classes that nothing here knows. Warns of what is odd."""
     outlines = read_outlines(path)
+    shift = np.array(origin if outlines.is_geojson else (0, 0), dtype=np.float64)
     findings = _Findings(path)
     for name in outlines.others:
         findings.add(_NO_AREA, name)
@@ -199,7 +228,7 @@ def _sort_outlines(path: Path, kinds: Mapping[str, frozenset[str]]) -> tuple[dic
             continue
         if base in _UNCLASSIFIED:
             findings.add(_NO_CLASS, name)
-        if outlines.must_close and any(len(ring) and (ring[0] != ring[-1]).any() for ring in rings):
+        if outlines.is_geojson and any(len(ring) and (ring[0] != ring[-1]).any() for ring in rings):
             findings.add(_UNCLOSED, name)
         rings = [ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring for ring in rings]
         if not rings or any(len(ring) < 3 for ring in rings):
@@ -209,7 +238,7 @@ def _sort_outlines(path: Path, kinds: Mapping[str, frozenset[str]]) -> tuple[dic
             rings = [ring for ring in rings if len(ring) >= 3]
         if not shapely.is_valid(shapely.Polygon(rings[0], rings[1:])):
             findings.add(_SELF_CROSSING, name)
-        target.append(Polygon(name, tuple(rings)))
+        target.append(Polygon(name, tuple(ring + shift for ring in rings)))
     findings.warn()
     return polygons, others
 

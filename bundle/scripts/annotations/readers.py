@@ -57,12 +57,13 @@ class Outlines(NamedTuple):
     Attributes:
         areas: the outlines, in the file's order.
         others: names of points, lines and detections, which are no areas.
-        must_close: whether the form demands that the last vertex of a ring repeats the first.
+        is_geojson: whether the form demands that the last vertex of a ring repeats the first, and its coordinates
+            begin where QuPath's do.
     """
 
     areas: list[Outline]
     others: list[str]
-    must_close: bool
+    is_geojson: bool
 
 
 def read_outlines(path: Path) -> Outlines:
@@ -85,11 +86,11 @@ def read_outlines(path: Path) -> Outlines:
     """
     others: list[str] = []
     if path.suffix.lower() == ".xml":
-        return Outlines(list(_asap_outlines(path, others)), others, must_close=False)
+        return Outlines(list(_asap_outlines(path, others)), others, is_geojson=False)
     content = read_json(path)
     if isinstance(content, dict) and ("positive" in content or "negative" in content):
-        return Outlines(list(_ncrf_outlines(path, content)), others, must_close=False)
-    return Outlines(list(_geojson_outlines(path, content, others)), others, must_close=True)
+        return Outlines(list(_ncrf_outlines(path, content)), others, is_geojson=False)
+    return Outlines(list(_geojson_outlines(path, content, others)), others, is_geojson=True)
 
 
 def _ncrf_outlines(path: Path, content: Mapping[str, Any]) -> Iterator[Outline]:

@@ -58,6 +58,7 @@ def loclabel(
     ignore_exclusions: bool = False,
     slides: str | None = None,
     assume_mpp: float | None = None,
+    geojson_origin: str = "bounds",
 ) -> None:
     """Label a 3 x 3 grid of 256 px cells around each location (step 1).
 
@@ -73,10 +74,12 @@ def loclabel(
         slides: folder of the slides; if given, locations outside their slide are refused, and cells are 256 px wide
             at the model's resolution rather than at level 0.
         assume_mpp: µm per level-0 pixel of the slides, over what they say.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0. Without --slides all count from there.
     """
     from scripts.labels.loclabel import generate_loclabels
 
-    print(generate_loclabels(coords, annotations, output, ignore_exclusions, slides, assume_mpp))
+    print(generate_loclabels(coords, annotations, output, ignore_exclusions, slides, assume_mpp, geojson_origin))
 
 
 def sample(
@@ -94,6 +97,7 @@ def sample(
     tumor_value: int | None = None,
     backend: str = "auto",
     assume_mpp: float | None = None,
+    geojson_origin: str = "bounds",
 ) -> None:
     """Draw training regions from slides and their truth, where there is no file of locations.
 
@@ -115,11 +119,16 @@ def sample(
         tumor_value: the value that is tumor in masks of three values.
         backend: auto, cucim or openslide.
         assume_mpp: µm per level-0 pixel, over what the slides say.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.labels.sampling import SampleSettings, sample_regions
 
     settings = SampleSettings(num_tumor, num_normal, boundary_share, stride, seed)
-    print(sample_regions(slides, truth, output, settings, normal, foreground_dir, tumor_value, backend, assume_mpp))
+    summary = sample_regions(
+        slides, truth, output, settings, normal, foreground_dir, tumor_value, backend, assume_mpp, geojson_origin
+    )
+    print(summary)
 
 
 def mine(
@@ -133,6 +142,7 @@ def mine(
     threshold: float = 0.5,
     limit_per_slide: int | None = None,
     tumor_value: int | None = None,
+    geojson_origin: str = "bounds",
 ) -> None:
     """Collect the false positives of probability maps as training regions (hard negatives).
 
@@ -150,12 +160,13 @@ def mine(
         threshold: probability above which a map's maxima outside of tumor are false positives.
         limit_per_slide: at most so many rows of a slide, the strongest; all if not given.
         tumor_value: the value that is tumor in masks of three values.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.labels.mining import mine_hard_negatives
 
-    print(
-        mine_hard_negatives(maps, truth, output, append, normal, nms_radius_um, threshold, limit_per_slide, tumor_value)
-    )
+    limits = nms_radius_um, threshold, limit_per_slide
+    print(mine_hard_negatives(maps, truth, output, append, normal, *limits, tumor_value, geojson_origin))
 
 
 def foreground(
@@ -173,6 +184,7 @@ def foreground(
     annotations: str | None = None,
     backend: str = "auto",
     assume_mpp: float | None = None,
+    geojson_origin: str = "bounds",
 ) -> None:
     """Write a foreground mask for each slide (step 2).
 
@@ -195,6 +207,8 @@ def foreground(
             those of class Region* limit it, those of class Ignore* are cut out.
         backend: auto, cucim or openslide.
         assume_mpp: µm per level-0 pixel, over what the slides say; areas need it.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.masks.foreground import ForegroundSettings
     from scripts.masks.foreground_files import write_foregrounds
@@ -202,11 +216,13 @@ def foreground(
     settings = ForegroundSettings(
         saturation, min_saturation, max_saturation, min_contrast, min_value, max_hole_um2, min_tissue_um2
     )
-    written = write_foregrounds(slides, output, stride, settings, backend, assume_mpp, annotations)
+    written = write_foregrounds(slides, output, stride, settings, backend, assume_mpp, annotations, geojson_origin)
     print(f"{len(written)} foreground masks in {output}")
 
 
-def groundtruth(*, annotations: str, slides: list[str], output: str, stride: int = 64) -> None:
+def groundtruth(
+    *, annotations: str, slides: list[str], output: str, stride: int = 64, geojson_origin: str = "bounds"
+) -> None:
     """Turn annotations into tumor masks (step 5).
 
     Per slide: <name>.png (0 or 255, one pixel per stride x stride level-0 pixels) and <name>.json.
@@ -218,8 +234,10 @@ def groundtruth(*, annotations: str, slides: list[str], output: str, stride: int
         slides: slides or folders of slides.
         output: folder for the masks.
         stride: level-0 pixels per mask pixel.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.masks.groundtruth import write_groundtruth
 
-    written = write_groundtruth(annotations, slides, output, stride)
+    written = write_groundtruth(annotations, slides, output, stride, geojson_origin)
     print(f"{len(written)} tumor masks in {output}")

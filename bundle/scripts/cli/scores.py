@@ -21,6 +21,7 @@ def froc(
     rules: str = "camelyon16",
     num_resamples: int = 1000,
     seed: int = 0,
+    geojson_origin: str = "bounds",
 ) -> None:
     """Score probability maps, or detections, by CAMELYON16's FROC (step 6).
 
@@ -47,12 +48,16 @@ def froc(
         rules: camelyon16, or monai to reproduce MONAI's LesionFROC.
         num_resamples: bootstrap resamples of the slides, for the 95% intervals; 0 leaves them out.
         seed: of the bootstrap.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.scoring.evaluation import score_folder
     from scripts.scoring.report import summary
     from scripts.scoring.settings import ScoreSettings
 
-    settings = ScoreSettings(nms_radius_um, threshold, tumor_value, slide_threshold, rules, num_resamples, seed)
+    settings = ScoreSettings(
+        nms_radius_um, threshold, tumor_value, slide_threshold, rules, num_resamples, seed, geojson_origin
+    )
     print(summary(score_folder(maps, truth, output, normal, settings, detections, slides or (), mpp, exclude, against)))
 
 
@@ -72,6 +77,7 @@ def report(
     max_slides: int = 150,
     title: str = "",
     note: str = "",
+    geojson_origin: str = "bounds",
 ) -> None:
     """Show probability maps as one HTML page, with scores if there is truth (step 7).
 
@@ -94,11 +100,13 @@ def report(
         max_slides: slides, the most suspicious, that are shown in pictures; all are in the table.
         title: of the page.
         note: a remark at the top of the page.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.report.report import ReportSettings, write_report
     from scripts.scoring.settings import ScoreSettings
 
-    scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, num_resamples=num_resamples)
+    scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, num_resamples=num_resamples, origin=geojson_origin)
     settings = ReportSettings(num_crops, max_slides, title, note)
     print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings))
 
@@ -112,6 +120,7 @@ def export(
     nms_radius_um: float = 186.624,
     min_area_um2: float = 0.0,
     slides: list[str] | None = None,
+    geojson_origin: str = "bounds",
 ) -> None:
     """Write probability maps in forms that other programs open.
 
@@ -127,10 +136,13 @@ def export(
         threshold: probability above which map pixels form lesions and maxima are detections.
         nms_radius_um: non-maximum suppression radius in µm, as in froc.
         min_area_um2: lesions below this area in square µm are left out.
-        slides: slides or folders of slides; dicom takes patient, study and place from slides that are DICOM.
+        slides: slides or folders of slides; dicom takes patient, study and place from slides that are DICOM, and
+            geojson the scanned part, which maps of other programs do not state.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
     """
     from scripts.exports.export import export_maps
     from scripts.maps.findings import FindingSettings
 
     settings = FindingSettings(threshold, nms_radius_um, min_area_um2)
-    print(export_maps(maps, output, format, settings, slides))
+    print(export_maps(maps, output, format, settings, slides, geojson_origin))

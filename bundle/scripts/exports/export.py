@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
-from ..maps.files import find_maps, read_map, read_map_info
+from ..maps.files import find_maps, read_map, read_map_info, with_bounds
 from ..maps.findings import FindingSettings, find_lesions
 from ..scoring.settings import NMS_RADIUS_UM
 from .dicom_maps import write_parametric_map
@@ -63,6 +64,7 @@ def export_maps(
     formats: Sequence[str] | str,
     settings: FindingSettings = FindingSettings(0.5, NMS_RADIUS_UM, 0.0),  # noqa: B008
     slides: str | Path | Sequence[str | Path] | None = None,
+    origin: str = "bounds",
 ) -> ExportSummary:
     """Write each map in each of the formats, in place of an earlier export's.
 
@@ -71,7 +73,9 @@ def export_maps(
         output: gets a folder for each format; in it files are named by slide.
         formats: some of `FORMATS`; several may stand in one text, separated by commas.
         settings: what counts as a finding.
-        slides: slides or folders of slides, for ``dicom``, see `dicom_maps.source_image`.
+        slides: slides or folders of slides: for ``dicom``, see `dicom_maps.source_image`, and for ``geojson`` the part
+            that was scanned, where the maps do not state it.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
 
     Returns:
         Counts.
@@ -82,6 +86,7 @@ def export_maps(
     """
     chosen = _chosen(formats)
     _check(settings)
+    geojson_origin(origin, (0, 0))
     paths = find_maps(maps)
     slide_of = {} if slides is None else {name_key(slide_name(path)): path for path in find_slides(slides)}
     folders = {name: make_output_dir(Path(output) / name) for name in chosen}
@@ -89,7 +94,8 @@ def export_maps(
     failures: list[InputError] = []
     for path in tqdm(paths, desc="export", unit="map"):
         try:
-            info = read_map_info(path)
+            info = with_bounds(read_map_info(path), slide_of.get(name_key(path.stem)))
+            info = info._replace(bounds_origin=geojson_origin(origin, info.bounds_origin))
             prob_map = read_map(info)
             findings = find_lesions(prob_map, info, settings)
             for name, folder in folders.items():

@@ -27,17 +27,20 @@ LESION_COLUMNS = (
 def write_geojson(path: str | Path, findings: Findings) -> None:
     """Write lesions as QuPath's annotations of class Tumor, and detections as its detections, both with measurements.
 
-    The form is what QuPath 0.4 and later write and read; ids depend on slide and number only.
+    Coordinates begin at the scanned part of the slide, as QuPath's do; give findings whose ``info.bounds_origin`` is
+    (0, 0) for those of the level-0 frame. The form is what QuPath 0.4 and later write and read; ids depend on slide and
+    number only.
 
     Args:
         path: the file to write.
         findings: of one slide; may be none.
     """
+    top, left = findings.info.bounds_origin
     features = [
         _feature(
             findings,
             f"Lesion {number}",
-            _geometry(lesion),
+            _geometry(lesion, findings.info.bounds_origin),
             {"objectType": "annotation", "classification": {"name": "Tumor", "color": _LESION_COLOR}},
             {
                 "Confidence": lesion.confidence,
@@ -53,7 +56,7 @@ def write_geojson(path: str | Path, findings: Findings) -> None:
         _feature(
             findings,
             f"Detection {number}",
-            {"type": "Point", "coordinates": [x, y]},
+            {"type": "Point", "coordinates": [x - left, y - top]},
             {"objectType": "detection", "classification": {"name": "Detection", "color": _DETECTION_COLOR}},
             {"Confidence": prob, "Lesion": lesion},
         )
@@ -152,16 +155,16 @@ def _feature(
     }
 
 
-def _geometry(lesion: Lesion) -> dict[str, Any]:
-    parts = [_coordinates_xy(part) for part in lesion.parts]
+def _geometry(lesion: Lesion, origin: tuple[int, int]) -> dict[str, Any]:
+    parts = [_coordinates_xy(part, origin) for part in lesion.parts]
     if len(parts) == 1:
         return {"type": "Polygon", "coordinates": parts[0]}
     return {"type": "MultiPolygon", "coordinates": parts}
 
 
-def _coordinates_xy(part: Polygon) -> list[list[list[int]]]:
+def _coordinates_xy(part: Polygon, origin: tuple[int, int]) -> list[list[list[int]]]:
     def closed(ring: Ring) -> list[list[int]]:
-        vertices: list[list[int]] = ring[:, ::-1].astype(int).tolist()  # corners of map pixels are whole
+        vertices: list[list[int]] = (ring - origin)[:, ::-1].astype(int).tolist()  # corners of map pixels are whole
         return [*vertices, vertices[0]]
 
     return [closed(ring) for ring in part.rings]

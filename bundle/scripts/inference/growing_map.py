@@ -54,6 +54,7 @@ class GrowingMap:
             "shape": list(plan.shape),
             "stride": plan.stride,
             "mpp": plan.mpp,
+            "bounds_origin": list(plan.bounds_origin),
             "model_downsample": plan.downsample,
             "mask": plan.mask,
             "backend": plan.backend,

@@ -25,6 +25,7 @@ class SlidePlan(NamedTuple):
         num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
         notes: what people must know of the slide, a sentence each, such as that it has no tissue.
         copy: the file that is read where ``path`` is an address, else None.
+        bounds_origin: (row, col) of the part of the slide that was scanned, level-0 frame.
     """
 
     path: str
@@ -39,6 +40,7 @@ class SlidePlan(NamedTuple):
     num_tiles: int
     notes: tuple[str, ...] = ()
     copy: str | None = None
+    bounds_origin: tuple[int, int] = (0, 0)
 
 
 NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)

@@ -161,6 +161,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
             copy=copy,
+            bounds_origin=slide.bounds[:2],
         )
         plan = with_notes(plan, self.mpp, self.patch_size, reason)
         for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):

@@ -8,7 +8,7 @@ are [row, col].
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ..annotations.annotations import Annotation, contains, index_annotations, is_normal_name, read_annotation
+from ..annotations.annotations import (
+    Annotation,
+    contains,
+    geojson_origin,
+    index_annotations,
+    is_normal_name,
+    read_annotation,
+)
 from ..annotations.coords import Coordinate, parse_coordinate, read_coords, read_rows
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
@@ -66,6 +73,7 @@ def generate_loclabels(
     ignore_exclusions: bool = False,
     slides: str | Path | None = None,
     assume_mpp: float | None = None,
+    origin: str = "bounds",
 ) -> LoclabelSummary:
     """Write the loclabel file of a coordinate file, in the same order.
 
@@ -79,6 +87,8 @@ def generate_loclabels(
         ignore_exclusions: take tumor in exclusions for tumor, as NCRF does.
         slides: folder of the slides; given, each center must lie inside its slide, and the slide's resolution counts.
         assume_mpp: µm per level-0 pixel of the slides, over what they state.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`; without
+            ``slides`` they begin at the corner of level 0.
 
     Returns:
         Counts.
@@ -90,16 +100,19 @@ def generate_loclabels(
     output = Path(output)
     if output.is_dir() or output.resolve() == Path(coords).resolve():
         raise InputError(f"{output}: is {'a folder' if output.is_dir() else 'the input'}; give another output file")
+    geojson_origin(origin, (0, 0))
     coordinates = read_coords(coords)
     make_output_dir(output.parent)
     lines_of: dict[str, list[int]] = {}
     for index, coordinate in enumerate(coordinates):
         lines_of.setdefault(coordinate.name, []).append(index)
-    by_name = _read_annotations(coords, list(lines_of), annotations)
     centers = np.array([(row, col) for _, row, col in coordinates], dtype=np.int64)
-    cell_sizes = dict.fromkeys(lines_of, float(CELL_SIZE))
+    cell_sizes, begins = dict.fromkeys(lines_of, float(CELL_SIZE)), dict.fromkeys(lines_of, (0, 0))
     if slides is not None:
-        cell_sizes = _check_centers(coords, lines_of, centers, slides, assume_mpp)
+        cell_sizes, begins = _check_centers(coords, lines_of, centers, slides, assume_mpp)
+    by_name = _read_annotations(
+        coords, {name: geojson_origin(origin, begin) for name, begin in begins.items()}, annotations
+    )
     labels = np.zeros((len(coordinates), *GRID_SHAPE), dtype=np.uint8)
     for name, lines in tqdm(lines_of.items(), desc="loclabel", unit="slide", delay=2):
         annotation = by_name[name]
@@ -158,21 +171,26 @@ def loclabel_datalist(csv_file: str | Path, slides_dir: str | Path) -> list[dict
     return [{"image": str(paths[item["name"]]), "location": item["center"], "label": item["label"]} for item in items]
 
 
-def _read_annotations(coords: str | Path, names: Sequence[str], folder: str | Path) -> dict[str, Annotation | None]:
-    """Read the annotation of each slide, None for a normal slide without one; all the problems in one error."""
+def _read_annotations(
+    coords: str | Path, origins: Mapping[str, tuple[int, int]], folder: str | Path
+) -> dict[str, Annotation | None]:
+    """Read the annotation of each slide, None for a normal slide without one; all the problems in one error.
+
+    The slides come with the (row, col) at which the coordinates of their GeoJSON begin.
+    """
     index = index_annotations(folder)
-    found = {name: index.get(name) for name in names}
+    found = {name: index.get(name) for name in origins}
     missing = sorted(name for name, path in found.items() if path is None and not is_normal_name(name))
     if missing:
         raise InputError(
-            f"{coords}: {len(missing)} of {len(names)} slides have no annotation in {folder} and are not named normal: "
-            f"{', '.join(missing)}; add their annotations or mend the names"
+            f"{coords}: {len(missing)} of {len(origins)} slides have no annotation in {folder} and are not named "
+            f"normal: {', '.join(missing)}; add their annotations or mend the names"
         )
     annotations: dict[str, Annotation | None] = {}
     failures: list[InputError] = []
     for name, path in tqdm(found.items(), desc="annotations", unit="file", delay=2):
         try:
-            annotations[name] = None if path is None else read_annotation(path)
+            annotations[name] = None if path is None else read_annotation(path, origins[name])
         except InputError as error:
             failures.append(error)
     if failures:
@@ -198,16 +216,22 @@ def _check_centers(
     centers: npt.NDArray[np.int64],
     slides: str | Path,
     assume_mpp: float | None,
-) -> dict[str, float]:
-    """Check that the centers lie inside their slides; return the side of a cell in level-0 pixels of each slide."""
+) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
+    """Check that the centers lie inside their slides.
+
+    Returns:
+        For each slide the side of a cell in level-0 pixels, and the (row, col) at which its scanned part begins.
+    """
     from ..slides.slide import open_slide  # OpenSlide is needed only here
 
     paths = _find_by_name(coords, list(lines_of), slides)
     cell_sizes: dict[str, float] = {}
+    begins: dict[str, tuple[int, int]] = {}
     outside: list[str] = []
     for name, path in tqdm(paths.items(), desc="slides", unit="slide", delay=2):
         with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:
             shape, cell_sizes[name] = slide.shape, CELL_SIZE * slide.model_downsample()
+            begins[name] = slide.bounds[:2]
         lines = np.array(lines_of[name])[(centers[lines_of[name]] >= shape).any(axis=1)]
         if len(lines):
             outside.append(f"{name} ({len(lines)}, first in line {lines[0] + 1}, slide {shape[1]} x {shape[0]})")
@@ -215,7 +239,7 @@ def _check_centers(
         raise InputError(
             f"{coords}: centers outside their slides: {', '.join(outside)}; give level-0 pixels of these slides"
         )
-    return cell_sizes
+    return cell_sizes, begins
 
 
 def _write(output: Path, coordinates: Sequence[Coordinate], labels: npt.NDArray[np.uint8]) -> None:

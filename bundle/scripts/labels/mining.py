@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..folders.names import name_key
 from ..geometry import level0_to_map, model_downsample
@@ -65,6 +66,7 @@ def mine_hard_negatives(
     threshold: float = 0.5,
     limit_per_slide: int | None = None,
     tumor_value: int | None = None,
+    origin: str = "bounds",
 ) -> MiningSummary:
     """Write the false positives of probability maps as rows of a loclabel file.
 
@@ -85,6 +87,7 @@ def mine_hard_negatives(
         threshold: in [0, 1); only higher probabilities are false positives.
         limit_per_slide: at most so many rows of a slide, the strongest; None takes all.
         tumor_value: see `masks.truth.read_truth`.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
 
     Returns:
         Counts.
@@ -94,6 +97,7 @@ def mine_hard_negatives(
             to, if there is no false positive; nothing is written then.
     """
     _check_settings(nms_radius_um, threshold, limit_per_slide)
+    geojson_origin(origin, (0, 0))
     path = check_output(output)
     known = known_centers(append)
     infos = read_map_infos(maps)
@@ -104,7 +108,7 @@ def mine_hard_negatives(
     mined: list[Regions] = []
     num_found = num_known = 0
     for info, truth_path in zip(tqdm(infos, desc="mine", unit="slide", delay=2), truth_paths, strict=True):
-        regions = _mine_slide(info, truth_path, nms_radius_um, threshold, tumor_value)
+        regions = _mine_slide(info, truth_path, nms_radius_um, threshold, tumor_value, origin)
         is_new = [(name_key(info.name), row, col) not in known for row, col in regions.centers.tolist()]
         num_found += len(is_new)
         num_known += is_new.count(False)
@@ -158,14 +162,20 @@ def by_rank(slides: Sequence[Regions]) -> list[Regions]:
 
 
 def _mine_slide(
-    info: MapInfo, truth_path: Path | None, nms_radius_um: float, threshold: float, tumor_value: int | None
+    info: MapInfo,
+    truth_path: Path | None,
+    nms_radius_um: float,
+    threshold: float,
+    tumor_value: int | None,
+    origin: str,
 ) -> Regions:
     """All false positives of a map as labelled regions, strongest first."""
     radius = max(1, round(nms_radius_um / (info.stride * info.mpp)))
     on_map = non_maximum_suppression(read_map(info), radius, threshold)
     detections = detections_to_level0(on_map, info.stride, info.slide_shape)
     wanted_stride = evaluation_stride(info.mpp)
-    truth = read_slide_truth(truth_path, info.slide_shape, info.stride, wanted_stride, tumor_value)
+    begin = geojson_origin(origin, info.bounds_origin)
+    truth = read_slide_truth(truth_path, info.slide_shape, info.stride, wanted_stride, tumor_value, begin)
     found = false_positives(detections, evaluation_mask(truth.mask, truth.stride * info.mpp), truth.stride)
     centers = np.stack([found.row, found.col], axis=1)
     labels = label_regions(truth, centers, model_downsample(info.mpp, MODEL_MPP))

@@ -103,6 +103,7 @@ def read_slide_truth(
     map_stride: int,
     wanted_stride: int,
     tumor_value: int | None = None,
+    origin: tuple[int, int] = (0, 0),
 ) -> SlideTruth:
     """Read the truth of a slide, keeping its outlines where it has them.
 
@@ -112,6 +113,7 @@ def read_slide_truth(
         map_stride: see `masks.truth.read_truth`.
         wanted_stride: see `masks.truth.read_truth`.
         tumor_value: see `masks.truth.read_truth`.
+        origin: see `masks.truth.read_truth`.
 
     Returns:
         The truth; its stride is ``wanted_stride`` but for masks that have another.
@@ -124,7 +126,7 @@ def read_slide_truth(
     if path.suffix.lower() not in ANNOTATION_SUFFIXES:
         found = read_truth(path, slide_shape, map_stride, wanted_stride, tumor_value)
         return SlideTruth(found.mask, found.stride, None)
-    annotation = read_annotation(path)
+    annotation = read_annotation(path, origin)
     return SlideTruth(tumor_mask(annotation, slide_shape, wanted_stride) != 0, wanted_stride, annotation)
 
 

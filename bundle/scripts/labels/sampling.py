@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from tqdm import tqdm
 
+from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..folders.names import slide_name
 from ..folders.search import find_slides
@@ -88,6 +89,7 @@ def sample_regions(
     tumor_value: int | None = None,
     backend: str = "auto",
     assume_mpp: float | None = None,
+    origin: str = "bounds",
 ) -> SampleSummary:
     """Draw region centers in tumor and in normal tissue, and write them with their labels as a loclabel file.
 
@@ -108,6 +110,7 @@ def sample_regions(
         tumor_value: see `masks.truth.read_truth`.
         backend: see `slides.slide.open_slide`.
         assume_mpp: µm per level-0 pixel, over what the slides say.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
 
     Returns:
         Counts.
@@ -118,6 +121,7 @@ def sample_regions(
     """
     settings.check()
     check_reading(backend, assume_mpp)
+    geojson_origin(origin, (0, 0))
     path = check_output(output)
     if foreground_dir is not None and not Path(foreground_dir).is_dir():
         raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks; make it with step 2, foreground")
@@ -138,6 +142,7 @@ def sample_regions(
                 tumor_value,
                 backend,
                 assume_mpp,
+                origin,
             )
         except InputError as error:
             logger.error("%s", error)

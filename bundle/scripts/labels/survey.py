@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..annotations.annotations import Annotation
+from ..annotations.annotations import Annotation, geojson_origin
 from ..annotations.polygons import Polygon, in_any
 from ..folders.names import named_file, slide_name
 from ..geometry import level0_to_map, map_shape, map_to_level0
@@ -72,6 +72,7 @@ def survey_slide(
     tumor_value: int | None = None,
     backend: str = "auto",
     assume_mpp: float | None = None,
+    origin: str = "bounds",
 ) -> Survey:
     """Look at a slide and its truth.
 
@@ -85,6 +86,7 @@ def survey_slide(
         tumor_value: see `masks.truth.read_truth`.
         backend: see `slides.slide.open_slide`.
         assume_mpp: see `slides.slide.open_slide`.
+        origin: see `annotations.annotations.geojson_origin`.
 
     Returns:
         What there is.
@@ -94,7 +96,8 @@ def survey_slide(
     """
     with open_slide(path, backend, assume_mpp) as slide:
         shape, mpp, downsample = slide.shape, slide.require_mpp(), slide.model_downsample()
-        truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value)
+        begin = geojson_origin(origin, slide.bounds[:2])
+        truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value, begin)
         overview = slide.read_overview(stride)
     check_color(path, overview)
     for note in enlargement_notes(mpp, MODEL_MPP):

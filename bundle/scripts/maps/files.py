@@ -43,6 +43,7 @@ class MapInfo(NamedTuple):
         has_tissue: false if no tissue was found, so that nothing was computed.
         notes: what people must know of the slide, a sentence each.
         patch: what the network saw of the slide, or None if that is not told.
+        bounds_origin: (row, col) of the part of the slide that was scanned, at which QuPath's coordinates begin.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class MapInfo(NamedTuple):
     has_tissue: bool = True
     notes: tuple[str, ...] = ()
     patch: Patch | None = None
+    bounds_origin: tuple[int, int] = (0, 0)
 
     @property
     def name(self) -> str:
@@ -137,12 +139,17 @@ def read_map_info(path: Path) -> MapInfo:
         raise InputError(
             f"{sidecar}: slide: expected a file named {path.stem!r} like the map, found {slide!r}; mend it"
         )
+    origin = content.get("bounds_origin", [0, 0])  # maps of other programs and of earlier versions do not say
+    if not (isinstance(origin, list) and len(origin) == 2 and all(type(side) is int for side in origin)):
+        raise InputError(f"{sidecar}: bounds_origin: expected [row, col] in level-0 pixels, found {origin}; mend it")
     notes = content.get("notes", [])
     if not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
         raise InputError(f"{sidecar}: notes: expected a list of sentences, found {notes!r:.60}; run inference again")
     has_tissue = content.get("num_positions") != 0
     return MapInfo(
-        path, slide, (shape[0], shape[1]), stride, float(mpp), has_tissue, tuple(notes), _patch(sidecar, content)
+        *(path, slide, (shape[0], shape[1]), stride, float(mpp), has_tissue, tuple(notes)),
+        patch=_patch(sidecar, content),
+        bounds_origin=(origin[0], origin[1]),
     )
 
 
@@ -157,6 +164,24 @@ def _patch(sidecar: Path, content: dict[str, Any]) -> Patch | None:
         return Patch(check_mpp("model_mpp", mpp), size)
     except InputError as error:
         raise InputError(f"{sidecar}: {error}; mend it") from error
+
+
+def with_bounds(info: MapInfo, slide: Path | None) -> MapInfo:
+    """The sidecar with the origin of the scanned part as the slide states it.
+
+    Args:
+        info: the sidecar.
+        slide: its slide, or None where it is not given.
+
+    Raises:
+        InputError: if the slide cannot be opened.
+    """
+    from ..slides.slide import open_slide  # OpenSlide is needed only here
+
+    if slide is None:
+        return info
+    with open_slide(slide, backend="openslide") as opened:
+        return info._replace(bounds_origin=opened.bounds[:2])
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

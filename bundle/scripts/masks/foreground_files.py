@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 from tqdm import tqdm
 
-from ..annotations.annotations import Annotation, TissueOutlines, index_annotations, read_tissue
+from ..annotations.annotations import Annotation, TissueOutlines, geojson_origin, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
 from ..errors import InputError, few
 from ..files import atomic_path, check_is_file, check_result_name, make_output_dir, write_json
@@ -65,6 +65,7 @@ def write_foregrounds(
     backend: str = "auto",
     assume_mpp: float | None = None,
     annotations: str | Path | None = None,
+    origin: str = "bounds",
 ) -> list[Path]:
     """Write a mask, a sidecar and an overlay picture for each slide.
 
@@ -80,6 +81,7 @@ def write_foregrounds(
         annotations: folder of annotation files named like the slides, see `annotations.annotations.read_tissue`.
             Outlined tissue takes the place of computed tissue, which is else kept to outlined regions. Slides without a
             file are computed, which warns.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
 
     Returns:
         The masks written.
@@ -92,6 +94,7 @@ def write_foregrounds(
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
     settings.check()
     check_reading(backend)
+    geojson_origin(origin, (0, 0))
     paths = find_slides(slides)
     index = None if annotations is None else index_annotations(annotations)
     folder = make_output_dir(output)
@@ -108,7 +111,7 @@ def write_foregrounds(
                 not_annotated.append(name)
             with open_slide(path, backend, assume_mpp) as slide:
                 overview = slide.read_overview(stride)
-                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found)
+                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found, origin)
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
@@ -208,9 +211,12 @@ def _mask_and_sidecar(
     stride: int,
     settings: ForegroundSettings,
     annotation: Path | None = None,
+    origin: str = "bounds",
 ) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
     check_color(slide.path, overview)
-    outlines = TissueOutlines((), (), ()) if annotation is None else read_tissue(annotation)
+    outlines = TissueOutlines((), (), ())
+    if annotation is not None:
+        outlines = read_tissue(annotation, geojson_origin(origin, slide.bounds[:2]))
 
     def drawn(polygons: tuple[Polygon, ...]) -> npt.NDArray[np.bool_]:
         return np.asarray(tumor_mask(Annotation(slide.path, polygons, ()), slide.shape, stride) != 0)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ..annotations.annotations import Annotation, index_annotations, is_normal_name, read_annotation
+from ..annotations.annotations import Annotation, geojson_origin, index_annotations, is_normal_name, read_annotation
 from ..annotations.polygons import Polygon, crossings
 from ..errors import InputError
 from ..files import check_result_name, make_output_dir, write_json
@@ -52,7 +52,11 @@ def tumor_mask(annotation: Annotation, slide_shape: tuple[int, int], stride: int
 
 
 def write_groundtruth(
-    annotations: str | Path, slides: str | Path | Sequence[str | Path], output: str | Path, stride: int = 64
+    annotations: str | Path,
+    slides: str | Path | Sequence[str | Path],
+    output: str | Path,
+    stride: int = 64,
+    origin: str = "bounds",
 ) -> list[Path]:
     """Write a tumor mask and a sidecar for each slide.
 
@@ -65,6 +69,7 @@ def write_groundtruth(
         slides: slides or folders of slides.
         output: folder for the results.
         stride: level-0 pixels per mask pixel.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
 
     Returns:
         The masks written.
@@ -75,6 +80,7 @@ def write_groundtruth(
     """
     if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
+    geojson_origin(origin, (0, 0))
     paths = find_slides(slides)
     index = index_annotations(annotations)
     folder = make_output_dir(output)
@@ -83,7 +89,7 @@ def write_groundtruth(
     for path in tqdm(paths, desc="groundtruth", unit="slide"):
         try:
             check_result_name(path)
-            mask, sidecar = _slide_groundtruth(path, index, stride)
+            mask, sidecar = _slide_groundtruth(path, index, stride, origin)
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
@@ -99,7 +105,9 @@ def write_groundtruth(
     return written
 
 
-def _slide_groundtruth(path: Path, index: NameIndex, stride: int) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+def _slide_groundtruth(
+    path: Path, index: NameIndex, stride: int, origin: str
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
 
     name = slide_name(path)
@@ -109,10 +117,12 @@ def _slide_groundtruth(path: Path, index: NameIndex, stride: int) -> tuple[npt.N
             f"{path}: no annotation named {name!r} in {index.folder}, and the name does not say normal; "
             "add its annotation or mend the name"
         )
-    annotation = Annotation(path, (), ()) if found is None else read_annotation(found)
     with open_slide(path, backend="openslide") as slide:
-        shape, mpp = slide.shape, slide.mpp
-    _check_inside(annotation, shape)
+        shape, mpp, bounds = slide.shape, slide.mpp, slide.bounds
+    annotation = Annotation(path, (), ())
+    if found is not None:
+        annotation = read_annotation(found, geojson_origin(origin, bounds[:2]))
+    _check_inside(annotation, shape, bounds)
     mask = tumor_mask(annotation, shape, stride)
     sidecar = {
         "slide": slide_file_name(path),
@@ -127,15 +137,21 @@ def _slide_groundtruth(path: Path, index: NameIndex, stride: int) -> tuple[npt.N
     return mask, sidecar
 
 
-def _check_inside(annotation: Annotation, slide_shape: tuple[int, int]) -> None:
+def _check_inside(
+    annotation: Annotation, slide_shape: tuple[int, int], bounds: tuple[int, int, int, int] | None = None
+) -> None:
     height, width = slide_shape
+    first_row, first_col, last_row, last_col = bounds or (0, 0, height, width)
     for polygon in (*annotation.tumor, *annotation.exclusion):
         top, left, bottom, right = polygon.bounds()
-        if bottom <= 0 or right <= 0 or top >= height or left >= width:
+        if bottom <= first_row or right <= first_col or top >= last_row or left >= last_col:
+            is_part = (first_row, first_col, last_row, last_col) != (0, 0, height, width)
+            part = f"rows {first_row} to {last_row} and columns {first_col} to {last_col}, the scanned part of "
             raise InputError(
                 f"{annotation.path}: outline {polygon.name!r} spans rows {top:g} to {bottom:g} and columns {left:g} to "
-                f"{right:g}, outside the slide of {height} x {width} (rows x columns) level-0 pixels; "
-                "check that it belongs to this slide and is in level-0 pixels"
+                f"{right:g}, outside {part if is_part else ''}the slide of {height} x {width} (rows x columns) level-0 "
+                "pixels; check that it belongs to this slide and is in level-0 pixels"
+                + (", and where its coordinates begin (--geojson_origin)" if is_part else "")
             )
 
 

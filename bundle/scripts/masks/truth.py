@@ -85,7 +85,12 @@ def _is_annotation(path: Path) -> bool:
 
 
 def read_truth(
-    path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int, tumor_value: int | None = None
+    path: Path,
+    slide_shape: tuple[int, int],
+    map_stride: int,
+    wanted_stride: int,
+    tumor_value: int | None = None,
+    origin: tuple[int, int] = (0, 0),
 ) -> Truth:
     """Read the ground truth of a slide.
 
@@ -100,6 +105,7 @@ def read_truth(
         map_stride: stride of the slide's map, preferred where several strides explain the mask's shape.
         wanted_stride: level-0 pixels per pixel, for truth that comes at any stride or at several.
         tumor_value: the value that is tumor in masks of three values 0, 1, 2. None: masks are 0/1 or 0/255.
+        origin: see `annotations.annotations.read_annotation`.
 
     Returns:
         The mask and its stride.
@@ -118,15 +124,19 @@ def read_truth(
         from ..annotations.annotations import read_annotation
         from .groundtruth import tumor_mask
 
-        return Truth(path, tumor_mask(read_annotation(path), slide_shape, wanted_stride) != 0, wanted_stride)
+        return Truth(path, tumor_mask(read_annotation(path, origin), slide_shape, wanted_stride) != 0, wanted_stride)
     return Truth(path, _is_tumor(path, one_channel(path, array), tumor_value), stride)
 
 
 class StatedScale(NamedTuple):
-    """What a file of truth says of its slide: (height, width) in level-0 pixels, µm per level-0 pixel, or None."""
+    """What a file of truth says of its slide: (height, width) in level-0 pixels, µm per level-0 pixel, or None.
+
+    ``bounds_origin`` is the (row, col) of the part that was scanned, which only the slide itself says.
+    """
 
     slide_shape: tuple[int, int] | None
     mpp: float | None
+    bounds_origin: tuple[int, int] = (0, 0)
 
 
 def stated_scale(path: Path) -> StatedScale:

@@ -32,6 +32,7 @@ class Case(NamedTuple):
         slide_shape: (height, width) in level-0 pixels.
         stride: level-0 pixels per map pixel; of detections, those per pixel of the challenge's masks.
         mpp: µm per level-0 pixel.
+        bounds_origin: (row, col) of the part of the slide that was scanned, level-0 frame.
     """
 
     info: MapInfo | DetectionFile
@@ -39,6 +40,7 @@ class Case(NamedTuple):
     slide_shape: tuple[int, int]
     stride: int
     mpp: float
+    bounds_origin: tuple[int, int] = (0, 0)
 
 
 def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
@@ -55,7 +57,7 @@ def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
 
 def map_case(info: MapInfo, truth: Path | None) -> Case:
     """The case of a map."""
-    return Case(info, truth, info.slide_shape, info.stride, info.mpp)
+    return Case(info, truth, info.slide_shape, info.stride, info.mpp, info.bounds_origin)
 
 
 def detection_cases(
@@ -101,7 +103,8 @@ def detection_cases(
                 "(0.243 for CAMELYON16's own evaluation)"
             )
         info = info if slide is None else info._replace(slide=slide_file_name(slide))
-        cases.append(Case(info, truth, stated.slide_shape, evaluation_stride(found_mpp), found_mpp))
+        stride = evaluation_stride(found_mpp)
+        cases.append(Case(info, truth, stated.slide_shape, stride, found_mpp, stated.bounds_origin))
     return cases
 
 
@@ -109,7 +112,7 @@ def _scale_of_slide(path: Path) -> StatedScale:
     from ..slides.slide import open_slide
 
     with open_slide(path) as slide:
-        return StatedScale(slide.shape, slide.mpp)
+        return StatedScale(slide.shape, slide.mpp, slide.bounds[:2])
 
 
 def evaluation_stride(mpp: float) -> int:

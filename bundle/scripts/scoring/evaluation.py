@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from ..errors import InputError, few
 from ..files import make_output_dir, write_json, write_table
-from ..folders.names import name_key
+from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
-from ..maps.files import MapInfo, read_map_infos
+from ..maps.files import MapInfo, read_map_infos, with_bounds
 from ..masks.truth import TruthFolder
 from .cases import Case, detection_cases, find_run, map_case, scale_differences
 from .comparison import compare_runs
@@ -150,7 +150,12 @@ def _find_cohort(
     if maps is not None:
         infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
         truths = pair_truth(infos, folder, normal)
-        cases = [map_case(info, path) for info, path in zip(infos, truths, strict=True)]
+        of_name = {name_key(slide_name(path)): path for path in slides}
+        cases = []
+        for info, path in zip(infos, truths, strict=True):
+            may_be_geojson = path is not None and path.suffix.lower() in (".json", ".geojson")
+            slide = of_name.get(name_key(info.name)) if may_be_geojson else None
+            cases.append(map_case(with_bounds(info, slide), path))
         warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
     else:
         files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..maps.detection_files import DetectionFile
 from ..maps.files import MapInfo, read_map
@@ -36,6 +37,7 @@ class ScoreSettings(NamedTuple):
             default radius, and the lowest confidence dropped from the curve.
         num_resamples: of the bootstrap; 0 leaves the intervals out.
         seed: of the bootstrap.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
     """
 
     nms_radius_um: float | None = None
@@ -45,6 +47,7 @@ class ScoreSettings(NamedTuple):
     rules: str = "camelyon16"
     num_resamples: int = 1000
     seed: int = 0
+    origin: str = "bounds"
 
     @property
     def monai(self) -> bool:
@@ -83,6 +86,7 @@ class ScoreSettings(NamedTuple):
             raise InputError(f"slide_threshold: expected a number, found {self.slide_threshold}; mend it")
         if self.rules not in RULES:
             raise InputError(f"rules: expected {' or '.join(RULES)}, found {self.rules!r}; mend it")
+        geojson_origin(self.origin, (0, 0))
         if self.num_resamples < 0 or self.seed < 0:
             raise InputError(
                 f"num_resamples and seed: expected at least 0, found {self.num_resamples} and {self.seed}; mend them"
@@ -97,6 +101,7 @@ class ScoreSettings(NamedTuple):
             "nms_radius_um": (default if self.nms_radius_um is None else self.nms_radius_um) if is_maps else None,
             "threshold": float(self.threshold) if is_maps else None,
             "tumor_value": self.tumor_value,
+            "geojson_origin": self.origin,
             "slide_threshold": self.slide_threshold,
             "mpp": mpp,
             "grow_um": lesions.GROW_UM,

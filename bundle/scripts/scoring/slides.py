@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..annotations.annotations import geojson_origin
 from ..maps.files import MapInfo, read_map
 from ..masks.truth import Truth, read_truth
 from . import froc
@@ -63,11 +64,11 @@ def read_evidence(case: Case, settings: ScoreSettings) -> SlideEvidence:
         found = settings.find_on(prob_map, case.info)
     else:
         prob_map, found = None, settings.find(case.info)
-    truth = read_case_truth(case, settings.monai, settings.tumor_value)
+    truth = read_case_truth(case, settings.monai, settings.tumor_value, settings.origin)
     return SlideEvidence(case, prob_map, found, truth, find_lesions(truth, case.mpp))
 
 
-def read_case_truth(case: Case, at_map_stride: bool, tumor_value: int | None) -> Truth | None:
+def read_case_truth(case: Case, at_map_stride: bool, tumor_value: int | None, origin: str = "bounds") -> Truth | None:
     """Read the truth of a slide.
 
     Args:
@@ -75,6 +76,7 @@ def read_case_truth(case: Case, at_map_stride: bool, tumor_value: int | None) ->
         at_map_stride: read truth that comes at several strides at the map's, as MONAI does, rather than at the
             challenge's.
         tumor_value: see `masks.truth.read_truth`.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
 
     Returns:
         The truth, or None of a slide without a file.
@@ -85,7 +87,8 @@ def read_case_truth(case: Case, at_map_stride: bool, tumor_value: int | None) ->
     if case.truth is None:
         return None
     wanted_stride = case.stride if at_map_stride else evaluation_stride(case.mpp)
-    return read_truth(case.truth, case.slide_shape, case.stride, wanted_stride, tumor_value)
+    begin = geojson_origin(origin, case.bounds_origin)
+    return read_truth(case.truth, case.slide_shape, case.stride, wanted_stride, tumor_value, begin)
 
 
 def find_lesions(truth: Truth | None, mpp: float) -> SlideLesions | None:

@@ -78,6 +78,30 @@ def cell_shape(handle: openslide.OpenSlide, level: int) -> tuple[int, int]:
     return (height, width) if min(height, width) > 0 else _UNKNOWN_CELL
 
 
+def stated_bounds(handle: openslide.OpenSlide, slide_shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a slide that was scanned, as OpenSlide's properties ``openslide.bounds-*`` say; else all of it.
+
+    MIRAX and Leica files state it. QuPath shows this part alone, and its coordinates begin there.
+
+    Args:
+        handle: the slide.
+        slide_shape: (height, width) in level-0 pixels.
+
+    Returns:
+        (top, left, bottom, right), level-0 frame.
+    """
+    sides = []
+    for axis, side, full in zip("yx", ("height", "width"), slide_shape, strict=True):
+        try:
+            start = int(handle.properties.get(f"openslide.bounds-{axis}", 0))
+            extent = int(handle.properties.get(f"openslide.bounds-{side}", full - start))
+        except ValueError:
+            start, extent = 0, full
+        sides.append((start, start + extent))
+    (top, bottom), (left, right) = sides
+    return top, left, bottom, right
+
+
 def _shared_cache() -> openslide.OpenSlideCache:
     global _cache
     if _cache is None:

@@ -19,7 +19,7 @@ from ..folders.dicom import finest_file
 from ..geometry import check_mpp, finest_level_for, map_shape, model_downsample
 from .backends import Pixels, choose_backend
 from .levels import sound_levels
-from .openslide_backend import OpenSlidePixels, cell_shape, open_handle
+from .openslide_backend import OpenSlidePixels, cell_shape, open_handle, stated_bounds
 from .resampling import Region, locate_region
 from .resolution import stated_mpp
 from .tile_layout import check_tile_sizes
@@ -45,6 +45,8 @@ class Slide:
         downsamples: level-0 pixels per pixel, for each level.
         cell_shapes: (height, width) of the compressed tiles of each level, in pixels of the level.
         mpp: µm per level-0 pixel, or None where the file does not say.
+        bounds: (top, left, bottom, right) of the part that was scanned, level-0 frame; QuPath's coordinates begin at
+            its top left corner.
         vendor: the format as OpenSlide names it.
     """
 
@@ -57,6 +59,7 @@ class Slide:
         self.shape = self.level_shapes[0]
         self.downsamples = tuple(level.downsample for level in levels)
         self.cell_shapes = tuple(cell_shape(handle, level) for level in self._file_levels)
+        self.bounds = stated_bounds(handle, self.shape)
         self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
         self.mpp = assume_mpp if assume_mpp is not None else stated_mpp(path, handle)
         self._exact = tuple(

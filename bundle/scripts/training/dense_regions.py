@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..geometry import PATCH_SIZE, cell_centers
 from ..labels.regions import SlideTruth, find_truths, is_tumor, read_slide_truth
@@ -27,6 +28,7 @@ class DenseRegionDataset(PatchWSIDataset):
         normal: names of slides without tumor and without truth, see `labels.regions.find_truths`.
         patch_size: (height, width) of the patch that a label stands for, in pixels at the model's resolution.
         tumor_value: see `masks.truth.read_truth`.
+        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
         arguments: of `patches.PatchWSIDataset`.
 
     Raises:
@@ -40,6 +42,7 @@ class DenseRegionDataset(PatchWSIDataset):
         normal: Sequence[str] | str = "",
         patch_size: Sequence[int] = (PATCH_SIZE, PATCH_SIZE),
         tumor_value: int | None = None,
+        origin: str = "bounds",
         **arguments: Any,
     ) -> None:
         super().__init__(data, **arguments)
@@ -48,6 +51,7 @@ class DenseRegionDataset(PatchWSIDataset):
         rows, cols = ((self.region_size - side) // NETWORK_STRIDE + 1 for side in patch_size)
         self.grid_shape = (rows, cols)
         self.tumor_value = tumor_value
+        self.origin = origin
         slides = sorted({str(sample["image"]) for sample in data})
         self.truth_paths = dict(
             zip(slides, find_truths([Path(slide) for slide in slides], TruthFolder(truth), normal), strict=True)
@@ -59,7 +63,12 @@ class DenseRegionDataset(PatchWSIDataset):
         slide = self.slides.get(path)
         if path not in self._truths:
             self._truths[path] = read_slide_truth(
-                self.truth_paths[path], slide.shape, _MASK_STRIDE, _MASK_STRIDE, self.tumor_value
+                self.truth_paths[path],
+                slide.shape,
+                _MASK_STRIDE,
+                _MASK_STRIDE,
+                self.tumor_value,
+                geojson_origin(self.origin, slide.bounds[:2]),
             )
         step = NETWORK_STRIDE * slide.model_downsample(self.mpp)
         points = cell_centers(sample["location"], self.grid_shape, step)

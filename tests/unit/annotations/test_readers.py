@@ -24,7 +24,7 @@ def test_read_outlines_forms(tmp_path, name):
     (ring,) = found.areas[0].rings_xy
     assert [list(vertex) for vertex in ring][:4] == TUMOR_XY
     assert found.others == []
-    assert found.must_close == (name == "a.geojson")
+    assert found.is_geojson == (name == "a.geojson")
 
 
 def test_read_outlines_asap_sorts_by_order(tmp_path):
@@ -111,7 +111,7 @@ def test_read_outlines_of_bare_geometries(tmp_path):
             found = read_outlines(write(tmp_path / "a.json", content))
             assert [outline.label for outline in found.areas] == [None] * num
             assert len(found.others) == (num == 4)
-            assert found.must_close
+            assert found.is_geojson
 
 
 def test_read_outlines_labels_of_qupath(tmp_path):

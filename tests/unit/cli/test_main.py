@@ -285,8 +285,8 @@ def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: py
     run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2 --exclude camelyon16,049 --against 01")
     run("froc --detections 1 --truth 02 --output 3e1 --normal 007 --slides 5 6 --mpp 0.25 --rules monai --seed 4")
     first, second = (arguments[4] for arguments in found)
-    assert first == (None, 0.5, 2, 0.5, "camelyon16", 1000, 0)
-    assert second == (None, 0.5, None, 0.5, "monai", 1000, 4)
+    assert first == (None, 0.5, 2, 0.5, "camelyon16", 1000, 0, "bounds")
+    assert second == (None, 0.5, None, 0.5, "monai", 1000, 4, "bounds")
     assert found == [
         ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01"),
         (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None),
@@ -313,15 +313,15 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     run("demo --output o --seed 3")
     run("loclabel --coords c --annotations a --output o --ignore_exclusions --slides s")
     run("foreground --slides a b --output o --saturation 0.1 --backend openslide")
-    run("groundtruth --annotations a --slides s --output o --stride 32")
+    run("groundtruth --annotations a --slides s --output o --stride 32 --geojson_origin slide")
     run("export --maps m --output o --format geojson,csv zarr --min_area_um2 9 --slides s")
     settings = ForegroundSettings(saturation=0.1)
     assert found == [
         ("demo", "o", 3),
-        ("loclabel", "c", "a", "o", True, "s", None),
-        ("foreground", ["a", "b"], "o", 64, settings, "openslide", None, None),
-        ("groundtruth", "a", ["s"], "o", 32),
-        ("export", "m", "o", ["geojson,csv", "zarr"], findings.FindingSettings(0.5, 186.624, 9.0), ["s"]),
+        ("loclabel", "c", "a", "o", True, "s", None, "bounds"),
+        ("foreground", ["a", "b"], "o", 64, settings, "openslide", None, None, "bounds"),
+        ("groundtruth", "a", ["s"], "o", 32, "slide"),
+        ("export", "m", "o", ["geojson,csv", "zarr"], findings.FindingSettings(0.5, 186.624, 9.0), ["s"], "bounds"),
     ]
 
 

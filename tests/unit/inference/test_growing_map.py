@@ -46,6 +46,7 @@ def test_description_is_of_the_slide_and_can_be_written():
         "shape": [700, 450],
         "stride": 64,
         "mpp": 0.25,
+        "bounds_origin": [0, 0],
         "model_downsample": 1.0,
         "mask": "otsu",
         "backend": "openslide",
