@@ -1,9 +1,15 @@
-"""The one kind of error that a user can mend."""
+"""The one kind of error that a user can mend; signals that ask to stop."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import Any
 
 _OF_A_CONFIG = re.compile(
     r"detected circular references|is not defined in the config content|query key: |"
@@ -13,6 +19,11 @@ _OF_A_CONFIG = re.compile(
 _OF_A_COMPONENT = re.compile(r"Failed to instantiate component '(.+)' with keywords: (\S*)")
 _OF_THE_OTHERS = re.compile(r"\bgloo/|\bNCCL\b|\bTCPStore\b")  # how torch tells that it lost another process
 
+STOP_SIGNALS = (signal.SIGINT,)
+"""Signals that ask a command to stop: Ctrl-C."""
+
+_SAME_REQUEST_SECONDS = 1.0  # a terminal and torchrun may both pass on the same Ctrl-C
+
 
 class InputError(ValueError):
     """A problem in what the user gave: a file, a folder, a value, an id.
@@ -20,6 +31,60 @@ class InputError(ValueError):
     The message is one line that names the file or key, what was expected, what was found and the way out.
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+class Stopped(SystemExit):
+    """The end of a run that a signal asked for, once what it did is saved; nothing above it has more to say.
+
+    Args:
+        number: the signal; the exit status is 128 more, as of a program that it ended.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+class StopRequest:
+    """Within a ``with`` block, the first of `STOP_SIGNALS` calls a function, and the second ends the process at once.
+
+    A signal that was ignored before, as by ``nohup``, stays ignored. Outside of the main thread, where Python handles
+    no signals, the block changes nothing.
+
+    Args:
+        first: called at the first signal, wherever the program is: it may raise, or tell that the end is near.
+
+    Attributes:
+        number: the first signal, None as long as there was none.
+    """
+
+    def __init__(self, first: Callable[[], None]) -> None:
+        self.first = first
+        self.number: int | None = None
+        self._at = 0.0
+        self._process = os.getpid()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        """Listen."""
+        if threading.current_thread() is threading.main_thread():
+            heard = [number for number in STOP_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+            self._before = {number: signal.signal(number, self._handle) for number in heard}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Leave signals to whoever had them before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a fork: the process that it works for is asked too
+            return
+        if self.number is None:
+            self.number, self._at = number, time.monotonic()
+            self.first()
+        elif time.monotonic() - self._at > _SAME_REQUEST_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 def first_input_error(error: BaseException | None) -> InputError | None:

@@ -39,6 +39,25 @@ class Fail:
             raise InputError("tumor_001.tif: made to fail")
 
 
+class Note:
+    """Notes that an epoch has begun.
+
+    Args:
+        epoch: which.
+        note: file that then exists.
+    """
+
+    def __init__(self, epoch: int, note: str) -> None:
+        self.epoch, self.note = epoch, note
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if engine.state.epoch == self.epoch:
+            Path(self.note).touch()
+
+
 class SaveEach:
     """Saves the network's and the average's weights of each process after each epoch, and the validation's metrics.
 

@@ -215,6 +215,48 @@ def test_killed_run_is_resumed(tumor_detection: Command, arguments: list[object]
     (output / "model.pt").stat()
 
 
+def test_ctrl_c_in_a_terminal_ends_a_run_after_its_step(
+    tumor_detection: Command, arguments: list[object], tmp_path: Path
+) -> None:
+    """It reaches all processes of the run, the readers too."""
+    output = tmp_path / "run"
+    note = tmp_path / "second_epoch"
+    begun = {"_target_": "helpers.rank_events.Note", "epoch": 2, "note": str(note)}
+    (tmp_path / "tiny.json").write_text(json.dumps({**TINY, "+train#handlers": [begun]}))
+    flags = [str(argument) for argument in [*arguments, "--epochs", 200, "--output_dir", output]]
+    flags[flags.index("--num_workers") + 1] = "2"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(BUNDLE), str(Path(__file__).parents[1])])}
+    command = [sys.executable, "-m", "scripts.cli.main", "train", *flags]
+    with open(tmp_path / "log.txt", "w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 120
+            while not note.exists():
+                assert process.poll() is None, (tmp_path / "log.txt").read_text()
+                assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
+                time.sleep(0.1)
+            os.killpg(process.pid, signal.SIGINT)
+            status = process.wait(120)
+        finally:
+            process.kill()
+    said = (tmp_path / "log.txt").read_text()
+    assert status == 130, said
+    assert "Traceback" not in said
+    assert said.count("\nstopping after this ") == said.count("\nstopped; epoch ") == 1
+    last = load(output / "last.pt")
+    step = last.get("step", 0)
+    where = f"epoch {last['epoch'] + 1} of 200, step {step} of 2," if step else f"epoch {last['epoch']} of 200"
+    assert f"\nstopped; {where} is saved in {output}/last.pt; the same command goes on from there\n" in said
+    epochs = last["epoch"] + 1
+    outcome = tumor_detection("train", *arguments, "--epochs", epochs, "--output_dir", output)
+    assert outcome.status == 0, outcome.err
+    place = (
+        f"in epoch {epochs} of {epochs}, after step {step} of 2" if step else f"after epoch {epochs - 1} of {epochs}"
+    )
+    assert f"last.pt: resuming {place}\n" in outcome.err
+    assert load(output / "last.pt")["epoch"] == epochs
+
+
 def test_without_resume_training_starts_anew(tumor_detection: Command, arguments: list[object], tmp_path: Path) -> None:
     tumor_detection("train", *arguments, "--epochs", 2, "--output_dir", tmp_path / "run")
     outcome = tumor_detection("train", *arguments, "--epochs", 1, "--resume", "false", "--output_dir", tmp_path / "run")

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from scripts.errors import InputError, explain, first_input_error, one_line, root_cause
+from scripts.errors import (
+    STOP_SIGNALS,
+    InputError,
+    Stopped,
+    StopRequest,
+    explain,
+    first_input_error,
+    one_line,
+    root_cause,
+)
 
 MESSAGE = "slide_7.tif: the file states no resolution; give it with --assume_mpp"
 
@@ -114,3 +129,67 @@ def test_what_goes_wrong_while_a_config_runs_is_unexpected() -> None:
         outer = RuntimeError(f"Failed to evaluate ConfigExpression: '{call}'")
         outer.__cause__ = KeyError("a")
         assert "unexpected" in explain(outer)
+
+
+# --- signals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_the_first_signal_calls_and_the_handler_of_before_comes_back(number: int) -> None:
+    before = signal.getsignal(number)
+    told: list[int] = []
+    request = StopRequest(lambda: told.append(1))
+    with request:
+        assert request.number is None
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # of the same Ctrl-C, passed on by another process
+    assert told == [1]
+    assert request.number == number
+    assert signal.getsignal(number) is before
+    assert Stopped(number).code == 128 + number
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_an_ignored_signal_stays_ignored(number: int) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with StopRequest(pytest.fail) as request:  # type: ignore[arg-type]
+            os.kill(os.getpid(), number)
+        assert request.number is None
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_outside_of_the_main_thread_nothing_changes() -> None:
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    found: list[object] = []
+
+    def listen() -> None:
+        with StopRequest(lambda: None):
+            found.extend(signal.getsignal(number) for number in STOP_SIGNALS)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert found == before
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_second_signal_ends_the_process_at_once_and_a_fork_is_left_alone(number: int) -> None:
+    code = f"""
+import os, sys, time
+from scripts.errors import StopRequest
+with StopRequest(lambda: print("first", flush=True)):
+    child = os.fork()
+    if not child:
+        os.kill(os.getpid(), {number})
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    os.kill(os.getpid(), {number})
+    time.sleep(1.2)
+    os.kill(os.getpid(), {number})
+    print("not reached", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("first\n", "", -number)

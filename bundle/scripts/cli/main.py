@@ -34,7 +34,7 @@ from scripts.cli.data import (  # noqa: E402
 )
 from scripts.cli.network import calibrate, demo, infer, metrics, package, train  # noqa: E402
 from scripts.cli.scores import export, froc, report  # noqa: E402
-from scripts.errors import InputError, explain  # noqa: E402
+from scripts.errors import InputError, StopRequest, explain  # noqa: E402
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
@@ -58,25 +58,39 @@ COMMANDS: dict[str, Callable[..., None]] = {
     )
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json"}
+_AFTER_STOP = {
+    "download": "files that are whole are kept, and the same command goes on",
+    "infer": "maps that are whole are kept, and the same command does the rest",
+    "train": "what was saved before is as it was",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; exits with status 1 and one line on standard error when something is wrong."""
+    """Run a command; exits with one line on standard error and status 1 when something is wrong, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s: %(message)s")
     if not debug:
         _hide_engine_exceptions()
+    request = StopRequest(_interrupt)
     try:
-        _dispatch(arguments)
-    except KeyboardInterrupt:
-        sys.exit("interrupted; what was finished is kept")
-    except Exception as error:  # the one place that turns any failure into a line and a status
+        with request:
+            _dispatch(arguments)
+    except (KeyboardInterrupt, Exception) as error:  # the one place that turns any failure into a line and a status
         if debug:
             traceback.print_exc()
         _end_progress_bars()
-        sys.exit(f"error: {explain(error)}")
+        if request.number is None:
+            sys.exit(f"error: {explain(error)}")
+        # what a library raises where it was interrupted says nothing
+        kept = _AFTER_STOP.get(arguments[0], "no file is left half-written; the same command begins anew")
+        print(f"stopped; {kept}", file=sys.stderr)
+        sys.exit(128 + request.number)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -1,8 +1,9 @@
-"""How many processes read for a network: a CPU is better left to the network, a GPU waits for whoever decodes."""
+"""Processes that read for a network. A CPU is better left to the network, a GPU waits for whoever decodes."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,3 +44,19 @@ def readers_of_gpu(cpus: float) -> int:
         All but one, from 1 to `MAX_READERS`.
     """
     return max(1, min(MAX_READERS, int(cpus) - 1))
+
+
+def start_reader(worker_id: int) -> None:
+    """What a loader's process does first: it leaves a terminal's signals to the one that it reads for.
+
+    Ctrl-C reaches all processes, and without its readers that one could not finish its step. For ``worker_init_fn`` of
+    MONAI's ``DataLoader``, whose own it calls.
+
+    Args:
+        worker_id: which of the loader's processes.
+    """
+    from monai.data.utils import worker_init_fn
+
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    worker_init_fn(worker_id)

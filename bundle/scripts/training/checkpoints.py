@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: the last epoch to resume from, the best one to use."""
+"""Checkpoints of a training run: the last epoch or step to resume from, the best epoch to use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from .. import bundle_root
 from ..errors import InputError
-from ..files import atomic_path, make_output_dir, remove_leftovers
+from ..files import make_output_dir, remove_leftovers
 from ..inference.folder_lock import FolderLock
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
 from .averaging import WeightAverage
+from .interruption import Interruption, RandomNumbers, can_resume_within, steps_in_epoch
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +48,10 @@ class TrainingCheckpoints:
     """Ignite handler that saves every epoch, keeps the best by validation, and resumes an interrupted run.
 
     ``last.pt`` holds network, average, optimizer, scheduler, epoch and the best metric so far, and the loss if it has
-    parameters; ``model.pt`` is the plain state dict of the epoch with the best key metric, or of the latest as long as
-    there is none, and ``model.json`` says what it is for. Resumed for another number of epochs, a cosine schedule is
-    stretched to it. Attach it after the validation and learning-rate handlers.
+    parameters; of a run that Ctrl-C stopped within an epoch also its steps there and the random numbers. ``model.pt``
+    is the plain state dict of the epoch with the best key metric, or of the latest as long as there is none, and
+    ``model.json`` says what it is for. Resumed for another number of epochs, a cosine schedule is stretched to it.
+    Attach it after the validation and learning-rate handlers.
 
     Args:
         output_dir: see `prepare_run_dir`.
@@ -95,6 +97,8 @@ class TrainingCheckpoints:
         self.half = half
         self.rank = rank
         self.purpose = purpose
+        self.interruption = Interruption(rank)
+        self.random_numbers = RandomNumbers(rank)
         self._saved_epoch = -1
         self._has_warned = False
 
@@ -110,8 +114,21 @@ class TrainingCheckpoints:
             engine.add_event_handler(Events.COMPLETED, self.unlock)
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.STARTED, self.check_start)
-        if self.rank == 0:
-            engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        self.interruption.attach(engine)
+        self.random_numbers.attach(engine)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.stop_if_asked)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def run(self, trainer: Engine) -> None:
+        """Train to the end, or until a signal asks to stop.
+
+        Raises:
+            Stopped: if one did, after a line that says what is saved.
+        """
+        with self.interruption.request:
+            trainer.run()
+        if self.interruption.request.number is not None:
+            self.interruption.end(trainer, self.last_path, self.resume)
 
     def lock(self) -> None:
         """Keep other trainings out of the folder, until this one or its process has ended.
@@ -158,8 +175,14 @@ class TrainingCheckpoints:
             self.average.resume(state["average"])
             if cosine is not None and cosine.T_max != cosine_length:
                 _change_length(cosine, cosine_length)
+            step = state.get("step", 0)
+            if step and not can_resume_within(trainer):
+                raise InputError(f"{self.last_path}: stopped within an epoch; go on with the same train#sampler")
             trainer.state.epoch = state["epoch"]
-            trainer.state.iteration = state["epoch"] * length
+            trainer.state.iteration = state["epoch"] * length + step
+            if step:
+                trainer.data_loader.sampler.start_at(step)
+                self.random_numbers.resume(state["random_numbers"])
             if self.evaluator is not None:
                 self.evaluator.state.best_metric = state["best_metric"]
                 self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
@@ -176,43 +199,63 @@ class TrainingCheckpoints:
         epochs = trainer.state.max_epochs
         if state["epoch"] >= epochs:
             logger.warning("%s: all %d epochs are done; raise --epochs to train on", self.last_path, epochs)
+        elif step:
+            logger.info(
+                "%s: resuming in epoch %d of %d, after step %d of %d",
+                *(self.last_path, state["epoch"] + 1, epochs, step, length),
+            )
         else:
             logger.info("%s: resuming after epoch %d of %d", self.last_path, state["epoch"], epochs)
 
     def check_start(self, trainer: Engine) -> None:
-        """Make sure that all processes start after the same epoch.
+        """Make sure that all processes start after the same step.
 
         Raises:
             InputError: if they do not.
         """
-        epochs = idist.all_gather(trainer.state.epoch)
-        if isinstance(epochs, list) and len(set(epochs)) > 1:
+        epochs, steps = idist.all_gather(trainer.state.epoch), idist.all_gather(trainer.state.iteration)
+        if isinstance(steps, list) and len(set(steps)) > 1:
             raise InputError(
                 f"{self.last_path}: the processes found different checkpoints, of epochs {epochs}; give an output_dir "
                 "that all machines share"
             )
 
     def save(self, trainer: Engine) -> None:
-        """Save the epoch that just ended, and the weights if they are the best so far."""
+        """Save the epoch that just ended, and the weights if they are the best so far; stop there if asked to."""
+        if self.rank == 0:
+            best_metric, best_epoch = self._best()
+            has_best = best_epoch > 0 and math.isfinite(best_metric)
+            if not has_best and self.evaluator is not None:
+                self._warn_without_metric()
+            if not has_best or best_epoch > self._saved_epoch:
+                write_weights(self.output_dir / "model.pt", self._weights(), self.purpose)
+                self._saved_epoch = best_epoch
+            _save({**self._state(trainer), "epoch": trainer.state.epoch}, self.last_path)
+        if self.interruption.is_due_after_epoch():
+            trainer.terminate()
+
+    def stop_if_asked(self, trainer: Engine) -> None:
+        """Save the step that just ended and stop there, if a signal asked for it."""
+        if not self.interruption.is_due(trainer):
+            return
+        if can_resume_within(trainer):
+            random_numbers, step = self.random_numbers.position(), steps_in_epoch(trainer)
+            if self.rank == 0:
+                within = {"epoch": trainer.state.epoch - 1, "step": step, "random_numbers": random_numbers}
+                _save({**self._state(trainer), **within}, self.last_path)
+        trainer.terminate()
+
+    def _state(self, trainer: Engine) -> dict[str, Any]:
         best_metric, best_epoch = self._best()
-        has_best = best_epoch > 0 and math.isfinite(best_metric)
-        state = {
+        return {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "average": self.average.position(),
             "mpp": self.purpose.mpp,
             "patch_size": list(self.purpose.patch_size),
-            "epoch": trainer.state.epoch,
             "epoch_length": trainer.state.epoch_length,
             "best_metric": best_metric,
             "best_metric_epoch": best_epoch,
         }
-        if not has_best and self.evaluator is not None:
-            self._warn_without_metric()
-        if not has_best or best_epoch > self._saved_epoch:
-            write_weights(self.output_dir / "model.pt", self._weights(), self.purpose)
-            self._saved_epoch = best_epoch
-        with atomic_path(self.last_path) as temporary:
-            torch.save(state, temporary)
 
     def _best(self) -> tuple[float, int]:
         """The best metric so far and its epoch, which is -1 as long as there is none."""

@@ -35,6 +35,9 @@ def loss_of(output: dict[str, torch.Tensor]) -> float:
 class EpochSeed:
     """Seeds the random numbers of each epoch, so that a run that is resumed goes on as it would have.
 
+    Once more when its first batch is there: a loader draws numbers too when it starts its processes, which a resumed
+    run does in another epoch.
+
     Args:
         seed: the run's.
         rank: which of the processes that train together this is; each has other numbers.
@@ -52,6 +55,11 @@ class EpochSeed:
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._seed_first)
+
+    def _seed_first(self, engine: Engine) -> None:
+        if engine.state.epoch_length and engine.state.iteration % engine.state.epoch_length == 0:
+            self(engine)
 
     def __call__(self, engine: Engine) -> None:
         """Seed torch's generators."""

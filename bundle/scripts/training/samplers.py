@@ -57,10 +57,15 @@ class RankSampler(DistributedSampler[Any]):
             raise InputError(f"batch_size must be at most {self.count}, the number of samples, but is {batch_size}")
         self.batch_size = batch_size
         self.fill = fill
+        self._num_skipped = 0
 
     def local_batch_size(self) -> int:
         """Samples per step of this process."""
         return len(range(self.rank, self.batch_size, self.num_replicas))
+
+    def start_at(self, step: int) -> None:
+        """Leave out the first steps of the next epoch, of a run that is resumed within it; later epochs are whole."""
+        self._num_skipped = step * self.local_batch_size()
 
     def __len__(self) -> int:
         return len(self._share(range(self.num_taken)))
@@ -71,7 +76,8 @@ class RankSampler(DistributedSampler[Any]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed + self.epoch)
             order = torch.randperm(self.count, generator=generator).tolist()
-        return iter(self._share(order[: self.num_taken]))
+        num_skipped, self._num_skipped = self._num_skipped, 0
+        return iter(self._share(order[: self.num_taken])[num_skipped:])
 
     def _share(self, order: Sequence[int]) -> list[int]:
         return rank_share(order, self.batch_size, self.rank, self.num_replicas, self.fill)

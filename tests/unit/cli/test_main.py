@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -230,9 +232,21 @@ def test_debug_prints_the_traceback(
     assert err.rstrip().endswith("scripts.errors.InputError: broken")
 
 
-def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "sample", failing(KeyboardInterrupt()))
-    assert stop("sample", "--slides", "a") == "interrupted; what was finished is kept"
+@pytest.mark.parametrize("behind", [None, RuntimeError("DataLoader worker exited")], ids=["plain", "wrapped"])
+def test_ctrl_c_is_one_line_and_status_130(
+    behind: Exception | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise (behind or error) from None
+
+    monkeypatch.setitem(COMMANDS, "sample", command_that(interrupt))
+    before = signal.getsignal(signal.SIGINT)
+    assert stop("sample", "--slides", "a") == 130
+    assert capsys.readouterr().err == "stopped; no file is left half-written; the same command begins anew\n"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_command_that_succeeds_exits_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

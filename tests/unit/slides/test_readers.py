@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
+from monai.data import DataLoader
+from torch.utils.data import Dataset
 
-from scripts.slides.readers import MAX_READERS, count_readers, readers_of_gpu
+from scripts.slides.readers import MAX_READERS, count_readers, readers_of_gpu, start_reader
 
 GPU = torch.device("cuda", 0)
 
@@ -48,3 +51,21 @@ def test_where_processors_cannot_be_counted_the_machines_are(machine: pytest.Mon
 )
 def test_readers_of_a_gpu(cpus: float, expected: int) -> None:
     assert readers_of_gpu(cpus) == expected
+
+
+class Interrupted(Dataset[int]):
+    """Its reader gets the signals of a terminal before each sample."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+        return index
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_a_reader_leaves_the_signals_of_a_terminal_to_its_process(context: str) -> None:
+    settings = {"num_workers": 1, "worker_init_fn": start_reader, "multiprocessing_context": context}
+    assert [int(index) for index in DataLoader(Interrupted(), batch_size=1, **settings)] == [0, 1, 2]

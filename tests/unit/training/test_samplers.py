@@ -101,3 +101,13 @@ def test_less_than_a_whole_step_is_refused() -> None:
     assert len(RankSampler(range(8), 8, drop_last=True)) == 8
     with pytest.raises(InputError, match="batch_size must be at most 7, the number of samples, but is 8"):
         RankSampler(range(7), 8, drop_last=True)
+
+
+def test_the_first_steps_of_one_epoch_can_be_left_out() -> None:
+    for rank in range(2):
+        sampler = RankSampler(range(11), 4, rank, 2, shuffle=True, seed=2, fill=True)
+        whole = list(sampler)
+        sampler.start_at(2)
+        assert list(sampler) == whole[2 * sampler.local_batch_size() :]
+        assert len(sampler) == len(whole)
+        assert list(sampler) == whole
