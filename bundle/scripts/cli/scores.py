@@ -125,7 +125,7 @@ def export(
     """Write probability maps in forms that other programs open.
 
     Writes a folder for each format: lesions and detections for QuPath (geojson), ASAP (asap) and tables (csv);
-    heatmaps as ome-tiff, zarr (OME-Zarr) and dicom (Parametric Map). The last two need the extra 'export'.
+    heatmaps as ome-tiff, zarr (or ome-zarr, the same) and dicom (Parametric Map). The last two need the extra 'export'.
 
     Example: tumor-detection export --maps maps --output exports --format geojson,ome-tiff
 

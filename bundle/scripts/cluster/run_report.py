@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..inference.results import Results
 from ..inference.run_summary import paths_without_tissue, still_failed, tissue_warning
+from ..inference.timing import say_rates
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class RunReport:
         self._started = time.monotonic()
         self._next_summary = self._started + _SUMMARY_SECONDS
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
-        self._progress = tqdm(total=num_slides, desc="inference", bar_format=form)
+        self._progress = tqdm(total=num_slides, desc="inference", bar_format=form, smoothing=0.05)
 
     def add(self, path: str, found: dict[str, Any], was_in_work: bool = False) -> None:
         """Take in what became of a slide.
@@ -68,10 +69,8 @@ class RunReport:
             self._seconds_in[what] += seconds
         self._tiles += found.get("tiles", 0)
         self._mm2 += found.get("mm2", 0.0)
-        self._progress.set_postfix_str(
-            f"{self._tiles / self._seconds:.1f} tiles/s, {self._mm2 / self._seconds:.2f} mm²/s, {Path(path).name}",
-            refresh=False,
-        )
+        rates = say_rates(self._tiles, self._mm2, self._seconds)
+        self._progress.set_postfix_str(f"{rates}, {Path(path).name}", refresh=False)
         self.show(0.0)
         if time.monotonic() > self._next_summary:
             self.write()

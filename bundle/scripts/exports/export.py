@@ -38,6 +38,8 @@ _OF_MAP: dict[str, dict[str, Callable[..., None]]] = {
 FORMATS = (*_OF_FINDINGS, *_OF_MAP, "dicom")
 """What can be written; each goes into a folder of its name."""
 
+_ALIASES = {"ome-zarr": "zarr"}
+
 _EXTRA_MODULES = {"zarr": ("zarr", "numcodecs"), "dicom": ("highdicom",)}
 
 
@@ -71,7 +73,7 @@ def export_maps(
     Args:
         maps: folder of maps with sidecars, see `maps.files.read_map_info`.
         output: gets a folder for each format; in it files are named by slide.
-        formats: some of `FORMATS`; several may stand in one text, separated by commas.
+        formats: some of `FORMATS`; several may stand in one text, separated by commas. ``ome-zarr`` is ``zarr``.
         settings: what counts as a finding.
         slides: slides or folders of slides: for ``dicom``, see `dicom_maps.source_image`, and for ``geojson`` the part
             that was scanned, where the maps do not state it.
@@ -120,7 +122,8 @@ def export_maps(
 
 def _chosen(formats: Sequence[str] | str) -> tuple[str, ...]:
     texts = [formats] if isinstance(formats, str) else formats
-    chosen = tuple(dict.fromkeys(name.strip().lower() for text in texts for name in text.split(",") if name.strip()))
+    names = [name.strip().lower() for text in texts for name in text.split(",") if name.strip()]
+    chosen = tuple(dict.fromkeys(_ALIASES.get(name, name) for name in names))
     unknown = [name for name in chosen if name not in FORMATS]
     if unknown or not chosen:
         raise InputError(f"format: expected some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}")

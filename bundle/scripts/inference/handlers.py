@@ -117,7 +117,7 @@ class ProbabilityMapWriter:
             logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
         self.queue.open([path for path in paths if path not in self.sampler.skip])
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
-        self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form)
+        self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form, smoothing=0.05)
 
     def is_up_to_date(self, path: str) -> bool:
         """Whether a slide may be skipped; says why not where there is a map."""

@@ -9,6 +9,19 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 
+def say_rates(tiles: float, mm2: float, seconds: float) -> str:
+    """For a progress bar: tiles per second, or seconds per tile where those are longer, and tissue.
+
+    Args:
+        tiles: done.
+        mm2: tissue done, in mm².
+        seconds: that it took.
+    """
+    seconds = max(seconds, 1e-9)
+    tile_rate = f"{seconds / tiles:.1f} s/tile" if 0 < tiles < seconds else f"{tiles / seconds:.1f} tiles/s"
+    return f"{tile_rate}, {mm2 / seconds:.2f} mm²/s"
+
+
 class Timing:
     """Adds up the time that an engine waits for its loader, computes, and writes.
 
@@ -55,9 +68,8 @@ class Timing:
         Args:
             others: `counts` of other processes.
         """
-        seconds = max(self.seconds, 1e-9)
         tiles, mm2 = (sum(part[key] for part in (self.counts(), *others)) for key in ("tiles", "mm2"))
-        return f"{tiles / seconds:.1f} tiles/s, {mm2 / seconds:.2f} mm²/s"
+        return say_rates(tiles, mm2, self.seconds)
 
     def summary(self, others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Timings for ``run.json``; ``bound_by`` names what took most.

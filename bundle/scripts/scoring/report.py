@@ -197,7 +197,7 @@ def _band(resampled: npt.NDArray[np.float64]) -> dict[str, Any] | None:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """The report as a short table for the console.
+    """The report as a short table for the console; its warnings were logged when they were found.
 
     Args:
         report: what ``froc.json`` holds.
@@ -224,7 +224,7 @@ def summary(report: dict[str, Any]) -> str:
         lines += _comparison_lines(report["comparison"])
     if report["excluded"]:
         lines.append(f"excluded: {', '.join(report['excluded'])}")
-    return "\n".join([*lines, *(f"warning: {warning}" for warning in report["warnings"])])
+    return "\n".join(lines)
 
 
 def counts(report: dict[str, Any]) -> str:

@@ -288,3 +288,8 @@ def _change_length(scheduler: CosineAnnealingLR, length: int) -> None:
     for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     scheduler._last_lr = rates
+
+
+def _save(state: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)

@@ -291,3 +291,9 @@ def test_a_map_whose_slide_is_not_there(tmp_path):
     with pytest.raises(InputError, match="--slides has no slide named 'a'"):
         export_maps(tmp_path / "maps", tmp_path / "out", "dicom", slides=tmp_path / "slides")
     assert export_maps(tmp_path / "maps", tmp_path / "out", "csv", slides=tmp_path / "slides").num_maps == 1
+
+
+def test_ome_zarr_is_another_name_of_zarr() -> None:
+    from scripts.exports.export import _chosen
+
+    assert _chosen("OME-Zarr,zarr,csv") == ("zarr", "csv")

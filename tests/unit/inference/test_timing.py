@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from ignite.engine import Engine
 
-from scripts.inference.timing import Timing
+from scripts.inference.timing import Timing, say_rates
 
 
 def run(load_seconds: float, compute_seconds: float, write_seconds: float) -> Timing:
@@ -53,3 +53,16 @@ def test_rates_are_per_second() -> None:
 
 def test_a_run_of_nothing_is_bound_by_nothing() -> None:
     assert Timing().summary()["bound_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("tiles", "seconds", "expected"),
+    [
+        (20, 8.0, "2.5 tiles/s, 0.25 mm²/s"),
+        (8, 8.0, "1.0 tiles/s, 0.25 mm²/s"),
+        (1, 8.0, "8.0 s/tile, 0.25 mm²/s"),
+        (0, 8.0, "0.0 tiles/s, 0.25 mm²/s"),
+    ],
+)
+def test_slow_tiles_are_told_in_seconds(tiles: int, seconds: float, expected: str) -> None:
+    assert say_rates(tiles, 2.0, seconds) == expected

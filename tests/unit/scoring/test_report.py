@@ -147,5 +147,4 @@ def test_summary_is_a_short_table():
         "slides: AUC 1.0000, at 0.5 sensitivity 1.000 [0.207, 1.000], specificity 0.000 [0.000, 0.793]",
         "FROC score against old: +0.0123 [-0.010, +0.030], p 0.2",
         "excluded: b",
-        "warning: something odd",
     ]
