@@ -40,12 +40,14 @@ def _either(*kinds: _Kind) -> _Kind:
 
 _TEXT: _Kind = ("a text", lambda value: isinstance(value, (str, Path)) and value != "")
 _LIST: _Kind = ("a list", _is_list)
-_SOME: _Kind = ("a list that is not empty", lambda value: _is_list(value) and len(value) > 0)
+_TEXTS: _Kind = ("a list of texts", lambda value: _is_list(value) and len(value) > 0 and all(map(_TEXT[1], value)))
+_SAMPLES: _Kind = ("a list of objects", lambda value: _is_list(value) and all(isinstance(x, dict) for x in value))
 _NUMBER: _Kind = ("a number up to 1e12", _is_number)
 _WHOLE: _Kind = ("a whole number from 0 to 2147483647", lambda value: _is_whole(value, 0))
+_SIDE: _Kind = ("a whole number of pixels from 1 to 10000", lambda value: _is_whole(value, 1) and value <= 10_000)
 _POSITIVE: _Kind = ("a whole number from 1 to 2147483647", lambda value: _is_whole(value, 1))
 _PAIR: _Kind = (
-    "a list of two whole numbers from 1 on",
+    "a list of two whole numbers from 1 to 10000",
     lambda value: (
         _is_list(value) and len(value) == 2 and all(_is_whole(side, 1) or _is_computed(side) for side in value)
     ),
@@ -60,23 +62,23 @@ _GROUP: _Kind = ("an object of ids", lambda value: isinstance(value, dict))
 
 _BY_TYPE = {bool: _SWITCH, int: _WHOLE, float: _NUMBER, str: _TEXT, list: _LIST}
 _BY_NAME = {
-    **dict.fromkeys(("dataset_dir", "slides"), _either(_TEXT, _SOME)),
+    **dict.fromkeys(("dataset_dir", "slides"), _either(_TEXT, _TEXTS)),
     **dict.fromkeys(("train_folders", "train_tables", "validation_folders"), _either(_TEXT, _LIST)),
     "validation_tables": _either(_TEXT, _LIST),
     **dict.fromkeys(("weights", "foreground_dir", "cache_dir", "cache", "tracking_uri"), _either(_TEXT, _NULL)),
     **dict.fromkeys(("teacher", "teacher_40x"), _either(_TEXT, _LIST, _NULL)),
     **dict.fromkeys(("assume_mpp", "max_grad_norm"), _either(_NUMBER, _NULL)),
     **dict.fromkeys(("patience", "train_limit", "validation_limit"), _either(_POSITIVE, _NULL)),
-    **dict.fromkeys(("foreground", "preprocessing", "postprocessing", "queue"), _either(_COMPONENT, _NULL)),
-    **dict.fromkeys(("epochs", "batch_size", "val_interval", "region_size", "picture_size", "tile_size"), _POSITIVE),
-    **dict.fromkeys(("stride", "num_ranks", "projector_width"), _POSITIVE),
-    **dict.fromkeys(("patch_size", "field_size"), _either(_POSITIVE, _PAIR)),
+    **dict.fromkeys(("foreground", "queue"), _either(_COMPONENT, _NULL)),
+    **dict.fromkeys(("epochs", "batch_size", "val_interval", "tile_size", "num_ranks", "projector_width"), _POSITIVE),
+    **dict.fromkeys(("stride", "region_size", "picture_size"), _SIDE),
+    **dict.fromkeys(("patch_size", "field_size"), _either(_SIDE, _PAIR)),
     "grid_shape": _PAIR,
-    "datalist": _either(_COMPONENT, _SOME),
+    "datalist": _either(_COMPONENT, _SAMPLES),
     "normal": _either(("a text", lambda value: isinstance(value, str)), _LIST),
     "bundle_root": _TEXT,
     "is_not_rank0": _SWITCH,
-    "num_workers": _WHOLE,
+    "num_workers": ("a whole number from 0 to 1000", lambda value: _is_whole(value, 0) and value <= 1000),
 }
 """Ids whose default does not tell what they take."""
 

@@ -304,7 +304,7 @@ def test_a_stride_that_is_not_positive_is_refused(
     path, annotations = cohort.testing[0], cohort.annotations_dir
     message = f"stride must be a positive integer of level-0 pixels, but got {stride}"
     assert_fails(
-        infer(slides=path, stride=stride), f"stride: expected a whole number from 1 to 2147483647, found {stride}"
+        infer(slides=path, stride=stride), f"stride: expected a whole number of pixels from 1 to 10000, found {stride}"
     )
     assert_fails(tumor_detection("foreground", "--slides", path, "--output", "o", "--stride", stride), message)
     given = ("--annotations", annotations, "--slides", path, "--output", "o", "--stride", stride)
@@ -315,8 +315,8 @@ def test_a_stride_that_is_not_positive_is_refused(
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("stride", "64.5", "stride: expected a whole number from 1 to 2147483647, found 64.5"),
-        ("stride", "true", "stride: expected a whole number from 1 to 2147483647, found True"),
+        ("stride", "64.5", "stride: expected a whole number of pixels from 1 to 10000, found 64.5"),
+        ("stride", "true", "stride: expected a whole number of pixels from 1 to 10000, found True"),
         ("precision", "half", "precision must be one of auto, float32, bfloat16, but got 'half'"),
         ("backend", "tifffile", "backend must be one of auto, cucim, openslide, but got 'tifffile'"),
         ("assume_mpp", "-1", "assume_mpp must be a number of µm per pixel from 0.01 to 100, but got"),

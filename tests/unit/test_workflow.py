@@ -114,14 +114,15 @@ WRONG = [
     *[("mpp", value, "a number") for value in (1e308, float("nan"), float("inf"), 10**400, True, None, "0.25", [0.25])],
     *[(key, value, "true or false") for key in ("resume", "tta") for value in (0, 1, None, "yes", [], {})],
     *[(key, value, "a text") for key in ("output_dir", "mode") for value in (0, None, "", [], {}, ["a"])],
-    *[("slides", value, "a text or a list that is not empty") for value in (0, None, "", [], {})],
+    *[("slides", value, "a text or a list of texts") for value in (0, None, "", [], {}, [None], [3])],
     *[("assume_mpp", value, "a number up to 1e12 or null") for value in ("", True, [], {}, 1e308)],
     *[("weights", value, "a text or null") for value in (0, True, "", [], {})],
-    *[("num_workers", value, "a whole number") for value in (-1, None, "four", [], {})],
-    *[(key, value, "a component, that is") for key in ("network", "dataset") for value in (0, None, [], "a", {})],
+    *[("num_workers", value, "a whole number") for value in (-1, None, "four", [], {}, 2**31 - 1)],
+    *[(key, value, "a component, that is") for key in ("network", "preprocessing") for value in (0, None, [], "a", {})],
+    *[("datalist", value, "a component, that is") for value in (0, None, "a", {}, [None], [-3, 0])],
     *[("queue", value, "a component, that is an object with _target_ or null") for value in (0, [], "a", {"a": 1})],
     *[
-        ("patch_size", value, "a whole number from 1 to 2147483647 or a list")
+        ("patch_size", value, "a whole number of pixels from 1 to 10000 or a list")
         for value in (0, None, "", {}, [], [0, 1])
     ],
 ]
@@ -147,10 +148,12 @@ def test_a_setting_of_another_kind_is_refused(
     ("key", "value", "expected"),
     [
         ("train", 0, "an object of ids"),
-        ("grid_shape", [], "a list of two whole numbers from 1 on"),
-        ("grid_shape", [3, None], "a list of two whole numbers from 1 on"),
+        ("grid_shape", [], "a list of two whole numbers from 1 to 10000"),
+        ("grid_shape", [3, None], "a list of two whole numbers from 1 to 10000"),
         ("epochs", 0, "a whole number from 1"),
-        ("region_size", 0, "a whole number from 1"),
+        ("region_size", 0, "a whole number of pixels from 1 to 10000"),
+        ("region_size", 2**31 - 1, "a whole number of pixels from 1 to 10000"),
+        ("grid_shape", [3, 10**30], "a list of two whole numbers from 1 to 10000"),
         ("patience", 0, "a whole number from 1 to 2147483647 or null"),
         ("frozen", "features.0", "a list"),
         ("learning_rate", "fast", "a number"),
