@@ -180,8 +180,9 @@ def read_json(path: str | Path) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if found.setdefault(key, value) != value:  # QuPath writes "metadata" of a TMA core twice, both alike
+        if key in found and found[key] != value:  # QuPath writes "metadata" of a TMA core twice, both alike
             raise ValueError(f"an object has the key {key!r:.80} twice, and one of the two would be lost")
+        found[key] = value
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from scripts import bundle_root
 from scripts.errors import (
     STOP_SIGNALS,
     InputError,
@@ -191,5 +192,6 @@ with StopRequest(lambda: print("first", flush=True)):
     os.kill(os.getpid(), {number})
     print("not reached", flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(bundle_root())}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("first\n", "", -number)

@@ -262,11 +262,11 @@ def test_slides_that_are_enlarged_are_noted(
 
 
 def test_slides_that_are_too_coarse_travel_as_a_tile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write_stained(tmp_path / "coarse.tif", (301, 205), 5.0)
-    assert "force it with --max_enlargement 21" in failure_of(path, foreground=EVERYTHING)
-    assert "expected at most 2.92 µm per level-0 pixel" in failure_of(path, mpp=0.972)
-    assert "times the model's 0.243, found 0.8" in failure_of(path, assume_mpp=0.8)
-    (note,) = notes_of(path, caplog, foreground=EVERYTHING, max_enlargement=21)
+    path = write_stained(tmp_path / "coarse.tif", (301, 205), 0.8)
+    assert "times the model's 0.243, found 0.8" in failure_of(path)
+    assert "force it with --max_enlargement 21" in failure_of(path, foreground=EVERYTHING, assume_mpp=5.0)
+    assert "expected at most 2.92 µm per level-0 pixel" in failure_of(path, mpp=0.972, assume_mpp=5.0)
+    (note,) = notes_of(path, caplog, foreground=EVERYTHING, assume_mpp=5.0, max_enlargement=21)
     assert note.startswith("enlarged 20.6 times")
 
 

@@ -91,8 +91,8 @@ def test_page_states_what_the_network_of_each_map_saw(study: Path) -> None:
     ]
     fields = re.findall(r'alt="Detection 1 of (\w)\.tif, (\d+) µm wide"', text)
     assert fields == [("b", str(round(160 * 0.25))), ("a", str(round(96 * MPP)))], "level 0 is near enough to 0.972 µm"
-    for patch in ("160 px at 0.25 µm", "96 px at 0.972 µm"):
-        assert f"{patch} per pixel: 1 slides" in text, "in the list at the end"
+    for patch in ("0.25 µm per pixel, patches of 160 px", "0.972 µm per pixel, patches of 96 px"):
+        assert patch in text, "in the list at the end"
     assert "at 40x" not in text
 
 

@@ -142,7 +142,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest
         FolderLock(tmp_path).acquire()
     make_run(tmp_path, 2).trainer.run()  # again in the same process
     FolderLock(tmp_path).acquire()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "last.pt", "model.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "last.pt", "model.json", "model.pt"]
 
 
 def stop_after(run: Run, epoch: int) -> None:
