@@ -54,9 +54,9 @@ def test_a_tiff_that_stores_no_rgb_of_8_bits_is_refused_by_its_tags(tmp_path: Pa
         check_stored_color(path)
     assert str(refusal.value).startswith(f"{path}: expected RGB of 8 bits, found {found}")
     assert "write the slide again as one RGB image of 8 bits" in str(refusal.value)
-    with pytest.raises(InputError, match="RGB of 8 bits|8-bit RGB"):
+    with pytest.raises(InputError, match=r"RGB of 8 bits|8-bit RGB"):
         SlidePool().get(path)
-    with pytest.raises(InputError, match="RGB of 8 bits|8-bit RGB"), open_slide(path) as slide:
+    with pytest.raises(InputError, match=r"RGB of 8 bits|8-bit RGB"), open_slide(path) as slide:
         slide_foreground(slide, 16)
 
 
