@@ -6,8 +6,7 @@ level. Such levels are passed over: reading gets slower, but stays right.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from PIL import Image
 from ..errors import InputError
 from ..geometry import level_downsample
 from .openslide_backend import cell_shape
+from .subifds import DAMAGE, SubLevel
 from .warnings import warn_once
 
 _Shape = tuple[int, int]
@@ -28,10 +28,6 @@ _Read = Callable[[_Shape, _Shape, int], npt.NDArray[np.uint8]]
 _REDUCED = 1
 """NewSubfileType of a level (TIFF 6.0); Aperio writes 9 for a macro picture, and bit 2 stands for a mask."""
 
-_DAMAGE = (
-    *(tifffile.TiffFileError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-    *(OverflowError, MemoryError, struct.error),
-)
 _PATCHES = 8  # along each side
 _PATCH = 32  # px
 _LEAST_CORRELATION = 0.6
@@ -41,17 +37,23 @@ class Level(NamedTuple):
     """A level that shows the slide.
 
     Attributes:
-        number: its number in the file, as OpenSlide and cuCIM count.
+        number: its number in the file, as OpenSlide and cuCIM count; those in SubIFDs follow.
         shape: (height, width) in pixels.
         downsample: level-0 pixels per pixel.
+        cell_shape: (height, width) of its compressed tiles.
+        is_exact: whether its shape is an exact fraction of level 0.
     """
 
     number: int
     shape: _Shape
     downsample: float
+    cell_shape: _Shape
+    is_exact: bool
 
 
-def sound_levels(path: Path, handle: openslide.OpenSlide, read: _Read) -> tuple[Level, ...]:
+def sound_levels(
+    path: Path, handle: openslide.OpenSlide, read: _Read, in_subifds: Sequence[SubLevel] = ()
+) -> tuple[Level, ...]:
     """Find the levels that show the slide.
 
     A level is passed over, with one warning for the slide, if
@@ -59,12 +61,14 @@ def sound_levels(path: Path, handle: openslide.OpenSlide, read: _Read) -> tuple[
     - its two sides give two downsamples that rounding does not explain,
     - the TIFF says that it is another picture, or it is the second one of its shape,
     - its pixels are not those of the level before. They are compared where its shape is one of whole tiles, which
-      padding gives too, its downsample no multiple of that of the level before, or it is stored otherwise.
+      padding gives too, its downsample no multiple of that of the level before, or it is stored otherwise, as in a
+      SubIFD.
 
     Args:
         path: the slide, for messages.
         handle: the open slide.
-        read: reads pixels (height, width, 3) by (row, col), (height, width) and the level's index in the file.
+        read: reads pixels (height, width, 3) by (row, col), (height, width) and the level's number.
+        in_subifds: levels that only `subifds` knows; their numbers follow those of OpenSlide's.
 
     Returns:
         The levels, finest first.
@@ -73,25 +77,32 @@ def sound_levels(path: Path, handle: openslide.OpenSlide, read: _Read) -> tuple[
         InputError: if the largest picture in the file is not the slide, or a tile is damaged that is compared.
     """
     shapes = [(height, width) for width, height in handle.level_dimensions]
+    cells = [cell_shape(handle, number) for number in range(len(shapes))]
     pages = _tiff_pages(path, handle, shapes)
+    for level in in_subifds:
+        shapes.append(level.shape)
+        cells.append(level.cell_shape)
+        pages.append(_Page(level.shape, False, False, ("SubIFD",)))
     first = next((number for number, page in enumerate(pages) if page.is_first), 0)
     if pages[0].is_other or level_downsample(shapes[0], shapes[first]) is None:
         raise InputError(
             f"{path}: the largest tiled picture, {_x(shapes[0])} pixels, is no level of the slide, which has "
             f"{_x(shapes[first])}; write the slide to a file without it"
         )
-    sound = [Level(0, shapes[0], 1.0)]
-    for number, shape in enumerate(shapes[1:], start=1):
+    sound = [Level(0, shapes[0], 1.0, cells[0], True)]
+    for number in sorted(range(1, len(shapes)), key=lambda number: -shapes[number][0]):
+        shape = shapes[number]
         downsample = level_downsample(shapes[0], shape)
         is_known = any(shape == level.shape for level in sound)
         if downsample is None or is_known or pages[number].is_other:
             continue
-        level = Level(number, shape, downsample)
-        others = _padded(shapes[0], shape, cell_shape(handle, number), downsample)
+        is_exact = all(full == side * round(downsample) for full, side in zip(shapes[0], shape, strict=True))
+        candidate = Level(number, shape, downsample, cells[number], is_exact)
+        others = _padded(shapes[0], shape, cells[number], downsample)
         is_usual = (downsample / sound[-1].downsample).is_integer() and pages[number].form == pages[first].form
         try:
-            if (is_usual and not others) or _shows(level, sound[-1], others, read):
-                sound.append(level)
+            if (is_usual and not others) or _shows(candidate, sound[-1], others, read):
+                sound.append(candidate)
         except OSError as error:  # after which OpenSlide gives nothing more
             raise InputError(
                 f"{path}: the tiles of level {number} or of the level before cannot be decoded ({error}); copy the "
@@ -132,7 +143,7 @@ def _tiff_pages(path: Path, handle: openslide.OpenSlide, shapes: list[_Shape]) -
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
             found = [_page(page) for page in pages if page.index == 0 or page.subfiletype & _REDUCED]
-    except _DAMAGE:  # OpenSlide has opened it; what it gives is checked by shape
+    except DAMAGE:  # OpenSlide has opened it; what it gives is checked by shape
         return unknown
     found.sort(key=lambda page: -page.shape[1])
     return found if [page.shape for page in found] == shapes else unknown

@@ -19,9 +19,10 @@ from ..folders.dicom import finest_file
 from ..geometry import check_mpp, finest_level_for, map_shape, model_downsample
 from .backends import Pixels, choose_backend
 from .levels import sound_levels
-from .openslide_backend import OpenSlidePixels, cell_shape, open_handle, stated_bounds
+from .openslide_backend import OpenSlidePixels, open_handle, stated_bounds
 from .resampling import Region, locate_region
 from .resolution import stated_mpp
+from .subifds import SubIfdPixels
 from .tile_layout import check_tile_sizes
 
 BACKENDS = ("auto", "cucim", "openslide")
@@ -52,23 +53,33 @@ class Slide:
 
     def __init__(self, path: Path, handle: openslide.OpenSlide, backend: str, assume_mpp: float | None) -> None:
         self.path = path
+        self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
+        file_shapes = tuple((height, width) for width, height in handle.level_dimensions)
         self._openslide = OpenSlidePixels(handle)
-        levels = sound_levels(path, handle, self._openslide.read)
-        self._file_levels = tuple(level.number for level in levels)
+        self._subifds = SubIfdPixels(path, len(file_shapes)) if self.vendor == "generic-tiff" else None
+        in_subifds = () if self._subifds is None else self._subifds.levels
+        levels = sound_levels(path, handle, lambda *part: self._first_reader(part[-1]).read(*part), in_subifds)
         self.level_shapes = tuple(level.shape for level in levels)
         self.shape = self.level_shapes[0]
         self.downsamples = tuple(level.downsample for level in levels)
-        self.cell_shapes = tuple(cell_shape(handle, level) for level in self._file_levels)
         self.bounds = stated_bounds(handle, self.shape)
-        self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
+        self.cell_shapes = tuple(level.cell_shape for level in levels)
         self.mpp = assume_mpp if assume_mpp is not None else stated_mpp(path, handle)
-        self._exact = tuple(
-            all(full == side * round(d) for full, side in zip(self.shape, shape, strict=True))
-            for shape, d in zip(self.level_shapes, self.downsamples, strict=True)
-        )
-        file_shapes = tuple((height, width) for width, height in handle.level_dimensions)
-        is_exact = dict(zip(self._file_levels, self._exact, strict=True))
+        self._numbers = tuple(level.number for level in levels)
+        is_exact = {level.number: level.is_exact for level in levels}
         self._pixels: Pixels = choose_backend(path, self._openslide, backend, file_shapes, is_exact)
+        # OpenSlide interpolates on levels whose shape is no exact fraction of level 0, cuCIM does not: one for both
+        first_readers = [self._first_reader(level.number) for level in levels]
+        self._readers = tuple(
+            self._pixels if reader is self._openslide and level.is_exact else reader
+            for level, reader in zip(levels, first_readers, strict=True)
+        )
+
+    def _first_reader(self, number: int) -> Pixels:
+        """What reads the level of a number, before a backend is chosen."""
+        if self._subifds is not None and number >= self._subifds.first_number:
+            return self._subifds
+        return self._openslide
 
     @property
     def backend(self) -> str:
@@ -77,7 +88,7 @@ class Slide:
 
     def close(self) -> None:
         """Close the file."""
-        for pixels in {self._pixels, self._openslide}:
+        for pixels in {self._pixels, self._openslide, *self._readers}:
             pixels.close()
 
     def __enter__(self) -> Slide:
@@ -118,10 +129,9 @@ class Slide:
         bottom, right = min(row + height, level_height), min(col + width, level_width)
         if bottom <= top or right <= left:
             return np.full((height, width, 3), _WHITE, dtype=np.uint8)
-        # OpenSlide interpolates on levels whose shape is no exact fraction of level 0, cuCIM does not: one for both
-        pixels = self._pixels if self._exact[level] else self._openslide
+        pixels = self._readers[level]
         try:
-            inside = pixels.read((top, left), (bottom - top, right - left), self._file_levels[level])
+            inside = pixels.read((top, left), (bottom - top, right - left), self._numbers[level])
         except Exception as error:  # whatever a reader raises, the slide is at fault and must be named
             raise InputError(
                 f"{self.path}: the tiles at level {level} (row, col) {(top, left)} to {(bottom, right)} cannot be "
