@@ -31,20 +31,27 @@ def download(
     print(download_camelyon16(output, slides, what, source or SOURCE, endpoint, num_at_once))
 
 
-def doctor(*, slides: list[str] | None = None, backend: str = "auto", assume_mpp: float | None = None) -> None:
-    """Say what this machine can do, and for each slide whether it opens and what would be read.
+def doctor(
+    *,
+    slides: list[str] | None = None,
+    backend: str = "auto",
+    assume_mpp: float | None = None,
+    probe: bool = False,
+) -> None:
+    """Say what this machine can do, and for each slide whether it opens, has tissue, and which weights fit.
 
-    Example: tumor-detection doctor --slides slides/
+    Example: tumor-detection doctor --slides slides/ --probe
 
     Args:
         slides: slides or folders of slides.
         backend: auto, cucim or openslide.
         assume_mpp: µm per level-0 pixel, over what the file says.
+        probe: measure how long inference takes here, on two tiles of a slide of each resolution.
     """
     from scripts.cli import doctor as examination
     from scripts.errors import InputError
 
-    report, failures = examination.doctor(slides, backend, assume_mpp)
+    report, failures = examination.doctor(slides, backend, assume_mpp, probe)
     print(report)
     if failures:
         raise InputError(f"{failures} slides cannot be read; see above")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from ..errors import InputError
 from ..folders.search import find_slides
-from ..geometry import finest_level_for
+from ..geometry import finest_level_for, map_shape
+from ..masks.foreground_files import slide_foreground, why_empty
 from ..network.network import resolve_precision
 from ..slides.cucim_backend import import_cucim
-from ..slides.slide import MODEL_MPP, check_reading, open_slide
+from ..slides.enlargement import NOTED_FROM
+from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
+from .probe import Speed, available_gb, duration, measure_speed
 
 _PACKAGES = (
     "pathology-tumor-detection",
@@ -29,6 +34,26 @@ _PACKAGES = (
     "cucim-cu13",
     "tifffile",
 )
+
+_WEIGHTS = (("model.pt", 0.243, ""), ("model_10x.pt", 0.972, ", with --config_file screen_10x.json"))
+"""The shipped weights, µm per pixel that they were trained at, and what they need."""
+
+_STRIDE = 64
+_MOST_ENLARGED = 3.0  # the defaults of inference.json
+
+
+class Needs(NamedTuple):
+    """What inference will need for a slide.
+
+    Attributes:
+        num_positions: patches to compute; 0 if it cannot be computed.
+        map_bytes: size of its map.
+        downsample: level-0 pixels per pixel that the model sees.
+    """
+
+    num_positions: int
+    map_bytes: int
+    downsample: float = 1.0
 
 
 def describe_machine() -> list[str]:
@@ -49,11 +74,11 @@ def describe_machine() -> list[str]:
     return lines
 
 
-def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None = None) -> list[str]:
-    """Levels and resolution of a slide, and what the model would be given, a line each.
+def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None = None) -> tuple[list[str], Needs]:
+    """Levels, tissue and resolution of a slide, and what the model would be given, a line each; and what it needs.
 
     Raises:
-        InputError: if the slide does not open or its pixels cannot be read.
+        InputError: if the slide does not open, its pixels cannot be read, or it is no RGB of 8 bits.
     """
     with open_slide(path, backend, assume_mpp) as slide:
         levels = ", ".join(
@@ -65,9 +90,12 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
             f"  format      {slide.vendor}, pixels by {slide.backend}",
             f"  levels      {levels}  height x width (downsample)",
         ]
+        num_positions, tissue = _tissue(slide)
+        rows, cols = map_shape(slide.shape, _STRIDE)
+        lines.append(f"  tissue      {tissue}")
         if slide.mpp is None:
             lines.append("  resolution  not stated: inference needs --assume_mpp with µm per level-0 pixel")
-            return lines
+            return lines, Needs(0, 0)
         lines.append(f"  resolution  {slide.mpp:g} µm per level-0 pixel; that of model.pt is {MODEL_MPP} µm")
         downsample = slide.model_downsample()
         if downsample == 1:
@@ -78,13 +106,39 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
             lines.append(f"  model gets  level {level}, {direction} so that 1 px is {downsample:.4g} level-0 px")
             if downsample < 0.9:
                 lines.append("  note        enlarging adds no detail: expect worse probabilities than at 0.243 µm")
+        lines.append(f"  weights     {_fitting_weights(slide.mpp)}")
         center = (slide.shape[0] // 2, slide.shape[1] // 2)
         slide.read_region(center, (16, 16), downsample)
-        return lines
+        is_refused = slide.mpp > _MOST_ENLARGED * MODEL_MPP
+        return lines, Needs(0, 0) if is_refused else Needs(num_positions, rows * cols * 4, downsample)
+
+
+def _tissue(slide: Slide) -> tuple[int, str]:
+    """Pixels of the slide's foreground at the default stride, and what to say of them."""
+    mask, sidecar = slide_foreground(slide, _STRIDE)
+    num_positions = int(mask.sum())
+    if not num_positions:
+        return 0, f"none found: {why_empty(sidecar)}"
+    area = "" if slide.mpp is None else f"{num_positions * (_STRIDE * slide.mpp / 1000) ** 2:.1f} mm², "
+    return num_positions, f"{area}{mask.mean():.0%} of the slide, {num_positions} positions at stride {_STRIDE}"
+
+
+def _fitting_weights(mpp: float) -> str:
+    """Which of the shipped weights suit a slide of this resolution."""
+    words = []
+    for name, model_mpp, needs in _WEIGHTS:
+        times = mpp / model_mpp
+        if times > _MOST_ENLARGED:
+            words.append(f"{name} does not fit, the slide is {times:.3g} times coarser, and infer refuses it")
+        elif times >= NOTED_FROM:
+            words.append(f"{name} fits poorly, the slide is {times:.3g} times coarser{needs}")
+        else:
+            words.append(f"{name} fits{needs}")
+    return "; ".join(words)
 
 
 def doctor(
-    slides: Sequence[str] | None = None, backend: str = "auto", assume_mpp: float | None = None
+    slides: Sequence[str] | None = None, backend: str = "auto", assume_mpp: float | None = None, probe: bool = False
 ) -> tuple[str, int]:
     """Report on the machine and on slides.
 
@@ -92,6 +146,7 @@ def doctor(
         slides: slides or folders of slides, or None for the machine alone.
         backend: see `slides.slide.open_slide`.
         assume_mpp: see `slides.slide.open_slide`.
+        probe: measure on a few tiles how long inference takes here.
 
     Returns:
         The report, and how many slides cannot be read.
@@ -102,11 +157,50 @@ def doctor(
     check_reading(backend, assume_mpp)
     lines = describe_machine()
     failures = 0
+    needs: dict[Path, Needs] = {}
     for path in find_slides(slides) if slides else []:
         lines.append("")
         try:
-            lines += describe_slide(path, backend, assume_mpp)
+            found, needs[path] = describe_slide(path, backend, assume_mpp)
+            lines += found
         except InputError as error:
             failures += 1
             lines.append(f"{path}\n  FAILS       {error}")
+    if needs:
+        lines += ["", *_describe_run(needs, backend, assume_mpp, probe)]
     return "\n".join(lines), failures
+
+
+def _describe_run(needs: dict[Path, Needs], backend: str, assume_mpp: float | None, probe: bool) -> list[str]:
+    """What inference of all slides will take, a line each."""
+    to_do = {path: need for path, need in needs.items() if need.num_positions}
+    lines = [f"inference of {len(to_do)} of {len(needs)} slides with model.pt at stride {_STRIDE}, into this folder"]
+    map_mb, free_mb = sum(need.map_bytes for need in needs.values()) / 1e6, shutil.disk_usage(".").free / 1e6
+    lines.append(f"  disk        {map_mb:.1f} MB of maps; {free_mb:,.0f} MB are free{_enough(map_mb, free_mb)}")
+    if not probe:
+        return [*lines, "  time        not measured; --probe measures it in a minute or two"]
+    speeds: dict[float, Speed | None] = {}
+    seconds: dict[Path, float] = {}
+    for path, need in to_do.items():
+        if need.downsample not in speeds:  # at another resolution another mode may compute it
+            speeds[need.downsample] = measure_speed(path, backend, assume_mpp)
+        speed = speeds[need.downsample]
+        if speed is not None:
+            seconds[path] = speed.seconds * need.num_positions
+    measured = [speed for speed in speeds.values() if speed is not None]
+    if not measured:
+        return [*lines, "  time        not measured: there is no tile to measure it on"]
+    num_tiles = sum(speed.num_tiles for speed in measured)
+    lines.append(f"  time        about {duration(sum(seconds.values()))} here, from a probe of {num_tiles} tiles")
+    lines += [f"              about {duration(value)}  {path.name}" for path, value in seconds.items()]
+    memory_gb, free_gb = measured[-1].memory_gb, available_gb()
+    if memory_gb is not None and free_gb is not None:
+        free_gb += memory_gb  # which this process still holds
+        lines.append(
+            f"  memory      {memory_gb:.1f} GB in the probe; {free_gb:.1f} GB are free{_enough(memory_gb, free_gb)}"
+        )
+    return lines
+
+
+def _enough(needed: float, free: float) -> str:
+    return "" if needed < free else ", which is too little"

@@ -359,7 +359,9 @@ def test_doctor_fails_for_slides_that_cannot_be_read(
 ) -> None:
     from scripts.cli import doctor
 
-    monkeypatch.setattr(doctor, "doctor", lambda slides, backend, assume_mpp: (f"{slides} {backend} {assume_mpp}", 2))
+    monkeypatch.setattr(
+        doctor, "doctor", lambda slides, backend, assume_mpp, probe: (f"{slides} {backend} {assume_mpp}", 2)
+    )
     assert str(stop("doctor", "--slides", "a", "b", "--assume_mpp", "0.5")).startswith("error: 2 slides cannot be read")
     assert capsys.readouterr().out == "['a', 'b'] auto 0.5\n"
 

@@ -1,0 +1,98 @@
+"""How long inference takes on this machine, measured on a few tiles of a slide."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import bundle_root
+
+NUM_TILES = 2
+
+
+class Speed(NamedTuple):
+    """What a probe measured.
+
+    Attributes:
+        seconds: for a position: reading and computing, one after the other.
+        num_tiles: how many tiles were computed.
+        memory_gb: most memory that this process took, with the network in it; None where the system does not say.
+    """
+
+    seconds: float
+    num_tiles: int
+    memory_gb: float | None
+
+
+def measure_speed(slide: Path, backend: str = "auto", assume_mpp: float | None = None) -> Speed | None:
+    """Run the network of ``inference.json`` on a few tiles, as `infer` does, and time the second run.
+
+    Args:
+        slide: a slide with tissue.
+        backend: see `slides.slide.open_slide`.
+        assume_mpp: see `slides.slide.open_slide`.
+
+    Returns:
+        The speed, or None if no tile of the slide can be computed.
+
+    Raises:
+        InputError: if the weights cannot be read.
+    """
+    from monai.bundle import ConfigParser
+
+    configs = Path(bundle_root()) / "configs"
+    if bundle_root() not in sys.path:
+        sys.path.insert(0, bundle_root())
+    parser = ConfigParser()
+    parser.read_meta(str(configs / "metadata.json"))
+    parser.read_config(str(configs / "inference.json"))
+    parser["datalist"] = [{"image": str(slide)}]
+    parser["num_workers"] = 0
+    parser["handlers"] = []
+    parser["backend"], parser["assume_mpp"] = backend, assume_mpp
+    dataset: Any = parser.get_parsed_content("dataset")
+    tiles = [tile for tile in dataset.tiles(str(slide)) if tile.positions.any()]
+    chosen = sorted({len(tiles) * part // (NUM_TILES + 1) for part in range(1, NUM_TILES + 1)}) if tiles else []
+    started = time.monotonic()
+    samples = [dataset[tiles[index]] for index in chosen]
+    reading = time.monotonic() - started
+    samples = [sample for sample in samples if sample["tile"].error is None]
+    if not samples:
+        return None
+    parser["evaluator#val_data_loader"] = samples
+    evaluator: Any = parser.get_parsed_content("evaluator")
+    evaluator.run()  # makes the network ready
+    started = time.monotonic()
+    evaluator.run()
+    computing = time.monotonic() - started
+    num_positions = sum(int(sample["tile"].positions.sum()) for sample in samples)
+    return Speed((reading + computing) / num_positions, len(samples), _peak_gb())
+
+
+def available_gb() -> float | None:
+    """Memory that is free for a new process; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 / 1e9 if found else None
+
+
+def _peak_gb() -> float | None:
+    if os.name == "nt":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``40 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
