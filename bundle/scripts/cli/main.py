@@ -95,6 +95,7 @@ def _interrupt() -> None:
 
 def _dispatch(arguments: list[str]) -> None:
     from scripts.cli.arguments import check_flags, find_command, join_values, parsers, split_values
+    from scripts.cli.paths import check_paths
     from scripts.workflow import find_overlays
 
     words = [argument for argument in arguments if argument not in ("--help", "-h")]
@@ -110,6 +111,8 @@ def _dispatch(arguments: list[str]) -> None:
     if name in _CONFIGS:
         configs = [BUNDLE_ROOT / "configs" / _CONFIGS[name], *find_overlays(split_values(flags.get("config_file")))]
     check_flags(flags, command, configs)
+    if configs and "ray" not in flags:
+        check_paths(flags)
     joined = [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags.items()]
     SetParseFns(**parsers(command, flags))(command)
     fire.Fire(COMMANDS, command=[name, *joined], name="tumor-detection")

@@ -259,7 +259,12 @@ def test_a_command_that_succeeds_exits_with_nothing(monkeypatch: pytest.MonkeyPa
 # --- what commands are called with --------------------------------------------------------------------------------
 
 
-def test_train_and_infer_hand_their_flags_to_the_config(calls: list[Any]) -> None:
+def test_train_and_infer_hand_their_flags_to_the_config(
+    calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("001", "2", "2024"):
+        (tmp_path / name).mkdir()
     main(["infer", "--slides", "001", "2", "--stride", "128", "--assume-mpp", "0.5"])
     main(["train", "--train#trainer#max_epochs", "2", "--pretrained", "--dataset_dir", "2024"])
     assert calls == [
