@@ -132,7 +132,8 @@ class RandomNumbers:
     def resume(self, position: dict[str, torch.Tensor]) -> None:
         """Go on from `position` at the next step; another number of processes goes on with other numbers."""
         if all(len(states) == idist.get_world_size() for states in position.values()):
-            self._wanted = {kind: states[self.rank] for kind, states in position.items()}
+            # copies: torch crashes on a state that begins within another tensor
+            self._wanted = {kind: states[self.rank].clone() for kind, states in position.items()}
 
     def _set(self) -> None:
         wanted, self._wanted = self._wanted, {}

@@ -190,6 +190,16 @@ def test_all_processes_stop_after_the_same_step(tmp_path: Path) -> None:
     assert (last["epoch"], last["step"], len(last["random_numbers"]["cpu"])) == (1, 2, 2)
 
 
+def test_a_later_process_goes_on_with_its_numbers() -> None:
+    states = [torch.Generator().manual_seed(seed).get_state() for seed in (1, 2)]
+    numbers = RandomNumbers(rank=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ignite.distributed.get_world_size", lambda: 2)
+        numbers.resume({"cpu": torch.stack(states)})
+    numbers._set()
+    assert torch.equal(torch.get_rng_state(), states[1])
+
+
 def test_another_number_of_processes_goes_on_with_other_numbers() -> None:
     numbers = RandomNumbers()
     numbers.resume({"cpu": torch.zeros(2, 5056, dtype=torch.uint8)})
