@@ -237,8 +237,8 @@ def test_bad_slide_does_not_stop_the_others(
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("--stride", 0, "stride must be a positive integer"),
-        ("--batch_size", 0, "batch_size must be a positive integer"),
+        ("--stride", 0, "stride: expected a whole number"),
+        ("--batch_size", 0, "batch_size: expected a whole number"),
         ("--precision", "float16", "precision must be one of auto, float32, bfloat16"),
         ("--weights", "gone.pt", "gone.pt: no such file of weights"),
         ("--backend", "tifffile", "backend must be one of auto, cucim, openslide"),

@@ -22,7 +22,7 @@ from ..folders.dicom import files_of
 from ..inference.results import open_results
 from ..inference.run_summary import outcome
 from ..storage.remote import is_url, list_slides
-from ..workflow import device_override, find_overlays
+from ..workflow import check_configs, device_override, find_overlays
 from .run_report import RunReport
 from .worker_handle import WorkerHandle
 from .worker_pool import Request, WorkerPool, check_request
@@ -74,6 +74,7 @@ def infer_on_cluster(request: Request, overrides: Mapping[str, Any], overlays: S
     from monai.bundle import ConfigParser
 
     configs = [Path(bundle_root()) / "configs" / "inference.json", *find_overlays(overlays)]
+    check_configs(configs, overrides)
     parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in configs]))
     parser.update(device_override(overrides))
     parser.parse(True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scripts.cluster.cluster import MAX_LOSSES, SlideCluster, load_ray
+from scripts.cluster.cluster import MAX_LOSSES, SlideCluster, infer_on_cluster, load_ray
 from scripts.cluster.run_report import RunReport
 from scripts.cluster.worker_handle import WorkerHandle
 from scripts.cluster.worker_pool import MAX_STARTS, Request, WorkerPool, check_request
@@ -129,6 +129,17 @@ def make_cluster(num_workers: int, slides: list[str]) -> SlideCluster:
 def test_what_cannot_be_asked(request_: Request, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_request(request_)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "overlays", "message"),
+    [({"stride": {}}, [], "stride: expected"), ({}, ["finetune.json"], "finetune.json is an overlay on train.json")],
+)
+def test_a_config_that_no_command_runs_starts_no_cluster(
+    overrides: dict[str, object], overlays: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        infer_on_cluster(Request("local"), overrides, overlays)
 
 
 def test_ray_tells_its_makers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
