@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 import runpy
@@ -131,12 +130,15 @@ def _run_in_shell(text: str, folder: Path) -> None:
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
-def files_of(folder: Path) -> dict[Path, str]:
-    """The content of each file below a folder, as a hash; links to folders are not followed."""
+def files_of(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Which file lies at each path below a folder, and when it was written; links to folders are not followed.
+
+    A file that is written again counts as another one, even where it has the same content in a small run.
+    """
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
             if not path.is_symlink() and not name.startswith("."):
-                found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[path] = path.stat().st_ino, path.stat().st_mtime_ns
     return found

@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +29,6 @@ from integration.conftest import Outcome
 from scripts.labels.loclabel import read_loclabels
 from scripts.masks.groundtruth import write_groundtruth
 from scripts.slides.slide import open_slide
-from scripts.synthetic import cohort as cohorts
-from scripts.synthetic import demo as demos
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +78,7 @@ SMALL: list[tuple[str, dict[str, str]]] = [
     (r"bundle run training .*train\.json'|bundle run training .*train\.json |--training_file ", {"batch_size": "2"}),
     (r"--train_folders ", {"train_limit": "8", "batch_size": "4"}),
     (r"--validation_folders ", {"validation_limit": "8"}),
-    (r"tumor-detection infer |bundle run inference", {"stride": "512", "num_workers": "0"}),
+    (r"tumor-detection infer |bundle run inference", {"stride": "512", "num_checks": "4", "num_workers": "0"}),
     (r"^tumor-detection sample ", {"num_tumor": "4"}),
     (r"^tumor-detection foreground ", {"stride": "512"}),
     (r"benchmarks/patch_metrics\.py", {"resamples": "20"}),
@@ -109,26 +109,15 @@ JOURNEYS = [
 # --- what pages start from ------------------------------------------------------------------------------------------
 
 
-def _make_demo(folder: Path) -> None:
-    """What ``make demo`` leaves, from fewer and smaller slides and without the strip, which has its own tests."""
-
-    def small(output_dir: Path, seed: int, **_: int) -> cohorts.Cohort:
-        counts = {"num_train": 2, "num_test": 2, "num_train_regions": 4, "num_valid_regions": 4}
-        return cohorts.write_cohort(output_dir, shape=(2001, 2603), seed=seed, **counts)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demos, "write_cohort", small)
-        patch.setattr(demos, "_show_strip", lambda output: None)
-        patch.setattr(demos, "_TRAINING", {**demos._TRAINING, "batch_size": 2, "num_workers": 0})
-        patch.setattr(demos, "STRIDE", 512)
-        demos.run_demo(folder)
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder ``demo`` after the README's first command."""
     folder = tmp_path_factory.mktemp("made") / "demo"
-    _make_demo(folder)
+    # a process of its own: its training leaves log handlers with the streams of this moment
+    paths = os.pathsep.join(str(ROOT / name) for name in ("bundle", "tests"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-m", "helpers.small_demo", str(folder)]
+    subprocess.run(command, env=environment | {"PYTHONPATH": paths}, check=True, timeout=900)
     return folder
 
 
