@@ -208,6 +208,19 @@ def read_npy(path: str | Path) -> npt.NDArray[Any]:
     return array
 
 
+def read_number(text: str) -> float:
+    """Read a number as files write them: ASCII digits with a point and an exponent, spaces around it, inf or nan.
+
+    Python's own ``float`` also takes ``1_000`` and the digits of other scripts, which are slips of a pen in a file.
+
+    Raises:
+        ValueError: if the text is no such number.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"not a number: {text!r:.40}")
+    return float(text)
+
+
 def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
     """Write a numpy array atomically."""
     with atomic_path(path) as temporary:

@@ -21,6 +21,7 @@ from scripts.files import (
     make_output_dir,
     read_json,
     read_npy,
+    read_number,
     write_json,
     write_npy,
     write_table,
@@ -252,6 +253,17 @@ def test_read_json_refuses_a_repeated_key(tmp_path: Path, text: str) -> None:
 def test_read_json_takes_a_key_that_is_repeated_with_its_value(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"metadata": {"a": [1]}, "b": 2, "metadata": {"a": [1]}}')
     assert read_json(tmp_path / "a.json") == {"metadata": {"a": [1]}, "b": 2}
+
+
+@pytest.mark.parametrize(("text", "value"), [("12", 12), (" -1.5e3 ", -1500), ("007", 7), (".5", 0.5), ("inf", np.inf)])
+def test_read_number(text: str, value: float) -> None:
+    assert read_number(text) == value
+
+
+@pytest.mark.parametrize("text", ["1_000", "1_0.5", "\u0663", "\uff11", "", "1,5", "0x10", "one"])
+def test_read_number_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_number(text)
 
 
 def test_read_json_of_no_file(tmp_path: Path) -> None:

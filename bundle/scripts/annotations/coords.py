@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..files import read_number
 from ..geometry import COORDINATE_LIMIT
 
 _FORMULA = ("=", "+", "-", "@")
@@ -126,7 +127,7 @@ def _pixel(field: str) -> int | None:
     if len(field) < 10 and field.isascii() and field.isdecimal():
         return int(field)
     try:
-        value = float(field)
+        value = read_number(field)
     except ValueError:
         return None
     return int(value) if 0 <= value < COORDINATE_LIMIT and value.is_integer() else None

@@ -14,7 +14,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
 
 from ..errors import InputError
-from ..files import read_json
+from ..files import read_json, read_number
 
 _AREA_TYPES = frozenset({"polygon", "spline", "rectangle"})
 _OTHER_TYPES = frozenset({"dot", "pointset", "measurement", "polyline"})
@@ -128,7 +128,7 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
             raise InputError(f"{path}: outline {name!r}: unknown Type {kind!r}; draw it as a polygon")
         try:
             coordinates = [
-                (float(point.attrib["Order"]), float(point.attrib["X"]), float(point.attrib["Y"]))
+                tuple(read_number(point.attrib[key]) for key in ("Order", "X", "Y"))
                 for point in element.iter("Coordinate")
             ]
         except (KeyError, ValueError) as error:

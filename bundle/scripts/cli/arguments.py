@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import read_json
+from ..files import read_json, read_number
 
 _SEPARATOR = "\n"  # between the values of one flag; it cannot be typed on a command line by accident
 _IS_PATH = re.compile(r"(_dir|_file|slides|weights)$")  # ids whose values are paths, also those such as 001 or 64
@@ -177,7 +177,7 @@ def _parser(parameter: inspect.Parameter) -> Callable[[str], Any]:
         try:
             if annotation == "bool":
                 return {"true": True, "false": False}[value.lower()]
-            if annotation == "float" and not math.isfinite(float(value)):
+            if annotation in ("int", "float") and not math.isfinite(read_number(value)):
                 raise ValueError
             return {"int": int, "float": float}.get(annotation, str)(value)
         except (ValueError, KeyError):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic_path, check_is_file, read_json
+from ..files import atomic_path, check_is_file, read_json, read_number
 from ..folders.names import slide_name
 from .detections import Detections
 
@@ -89,7 +89,7 @@ def read_detections(path: Path) -> Detections:
 
 def _read_line(path: Path, number: int, line: list[str]) -> tuple[float, float, float]:
     try:
-        confidence, x, y = map(float, line)
+        confidence, x, y = map(read_number, line)
     except ValueError:
         found = ",".join(line)
         raise InputError(

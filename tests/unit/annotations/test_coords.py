@@ -17,6 +17,8 @@ def test_read_coords(tmp_path):
 
 
 BAD_COORDS = {
+    "underscore": ("a,1_000,2\n", 1, "1_000"),
+    "arabic": ("a,\u0663,2\n", 1, "whole level-0 pixels"),
     "header": ("slide,x,y\na,1,2\n", 1, "remove the header"),
     "blank": ("a,1,2\n\nb,1,2\n", 2, "blank"),
     "spaces": ("a,1,2\n ,\nb,1,2\n", 2, "blank"),

@@ -138,6 +138,8 @@ BAD = {
     "no_list": ("a.json", {"positive": {"name": "A0"}}, "positive"),
     "xml_no_x": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', ""), "A0"),
     "xml_no_number": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', 'X="4,2"'), "A0"),
+    "xml_underscore": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', 'X="4_20"'), "A0"),
+    "xml_arabic": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', 'X="\u0664"'), "A0"),
     "xml_type": ("a.xml", asap(("Tumor", TUMOR_XY)).replace("Polygon", "Blob"), "Blob"),
     "no_feature": ("a.json", collection(3), "feature 1"),
     "no_features": ("a.json", {"type": "FeatureCollection"}, "GeoJSON"),

@@ -272,6 +272,9 @@ def test_switches(text: str, value: bool) -> None:
     [
         ("--stride 6.5", r"^--stride must be a whole number, but got '6\.5'$"),
         ("--stride many", r"must be a whole number, but got 'many'"),
+        ("--stride 6_4", r"^--stride must be a whole number, but got '6_4'$"),
+        ("--stride \u0663", r"^--stride must be a whole number"),
+        ("--mpp 1_0.5", r"^--mpp must be a number, but got '1_0.5'$"),
         ("--mpp 0,25", r"^--mpp must be a number, but got '0,25'$"),
         ("--mpp nan", r"must be a number, but got 'nan'"),
         ("--mpp -inf", r"must be a number, but got '-inf'"),

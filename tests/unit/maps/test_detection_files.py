@@ -43,6 +43,7 @@ def test_an_empty_file_has_no_detections(tmp_path):
         ("confidence,x,y", "expected confidence,x,y, found 'confidence,x,y'"),
         ("0.5,1", "expected confidence,x,y, found '0.5,1'"),
         ("0.5,1,2,3", "expected confidence,x,y"),
+        ("0.5,1_000,2", "expected confidence,x,y"),
         ("nan,1,2", "expected a confidence of at least 0, found nan"),
         ("-0.5,1,2", "found -0.5"),
         ("0.5,-1,2", "expected x,y in level-0 pixels, found -1,2"),
