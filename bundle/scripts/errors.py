@@ -19,8 +19,10 @@ _OF_A_CONFIG = re.compile(
 _OF_A_COMPONENT = re.compile(r"Failed to instantiate component '(.+)' with keywords: (\S*)")
 _OF_THE_OTHERS = re.compile(r"\bgloo/|\bNCCL\b|\bTCPStore\b")  # how torch tells that it lost another process
 
-STOP_SIGNALS = (signal.SIGINT,)
-"""Signals that ask a command to stop: Ctrl-C."""
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # the last is unknown to Windows
+"""Signals that ask a command to stop: Ctrl-C, a scheduler, a terminal that is closed."""
 
 _SAME_REQUEST_SECONDS = 1.0  # a terminal and torchrun may both pass on the same Ctrl-C
 

@@ -21,6 +21,7 @@ import pytest
 from helpers.flat_slide import write_flat_slide
 from integration.conftest import Outcome
 from scripts import bundle_root
+from scripts.inference.folder_results import ResultFolder
 from scripts.synthetic.cohort import Cohort
 
 pytestmark = pytest.mark.integration
@@ -68,6 +69,21 @@ def start(flags: Flags, **arguments: Any) -> subprocess.Popen[str]:
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
     command = [sys.executable, "-c", RUN, bundle_root(), *flags]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, **arguments)
+
+
+def start_monai(flags: Flags) -> subprocess.Popen[str]:
+    """The same without our command, as MONAI's users call it."""
+    folder = Path(bundle_root())
+    given = dict(zip(flags[1::2], flags[2::2], strict=True))
+    configs = [str(folder / "configs" / "inference.json"), given.pop("--config_file")]
+    arguments = [part for item in given.items() for part in item]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment |= {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])]),
+    }
+    command = [sys.executable, "-m", "monai.bundle", "run", "run", "--config_file", repr(configs), *arguments]
+    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
 
 def summary(maps: Path) -> dict[str, Any]:
@@ -195,6 +211,25 @@ def test_a_killed_run_loses_the_slide_in_progress_only(flags: Flags, maps: Path,
     assert stems(summary(maps)["slides_skipped"]) == sorted(whole)
     assert done(maps) == [name for name in NAMES if name not in whole]
     assert [path.name for path in maps.iterdir() if path.name.startswith(".")] == [".lock"]
+
+
+@pytest.mark.parametrize("command", ["tumor-detection", "monai.bundle"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_a_signal_stops_says_what_is_done(flags: Flags, maps: Path, number: int, command: str) -> None:
+    arguments = flags(num_workers=1, stride=32)
+    with start(arguments) if command == "tumor-detection" else start_monai(arguments) as process:
+        while len(list(maps.glob("slide_*.json"))) < 1:
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            time.sleep(0.01)
+        process.send_signal(number)
+        error = process.stderr.read() if process.stderr else ""
+        assert process.wait() == 128 + number, error
+    assert ("stopped; maps that are whole are kept" in error) == (command == "tumor-detection")
+    whole = [path.stem for path in maps.glob("slide_*.json")]
+    assert 1 <= len(whole) < 4
+    assert done(maps) == sorted(whole)
+    assert_whole(maps, whole)
+    ResultFolder(maps).lock(seconds=0)
 
 
 def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Command) -> None:

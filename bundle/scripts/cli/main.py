@@ -66,7 +66,10 @@ _AFTER_STOP = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; exits with one line on standard error and status 1 when something is wrong, 130 after Ctrl-C."""
+    """Run a command; exits with one line on standard error and status 1 when something is wrong.
+
+    Stopped by a signal, it exits with 128 and its number: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, Stopped, StopRequest
 from ..files import check_result_name
 from ..folders.names import slide_name
 from .freshness import older_map_remark, reading_settings, slide_identity
@@ -82,6 +83,7 @@ class ProbabilityMapWriter:
         self._summarized = 0.0
         self._position = 0.0
         self._progress: tqdm[Any] | None = None
+        self._stop_request = StopRequest(self._stop)
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -97,6 +99,8 @@ class ProbabilityMapWriter:
         Raises:
             InputError: if another run holds the folder.
         """
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # tumor-detection listens itself, MONAI does not
+            self._stop_request.__enter__()
         if self.queue.rank > 0:
             return
         self.results.lock()
@@ -158,6 +162,7 @@ class ProbabilityMapWriter:
 
     def complete(self, engine: Engine) -> None:
         """Wait for the other processes, write ``run.json`` and let other runs in."""
+        self._stop_request.__exit__(None, None, None)
         if self.queue.rank > 0:
             self.summary.tell(is_last=True)
             return
@@ -179,12 +184,16 @@ class ProbabilityMapWriter:
 
     def abort(self, engine: Engine, error: BaseException) -> None:
         """Note in ``run.json`` what is done, let other runs in, and pass the error on."""
+        self._stop_request.__exit__(None, None, None)
         try:
             if self.queue.rank == 0:
                 self._close()
         except InputError as second:  # the disk may be full: the first error says more
             logger.warning("%s", second)
         raise error
+
+    def _stop(self) -> None:
+        raise Stopped(self._stop_request.number or 0)
 
     def finish(self) -> None:
         """Warn of slides without tissue, and fail the run if slides were set aside, by any process.
