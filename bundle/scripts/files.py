@@ -27,7 +27,6 @@ _NPY_ERRORS = (
 
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]+\.(tmp|old)(\.\w+)?")
-_NAME_BYTES = 200  # endings of results come on top, and file systems take 255
 _LEFT_SECONDS = 3600.0  # what nobody has written to for so long is of a run that was killed
 
 
@@ -85,36 +84,12 @@ def check_name(name: str, source: object) -> str:
     Raises:
         InputError: if it is empty or hidden, leads out of its folder, or holds control characters.
     """
-    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > _NAME_BYTES:
+    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
         raise InputError(
             f"{source}: {name!r:.80} cannot be a file's name; expected one without /, \\ and control characters, not "
-            f"hidden, of at most {_NAME_BYTES} bytes; mend it"
+            "hidden, of at most 200 bytes; mend it"
         )
     return name
-
-
-def check_result_name(path: str | Path, reserved: Sequence[str] = ()) -> None:
-    """Refuse a slide whose results could not be kept, or not be found again, under its name.
-
-    Args:
-        path: the slide.
-        reserved: names, in lower case, that stand for something else in the folder of results.
-
-    Raises:
-        InputError: says why.
-    """
-    name = Path(path).stem
-    try:
-        num_bytes = len(name.encode())
-    except UnicodeEncodeError:
-        raise InputError(f"{str(path)!r}: results are named by the slide, whose name is not UTF-8; rename it") from None
-    for is_so, reason in (
-        (name.lower() in reserved, f"and {name}.json is not a slide's there"),
-        (num_bytes > _NAME_BYTES, f"which has {num_bytes} bytes, more than {_NAME_BYTES}"),
-        (name.startswith("."), "which is hidden"),
-    ):
-        if is_so:
-            raise InputError(f"{path}: results are named by the slide, {reason}; rename it")
 
 
 @contextmanager

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,6 @@ from scripts.errors import InputError
 from scripts.files import (
     atomic_folder,
     atomic_path,
-    check_result_name,
     make_output_dir,
     read_json,
     read_npy,
@@ -163,27 +161,6 @@ def test_a_name_as_long_as_the_disk_takes(tmp_path: Path) -> None:
     target = tmp_path / f"{'ü' * 125}.json"
     write_json(target, {})
     assert read_json(target) == {}
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("run.tif", "results are named by the slide, and run.json is not a slide's there; rename it"),
-        ("Run.svs", "and Run.json is not a slide's there"),
-        (f"{'ü' * 101}.tif", "which has 202 bytes, more than 200"),
-        (".hidden.tif", "which is hidden"),
-        ("a\udcff.tif", "whose name is not UTF-8"),
-    ],
-)
-def test_names_that_results_cannot_have(name: str, reason: str) -> None:
-    with pytest.raises(InputError, match=re.escape(reason)) as refused:
-        check_result_name(f"slides/{name}", ("run",))
-    str(refused.value).encode()  # it can be printed
-
-
-@pytest.mark.parametrize("name", ["run.tif", "run_1.tif", "a" * 200, "b a&%.tif", "001.tif"])
-def test_names_that_results_can_have(name: str) -> None:
-    check_result_name(name, ("run",) if name != "run.tif" else ())
 
 
 @pytest.mark.parametrize("name", ["a\udcff.json", f"{'a' * 250}.json"])

@@ -13,8 +13,7 @@ from ignite.engine import Engine
 from monai.bundle import ConfigParser
 
 from ..errors import InputError, explain
-from ..files import check_result_name
-from ..folders.names import slide_name
+from ..folders.names import check_result_name, slide_name
 from ..inference.handlers import ProbabilityMapWriter
 from ..inference.results import RESERVED_NAMES
 from ..storage.remote import is_url

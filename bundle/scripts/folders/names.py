@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
+
+from ..errors import InputError
 
 SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
+
+
+_NAME_BYTES = 200  # endings of results come on top, and file systems take 255
 
 
 def compose(text: str) -> str:
@@ -54,3 +60,27 @@ def named_file(folder: str | Path, name: str, suffix: str) -> Path:
     path = Path(folder) / f"{name}{suffix}"
     decomposed = path.with_name(unicodedata.normalize("NFD", path.name))
     return decomposed if decomposed.is_file() and not path.is_file() else path
+
+
+def check_result_name(path: str | Path, reserved: Sequence[str] = ()) -> None:
+    """Refuse a slide whose results could not be kept, or not be found again, under its name.
+
+    Args:
+        path: the slide.
+        reserved: names, in lower case, that stand for something else in the folder of results.
+
+    Raises:
+        InputError: says why.
+    """
+    name = slide_name(path)
+    try:
+        num_bytes = len(name.encode())
+    except UnicodeEncodeError:
+        raise InputError(f"{str(path)!r}: results are named by the slide, whose name is not UTF-8; rename it") from None
+    for is_so, reason in (
+        (name.lower() in reserved, f"and {name}.json is not a slide's there"),
+        (num_bytes > _NAME_BYTES, f"which has {num_bytes} bytes, more than {_NAME_BYTES}"),
+        (name.startswith("."), "which is hidden"),
+    ):
+        if is_so:
+            raise InputError(f"{path}: results are named by the slide, {reason}; rename it")

@@ -14,8 +14,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from ..errors import InputError, Stopped, StopRequest
-from ..files import check_result_name
-from ..folders.names import slide_name
+from ..folders.names import check_result_name, slide_name
 from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import describe_weights, versions

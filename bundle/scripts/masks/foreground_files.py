@@ -19,8 +19,8 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, TissueOutlines, geojson_origin, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
 from ..errors import InputError, few
-from ..files import atomic_path, check_is_file, check_result_name, make_output_dir, write_json
-from ..folders.names import slide_file_name, slide_name
+from ..files import atomic_path, check_is_file, make_output_dir, write_json
+from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..geometry import map_shape
 from ..slides.colors import check_color

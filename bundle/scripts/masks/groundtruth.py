@@ -14,9 +14,9 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, geojson_origin, index_annotations, is_normal_name, read_annotation
 from ..annotations.polygons import Polygon, crossings
 from ..errors import InputError
-from ..files import check_result_name, make_output_dir, write_json
+from ..files import make_output_dir, write_json
 from ..folders.index import NameIndex
-from ..folders.names import slide_file_name, slide_name
+from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..geometry import map_shape
 from .files import write_mask

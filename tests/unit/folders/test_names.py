@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from helpers.touched import touch
-from scripts.folders.names import compose, name_key, named_file, slide_file_name, slide_name
+from scripts.errors import InputError
+from scripts.folders.names import check_result_name, compose, name_key, named_file, slide_file_name, slide_name
 
 COMPOSED, DECOMPOSED = "M\u00fcller_1", "Mu\u0308ller_1"
 
@@ -42,3 +44,32 @@ def test_named_file_is_found_in_both_forms(tmp_path: Path, stored: str) -> None:
 
 def test_named_file_that_is_missing_is_composed(tmp_path: Path) -> None:
     assert named_file(tmp_path, COMPOSED, ".png") == tmp_path / f"{COMPOSED}.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("run.tif", "results are named by the slide, and run.json is not a slide's there; rename it"),
+        ("Run.svs", "and Run.json is not a slide's there"),
+        (f"{'ü' * 101}.tif", "which has 202 bytes, more than 200"),
+        (".hidden.tif", "which is hidden"),
+        ("a\udcff.tif", "whose name is not UTF-8"),
+    ],
+)
+def test_names_that_results_cannot_have(name: str, reason: str) -> None:
+    with pytest.raises(InputError, match=re.escape(reason)) as refused:
+        check_result_name(f"slides/{name}", ("run",))
+    str(refused.value).encode()  # it can be printed
+
+
+@pytest.mark.parametrize("name", ["run.tif", "run_1.tif", "a" * 200, "b a&%.tif", "001.tif"])
+def test_names_that_results_can_have(name: str) -> None:
+    check_result_name(name, ("run",) if name != "run.tif" else ())
+
+
+def test_a_dicom_slide_is_named_by_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run.1"
+    folder.mkdir()
+    check_result_name(folder, ("run",))
+    with pytest.raises(InputError, match="is not a slide's there"):
+        check_result_name(folder, ("run.1",))
