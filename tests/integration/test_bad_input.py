@@ -15,7 +15,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from helpers.deadly_slide import change_frame
 from integration.conftest import SHAPE, Loclabels, Outcome
+from scripts.slides.cucim_backend import CucimPixels
 from scripts.slides.pyramid import write_pyramid
 from scripts.synthetic.cohort import Cohort
 
@@ -183,6 +185,36 @@ def test_damage_that_a_worker_finds_is_reported_alike(infer: Command, slides: Pa
     damage_tile(slides / "test_001.tif", SHAPE[0] // 2, SHAPE[1] // 2)
     outcome = infer(slides=slides, num_workers=1)
     assert_fails(outcome, "1 of 3 slides failed", "test_001.tif: the tiles at level 0 ", "cannot be decoded by ")
+    assert names(tmp_path / "maps", "*.npy") == ["test_002.npy", "test_003.npy"]
+
+
+@pytest.mark.cucim
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_slide_that_ends_its_reader_is_set_aside(
+    infer: Command, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
+) -> None:
+    """cuCIM writes beyond its memory where a tile is larger than the TIFF says, if it is not kept from such a tile."""
+    monkeypatch.setattr(CucimPixels, "_check_frame", lambda *_: None)
+    cols = -(-SHAPE[1] // 256)
+    with tifffile.TiffFile(slides / "test_001.tif") as tiff:
+        num_tiles = len(tiff.pages[0].dataoffsets)
+    for tile in range(cols, num_tiles):
+        change_frame(slides / "test_001.tif", tile, height=4170)
+    outcome = infer(slides=slides, num_workers=num_workers, backend="cucim")
+    assert_fails(
+        outcome, "1 of 3 slides failed, the others are done", "test_001.tif: the process that read it ended by "
+    )
+    assert names(tmp_path / "maps", "*.npy") == ["test_002.npy", "test_003.npy"]
+    record = json.loads((tmp_path / "maps" / "run.json").read_text())
+    assert [Path(failed["slide"]).name for failed in record["slides_failed"]] == ["test_001.tif"]
+
+
+@pytest.mark.cucim
+def test_a_tile_that_lies_about_its_size_is_damage(infer: Command, slides: Path, tmp_path: Path) -> None:
+    cols = -(-SHAPE[1] // 256)
+    change_frame(slides / "test_001.tif", SHAPE[0] // 512 * cols + cols // 2, height=417)
+    outcome = infer(slides=slides)
+    assert_fails(outcome, "1 of 3 slides failed", "test_001.tif: the tiles at level 0 ", "has 417 x 256 pixels")
     assert names(tmp_path / "maps", "*.npy") == ["test_002.npy", "test_003.npy"]
 
 

@@ -66,7 +66,7 @@ class SlideWorker:
         logging.getLogger().addHandler(_warnings)
         parser = ConfigParser(config)
         parser["datalist"] = []
-        parser["dataloader#persistent_workers"] = "$@num_workers > 0"
+        parser["dataloader#persistent_workers"] = True
         parser["probability_maps#_target_"] = "scripts.cluster.worker.SlideWriter"
         parser.parse(True)
         parser.get_parsed_content("initialize")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 
 class SlidePlan(NamedTuple):
@@ -64,6 +65,25 @@ class Tile(NamedTuple):
     positions: npt.NDArray[np.bool_]
     error: str | None = None
     keep: npt.NDArray[np.bool_] = NO_POSITIONS
+
+
+Planner = Callable[[str, str | None], list[Tile]]
+"""What plans a slide, by its path and the file that is read where that is an address."""
+
+
+def make_sample(tile: Tile, pixels: torch.Tensor | None) -> dict[str, Any]:
+    """What the network is given of a tile.
+
+    Args:
+        tile: the tile; without positions if there are no pixels.
+        pixels: (height, width, 3) uint8 RGB, or None.
+
+    Returns:
+        ``{"image": (1, 3, h, w) uint8 tensor, "tile": tile}``, channels last in memory.
+    """
+    if pixels is None:
+        pixels = torch.empty((0, 0, 3), dtype=torch.uint8)
+    return {"image": pixels.permute(2, 0, 1)[None], "tile": tile}
 
 
 def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """Inference reads a slide as tiles: large blocks of pixels that hold many overlapping patches.
 
-The sampler, in the main process, opens one slide after the other, finds its foreground and yields the tiles that have
-any; the dataset, in the workers, reads their pixels. What goes wrong with a slide travels as a tile that says so, and
-the other slides go on.
+The sampler, in the main process, yields the tiles of one slide after the other; the dataset, in other processes, opens
+the slides, finds their foreground and reads the pixels (see `tile_loader`). What goes wrong with a slide travels as a
+tile that says so, and the other slides go on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..storage.remote import is_url, list_slides
 from ..storage.staging import SlideCache
 from .fitness import with_notes
 from .slide_queue import SlideQueue
-from .tile_plan import NO_POSITIONS, SlidePlan, Tile, position_offsets, tile_blocks
+from .tile_plan import NO_POSITIONS, Planner, SlidePlan, Tile, make_sample, position_offsets, tile_blocks
 
 
 def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
@@ -64,7 +64,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         assume_mpp: see `slides.slide.open_slide`.
         max_enlargement: how many times coarser than the model a slide may be, from 1 on.
         mode: see `network.modes.resolve_mode`; a slide for which it is not possible cannot be planned.
-        num_workers: how many processes read, which take the tiles in turns; 0 and 1 decode each compressed tile once.
+        num_workers: how many processes read, which take the tiles in turns; one decodes each compressed tile once.
         cache_dir: see `storage.staging.SlideCache`.
         cache_gb: see `storage.staging.SlideCache`.
 
@@ -118,35 +118,52 @@ class TileDataset(Dataset[dict[str, Any]]):
             ``{"image": (1, 3, h, w) uint8 tensor, "tile": Tile}``, channels last in memory. A tile that cannot be read
             comes back with its error and without positions.
         """
-        blank = torch.empty((1, 3, 0, 0), dtype=torch.uint8)
         if tile.plan is None or not tile.positions.any():
-            return {"image": blank, "tile": tile}
+            return make_sample(tile, None)
         try:
-            pixels = self._read(tile, tile.plan)
+            return make_sample(tile, torch.from_numpy(np.require(self.read(tile), requirements=["C", "W"])))
         except InputError as error:
-            return {"image": blank, "tile": tile._replace(positions=NO_POSITIONS, error=str(error))}
-        pixels = np.require(pixels, requirements=["C", "W"])
-        return {"image": torch.from_numpy(pixels).permute(2, 0, 1)[None], "tile": tile}
+            return make_sample(tile._replace(positions=NO_POSITIONS, error=str(error)), None)
 
-    def tiles(self, path: str, ahead: str | None = None) -> Iterator[Tile]:
+    def tiles(self, path: str, ahead: str | None = None, plan: Planner | None = None) -> Iterator[Tile]:
         """The tiles of one slide; a slide that cannot be planned yields a single tile with the error.
 
         Args:
             path: the slide.
             ahead: the slide that comes next; if it is an address, it is copied meanwhile.
+            plan: what plans the slide, in another process; `plan` if not given.
         """
         try:
             copy = str(self.cache.fetch(path)) if is_url(path) else None
-            slide = self.slides.get(copy or path)
-            check_enlargement(path, slide.require_mpp(), self.mpp, self.max_enlargement)
-            mask, source, reason = self._mask(slide)
-            downsample = slide.model_downsample(self.mpp)
-            self._check_stride(path, downsample)
+            tiles = self.plan(path, copy, self._num_planned) if plan is None else plan(path, copy)
         except InputError as error:
             yield Tile(path, None, (0, 0), NO_POSITIONS, str(error))
             return
         if ahead is not None and is_url(ahead):
             self.cache.fetch_ahead(ahead)
+        for tile in tiles:
+            self._num_planned += 1
+            yield tile
+
+    def plan(self, path: str, copy: str | None, first_tile: int) -> list[Tile]:
+        """Open a slide, find its foreground, and cover it with tiles.
+
+        Args:
+            path: the slide.
+            copy: the file that is read where ``path`` is an address.
+            first_tile: how many tiles of other slides came before, which says which process reads the first.
+
+        Returns:
+            Its tiles, at least one.
+
+        Raises:
+            InputError: if the slide cannot be read, or not with these settings.
+        """
+        slide = self.slides.get(copy or path)
+        check_enlargement(path, slide.require_mpp(), self.mpp, self.max_enlargement)
+        mask, source, reason = self._mask(slide)
+        downsample = slide.model_downsample(self.mpp)
+        self._check_stride(path, downsample)
         block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
         blocks = list(tile_blocks(mask, block)) or [((0, 0), NO_POSITIONS)]
         plan = SlidePlan(
@@ -164,12 +181,34 @@ class TileDataset(Dataset[dict[str, Any]]):
             bounds_origin=slide.bounds[:2],
         )
         plan = with_notes(plan, self.mpp, self.patch_size, reason)
-        for (map_location, positions), keep in zip(blocks, self._kept(slide, plan, blocks), strict=True):
-            self._num_planned += 1
-            yield Tile(path, plan, map_location, positions, keep=keep)
+        kept = self._kept(slide, plan, blocks, first_tile)
+        return [Tile(path, plan, *block, keep=keep) for block, keep in zip(blocks, kept, strict=True)]
+
+    def read(self, tile: Tile) -> npt.NDArray[np.uint8]:
+        """Read the pixels of a tile that has a plan and positions.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+
+        Raises:
+            InputError: if they cannot be read.
+        """
+        plan = tile.plan
+        if plan is None:
+            raise AssertionError("a tile without a plan has no pixels")
+        slide = self.slides.get(plan.copy or plan.path)
+        if self._reader is None or self._reader.slide is not slide:
+            self._reader = CellReader(slide)
+        region = self._region(slide, plan, tile.map_location, tile.positions.shape)
+        part = Part(region.level, region.location, region.size)
+        return region.resample(self._reader.read(part, tile.keep))
 
     def _kept(
-        self, slide: Slide, plan: SlidePlan, blocks: list[tuple[tuple[int, int], npt.NDArray[np.bool_]]]
+        self,
+        slide: Slide,
+        plan: SlidePlan,
+        blocks: list[tuple[tuple[int, int], npt.NDArray[np.bool_]]],
+        first_tile: int,
     ) -> list[npt.NDArray[np.bool_]]:
         if not plan.num_positions:
             return [NO_POSITIONS]
@@ -177,7 +216,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         parts = [Part(region.level, region.location, region.size) for region in regions]
         level = parts[0].level
         shapes = slide.cell_shapes[level], slide.level_shapes[level]
-        return kept_cells(parts, *shapes, self._num_planned, self.num_readers)
+        return kept_cells(parts, *shapes, first_tile, self.num_readers)
 
     def _check_stride(self, path: str, downsample: float) -> None:
         try:
@@ -193,14 +232,6 @@ class TileDataset(Dataset[dict[str, Any]]):
         path = named_file(self.foreground_dir, slide_name(slide.path), ".png")
         return read_mask(path, slide.shape, self.stride), path.name, f"the mask {path} is empty"
 
-    def _read(self, tile: Tile, plan: SlidePlan) -> npt.NDArray[np.uint8]:
-        slide = self.slides.get(plan.copy or plan.path)
-        if self._reader is None or self._reader.slide is not slide:
-            self._reader = CellReader(slide)
-        region = self._region(slide, plan, tile.map_location, tile.positions.shape)
-        part = Part(region.level, region.location, region.size)
-        return region.resample(self._reader.read(part, tile.keep))
-
     def _region(self, slide: Slide, plan: SlidePlan, map_location: tuple[int, int], shape: tuple[int, ...]) -> Region:
         height, width = (
             int(position_offsets(count, plan.stride, plan.downsample)[-1]) + self.patch_size for count in shape
@@ -215,12 +246,16 @@ class TileSampler(Sampler[Tile]):
     Args:
         dataset: the dataset; a slide put into ``skip`` meanwhile is left.
         queue: which slides this process takes; all of them if not given.
+
+    Attributes:
+        plan: what plans a slide in place of the dataset, see `TileDataset.tiles`.
     """
 
     def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
         self.dataset = dataset
         self.queue = queue or SlideQueue()
         self.skip: set[str] = set()
+        self.plan: Planner | None = None
 
     def _ahead(self, path: str) -> str | None:
         """The slide that comes next, or None: where several processes take slides, another may take it."""
@@ -239,7 +274,7 @@ class TileSampler(Sampler[Tile]):
         for path in self.queue.take([sample["image"] for sample in self.dataset.data]):
             if path in self.skip:
                 continue
-            for tile in self.dataset.tiles(path, self._ahead(path)):
+            for tile in self.dataset.tiles(path, self._ahead(path), self.plan):
                 if tile.path in self.skip:
                     break
                 yield tile

@@ -81,22 +81,31 @@ def read_tile_layouts(path: Path, level_shapes: tuple[tuple[int, int], ...]) -> 
 
 
 def check_tile_sizes(path: Path) -> None:
-    """Refuse a TIFF whose tiles claim a size for which a reader would have to end the process.
+    """Refuse a TIFF whose header claims a size for which a reader would have to end the process, or read for hours.
 
     Raises:
-        InputError: if a tile has no pixels or more than `MAX_TILE_PIXELS`.
+        InputError: if a tile has no pixels or more than `MAX_TILE_PIXELS`, or a level has fewer tiles than it needs.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
-            sides = [(page.tilelength, page.tilewidth) for page in _tiled_pages(tiff)]
+            fault = next(filter(None, map(_size_fault, _tiled_pages(tiff))), None)
     except Exception:  # what tifffile cannot describe is left to OpenSlide, which says why it cannot be opened
         return
-    for height, width in sides:
-        if not 0 < height * width <= MAX_TILE_PIXELS:
-            raise InputError(
-                f"{path}: its TIFF header claims tiles of {height} x {width} pixels; expected at most "
-                f"{MAX_TILE_PIXELS:,} pixels; copy the slide again from its source"
-            )
+    if fault is not None:
+        raise InputError(f"{path}: its TIFF header claims {fault}; copy the slide again from its source")
+
+
+def _size_fault(page: Any) -> str | None:
+    height, width = tile_shape = page.tilelength, page.tilewidth
+    if not 0 < height * width <= MAX_TILE_PIXELS:
+        return f"tiles of {height} x {width} pixels, where at most {MAX_TILE_PIXELS:,} pixels are expected"
+    rows, cols = (-(-side // tile) for side, tile in zip((page.imagelength, page.imagewidth), tile_shape, strict=True))
+    if len(page.dataoffsets) < rows * cols:
+        return (
+            f"{page.imagelength} x {page.imagewidth} pixels, which takes {rows * cols} tiles, but lists "
+            f"{len(page.dataoffsets)}"
+        )
+    return None
 
 
 def _tiled_pages(tiff: tifffile.TiffFile) -> list[Any]:

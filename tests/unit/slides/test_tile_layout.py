@@ -20,7 +20,7 @@ from scripts.slides.tile_layout import MAX_TILE_PIXELS, check_tile_sizes, read_t
 Array = npt.NDArray[Any]
 SHAPE = (301, 405)
 PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, BYTE_COUNTS = 262, 322, 323, 325
-ORIENTATION = 274
+IMAGE_WIDTH, ORIENTATION = 256, 274
 CLOSE = 3.0
 """Mean difference of 255 that JPEG and rounded colors may make; a wrong color space makes 60."""
 
@@ -254,6 +254,14 @@ def test_tiles_of_a_size_that_ends_the_process(tmp_path: Path, width: int, lengt
     patch_tag(path, TILE_WIDTH, width)
     patch_tag(path, TILE_LENGTH, length)
     with pytest.raises(InputError, match=rf"a\.tif: .*(tiles of {length} x {width} pixels|cannot be opened)"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("width", [2**31 - 1, 600])
+def test_a_size_that_takes_more_tiles_than_are_listed(tmp_path: Path, width: int) -> None:
+    path = write(tmp_path / "a.tif", picture())
+    patch_tag(path, IMAGE_WIDTH, width)
+    with pytest.raises(InputError, match=rf"header claims 301 x {width} pixels, .* lists 12"):
         open_slide(path)
 
 

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from helpers.ramp import write_coded
+from scripts.errors import InputError
+from scripts.inference import tile_reader
+from scripts.inference.tile_loader import TileLoader
+from scripts.inference.tile_plan import NO_POSITIONS, SlidePlan, Tile
+from scripts.inference.tiles import TileDataset, TileSampler
+from scripts.masks.foreground import ForegroundSettings
+
+NUM_TILES = 5
+EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
+
+
+class Slides(TileDataset):
+    """Made-up slides, some of which end the process that plans or reads them."""
+
+    def plan(self, path: str, copy: str | None, first_tile: int) -> list[Tile]:
+        end(path, "plan")
+        if "warns" in path:
+            logging.getLogger("planning").warning("%s: a warning", path)
+        plan = SlidePlan(path, (301, 449), 0.25, 64, 1.0, (5, 8), "all", "openslide", 40, NUM_TILES)
+        return [Tile(path, plan, (row, first_tile), np.ones((1, 8), dtype=bool)) for row in range(NUM_TILES)]
+
+    def read(self, tile: Tile) -> npt.NDArray[np.uint8]:
+        if tile.map_location[0] == 2:
+            end(tile.path, "read")
+        return np.full((3, 5, 3), tile.map_location[0], dtype=np.uint8)
+
+
+def end(path: str, when: str) -> None:
+    """Do what the path says."""
+    faulthandler.disable()  # pytest's, which is lengthy
+    if f"{when} segv" in path:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if f"{when} kill" in path:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if f"{when} exit" in path:
+        os._exit(3)
+    if f"{when} raise" in path:
+        raise ZeroDivisionError("by nothing")
+    if f"{when} error" in path:
+        raise InputError(f"{path}: as it should be told")
+    if f"{when} hang" in path:
+        time.sleep(600)
+
+
+def make_loader(*paths: str, num_workers: int = 1, **options: Any) -> TileLoader:
+    dataset = Slides([{"image": path} for path in paths], num_workers=num_workers)
+    return TileLoader(dataset, TileSampler(dataset), num_workers, **options)
+
+
+def results_of(loader: TileLoader) -> tuple[Counter[str], dict[str, str]]:
+    """How many tiles of each slide came with their pixels, and the first error of each."""
+    counts: Counter[str] = Counter()
+    errors: dict[str, str] = {}
+    for sample in loader:
+        tile, image = sample["tile"], sample["image"]
+        if tile.error is not None:
+            assert image.numel() == 0
+            assert not tile.positions.any()
+            errors.setdefault(tile.path, tile.error)
+            loader.sampler.skip.add(tile.path)
+            continue
+        assert image.dtype == torch.uint8
+        assert image.shape == (1, 3, 3, 5)
+        assert (image == tile.map_location[0]).all()
+        counts[tile.path] += 1
+    return counts, errors
+
+
+DEATHS = {
+    "read segv": "ended by SIGSEGV; the file is damaged: copy the slide again from its source",
+    "plan segv": "ended by SIGSEGV; the file is damaged",
+    "read kill": "was killed (SIGKILL), as systems do where memory is short; run it again with fewer readers",
+    "plan kill": "was killed (SIGKILL)",
+    "read exit": "ended with status 3",
+    "plan exit": "ended with status 3",
+    "read raise": "ZeroDivisionError: by nothing",
+    "plan raise": "ZeroDivisionError: by nothing",
+    "read error": "as it should be told",
+    "plan error": "as it should be told",
+}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_slide_that_ends_its_reader_is_named_and_the_others_go_on(death: str, num_workers: int) -> None:
+    counts, errors = results_of(make_loader("a", death, "b", "c", num_workers=num_workers))
+    assert [counts[path] for path in "abc"] == [NUM_TILES] * 3
+    assert counts[death] < NUM_TILES
+    assert list(errors) == [death]
+    assert errors[death].startswith(f"{death}: ")
+    assert DEATHS[death] in errors[death]
+
+
+def test_many_deaths() -> None:
+    paths = [f"{name} {death}" for name in "ab" for death in ("read segv", "plan kill", "read exit")]
+    counts, errors = results_of(make_loader(*paths, "whole", num_workers=2))
+    assert counts["whole"] == NUM_TILES
+    assert sorted(errors) == sorted(paths)
+
+
+def test_a_reader_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_reader.TileReader.__init__, "__defaults__", (0.5,))
+    counts, errors = results_of(make_loader("read hang", "a", "plan hang", "b"))
+    assert (counts["a"], counts["b"]) == (NUM_TILES, NUM_TILES)
+    assert list(errors) == ["read hang", "plan hang"]
+    for path, error in errors.items():
+        assert error.startswith(f"{path}: the process that read it gave no answer within 0.5 s and was ended; ")
+
+
+def test_tiles_come_in_the_order_of_the_sampler() -> None:
+    loader = make_loader("a", "b", num_workers=3)
+    found = [(sample["tile"].path, *sample["tile"].map_location) for sample in loader]
+    assert found == [(path, row, first) for path, first in (("a", 0), ("b", NUM_TILES)) for row in range(NUM_TILES)]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_processes_end_with_the_iteration_or_stay(persistent: bool) -> None:
+    loader = make_loader("a", num_workers=2, persistent_workers=persistent)
+    assert len(list(loader)) == NUM_TILES
+    parts = [loader._planner, *(thread._reader for thread in loader._readers)]
+    processes = [part._process for part in parts]
+    assert all((process is not None) == persistent for process in processes)
+    assert len(list(loader)) == NUM_TILES
+    assert [part._process for part in parts] == processes
+    iterator = iter(loader)
+    next(iterator)
+    iterator.close()  # as when a run is interrupted: nothing is left over for the next
+    assert all(part._process is None for part in parts)
+    assert [sample["tile"].map_location[0] for sample in loader] == list(range(NUM_TILES))
+    loader.close()
+
+
+def test_warnings_of_planning_are_passed_on(caplog: pytest.LogCaptureFixture) -> None:
+    assert len(list(make_loader("warns"))) == NUM_TILES
+    assert [record.getMessage() for record in caplog.records] == ["warns: a warning"]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_pixels_are_those_of_the_dataset(tmp_path: Path, num_workers: int) -> None:
+    paths = [write_coded(tmp_path / f"coded_{name}.tif", (701, 903)) for name in "ab"]
+    dataset = TileDataset(
+        [{"image": str(path)} for path in paths],
+        stride=32, tile_size=448, foreground=EVERYTHING, num_workers=num_workers,
+    )  # fmt: skip
+    expected = [dataset[tile] for path in paths for tile in dataset.tiles(str(path))]
+    found = list(TileLoader(dataset, TileSampler(dataset), num_workers))
+    assert len(found) == len(expected) > 8
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one["image"], other["image"])
+        assert one["image"].permute(0, 2, 3, 1).is_contiguous()
+        assert one["tile"].map_location == other["tile"].map_location
+        assert one["tile"].plan == other["tile"].plan
+
+
+def test_a_tile_without_positions_is_not_read() -> None:
+    loader = make_loader("a")
+    loader.sampler.plan = lambda path, copy: [Tile("b", None, (0, 0), NO_POSITIONS, "b: an error")]
+    (sample,) = loader
+    assert sample["tile"].error == "b: an error"
