@@ -20,8 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bundle"), str(ROOT / "tests")]
 
+import numpy as np  # noqa: E402
 from hypothesis import HealthCheck, given, seed, settings  # noqa: E402
 
+from helpers.damaged_slides import SLIDES, SlideFuzzer, damage  # noqa: E402
 from helpers.fuzzing import CASES, Case, read_stranger  # noqa: E402
 
 _EXAMPLES = 300
@@ -39,6 +41,20 @@ def fuzz(name: str, case: Case, folder: Path, number: int, counts: Counter[str])
     check()
 
 
+def fuzz_slides(folder: Path, number: int, counts: Counter[str]) -> None:
+    """Let a process read damaged slides; one that ends it is kept in the working directory."""
+    fuzzer = SlideFuzzer(folder)
+    for index in range(_EXAMPLES):
+        for kind in SLIDES:
+            fuzzer.read(kind, damage(kind, np.random.default_rng([number, index])))
+    fuzzer.close()
+    for (kind, end), count in fuzzer.counts.items():
+        counts[f"slide of {kind}: {end}"] += count
+    for index, (error, content) in enumerate(fuzzer.crashes):
+        Path(f"crash_{number}_{index}.tif").write_bytes(content)
+        print(f"crash_{number}_{index}.tif: {error}")
+
+
 def main() -> None:
     """Fuzz and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,6 +69,8 @@ def main() -> None:
         for name, case in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
                 fuzz(name, case, Path(folder), number, counts)
+        with tempfile.TemporaryDirectory() as folder:
+            fuzz_slides(Path(folder), number, counts)
         number += 1
     for name, count in sorted(counts.items()):
         print(f"{count:9,}  {name}")

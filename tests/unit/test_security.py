@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
+from helpers.damaged_slides import SLIDES, SlideFuzzer, damage
 from helpers.fuzzing import CASES, read_stranger
 from scripts.annotations.annotations import read_annotation
 from scripts.annotations.coords import check_cell, read_coords
@@ -234,3 +235,14 @@ def test_the_page_names_tests_that_exist() -> None:
     assert len(named) > 10
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name in named if f"def {name}(" not in code and f"/{name}.py" not in page] == []
+
+
+def test_damaged_slides_are_read_or_refused(tmp_path: Path) -> None:
+    fuzzer = SlideFuzzer(tmp_path)
+    for kind, content in SLIDES.items():
+        assert fuzzer.read(kind, content) is None
+        for number in range(12):
+            fuzzer.read(kind, damage(kind, np.random.default_rng(number)))
+    fuzzer.close()
+    assert [error for error, _ in fuzzer.crashes] == []
+    assert sum(fuzzer.counts.values()) == 13 * len(SLIDES)
