@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from ..errors import InputError
+from ..folders.dicom import finest_file
 
 _GRAY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
 _MAX_SPREAD = 2  # JPEG rounds; a stained slide has pixels whose channels differ by tens
@@ -49,7 +50,7 @@ def stored_color(path: Path) -> StoredColor | None:
         That of the largest page, or None for files that are no TIFF.
     """
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(finest_file(path)) as tiff:
             pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
             page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
             return StoredColor(page.samplesperpixel, page.bitspersample, tifffile.PHOTOMETRIC(page.photometric))

@@ -30,6 +30,7 @@ _REDUCED = 1
 
 _PATCHES = 8  # along each side
 _PATCH = 32  # px
+_LEAST_SIDE = 8  # px; fewer agree by chance
 _LEAST_CORRELATION = 0.6
 
 
@@ -175,9 +176,11 @@ def _shows(level: Level, finer: Level, others: Iterable[float], read: _Read) -> 
 
 
 def _likeness(level: Level, downsample: float, finer: Level, read: _Read) -> float:
-    """Correlation of a level's gray with that of a finer level, at patches all over the slide; 0 where it is blank."""
+    """Correlation of a level's gray with that of a finer level, at patches all over the slide; 0 if it is blank or tiny."""
     scale = downsample / finer.downsample
     covered = [min(int(fine / scale), side) for fine, side in zip(finer.shape, level.shape, strict=True)]
+    if min(covered) < _LEAST_SIDE:
+        return 0.0
     height, width = (min(_PATCH, side) for side in covered)
     found, expected = [], []
     for row, col in np.ndindex(_PATCHES, _PATCHES):

@@ -186,7 +186,7 @@ def test_a_gray_slide_fails(tmp_path: Path, mpp: float | None) -> None:
     ],
 )
 def test_which_weights_fit(tmp_path: Path, mpp: float, expected: str) -> None:
-    lines, needs = describe_slide(write_stained(tmp_path / "a.tif", mpp))
+    lines, needs = describe_slide(write_stained(tmp_path / "a.tif", None), assume_mpp=mpp)
     assert slide_facts(lines)["weights"].startswith(expected)
     assert (needs.num_positions > 0) == (mpp < 0.9)
 

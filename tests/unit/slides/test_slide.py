@@ -602,6 +602,6 @@ def test_whatever_a_reader_raises_names_the_slide(
         reason = re.escape(error.args[0]) if error.args else "MemoryError"
         with pytest.raises(InputError, match=rf"{path.name}: the tiles at level 0 .*{reason}"):
             slide.read_level((0, 0), (5, 5), 0)
-    monkeypatch.setattr(slide_module, "cell_shape", fail)
+    monkeypatch.setattr(slide_module, "stated_bounds", fail)
     with pytest.raises(InputError, match=f"{path.name}: cannot be opened as a slide"):
         open_slide(path)

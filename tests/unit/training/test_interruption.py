@@ -12,6 +12,7 @@ from monai.engines import SupervisedTrainer
 
 from helpers.forked_ranks import run_ranks
 from scripts.errors import InputError, Stopped
+from scripts.network.purpose import make_purpose
 from scripts.training.averaging import WeightAverage, WeightAveraging
 from scripts.training.checkpoints import TrainingCheckpoints
 from scripts.training.handlers import EpochSeed
@@ -52,7 +53,9 @@ def make_run(
         persistent_workers=workers > 0,
     )
     average = WeightAverage(network, 0.8)
-    checkpoints = TrainingCheckpoints(output_dir, network, average, optimizer, scheduler, None, resume, rank=rank)
+    checkpoints = TrainingCheckpoints(
+        *(output_dir, network, average, optimizer, scheduler, None, resume), rank=rank, purpose=make_purpose(0.5, 96)
+    )
     trainer = SupervisedTrainer(
         device=torch.device("cpu"),
         max_epochs=EPOCHS,
