@@ -176,7 +176,7 @@ def _shows(level: Level, finer: Level, others: Iterable[float], read: _Read) -> 
 
 
 def _likeness(level: Level, downsample: float, finer: Level, read: _Read) -> float:
-    """Correlation of a level's gray with that of a finer level, at patches all over the slide; 0 if it is blank or tiny."""
+    """Correlation of a level's gray with that of a finer level, at patches all over it; 0 if it is blank or tiny."""
     scale = downsample / finer.downsample
     covered = [min(int(fine / scale), side) for fine, side in zip(finer.shape, level.shape, strict=True)]
     if min(covered) < _LEAST_SIDE:

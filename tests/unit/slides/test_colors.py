@@ -9,7 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from helpers.dicom_slide import write_dicom_slide
 from scripts.errors import InputError
+from scripts.masks.foreground import ForegroundSettings
 from scripts.masks.foreground_files import slide_foreground
 from scripts.slides.colors import check_color, check_stored_color, stored_color
 from scripts.slides.pool import SlidePool
@@ -132,3 +134,10 @@ def test_what_is_no_tiff_says_nothing(tmp_path: Path, shared_data: Path) -> None
     stored = stored_color(shared_data / "slides" / "cmu-1-small-region.svs")
     assert stored is not None
     assert stored.is_rgb
+
+
+def test_the_folder_of_a_dicom_slide_is_opened_at_its_file(tmp_path: Path) -> None:
+    write_dicom_slide(tmp_path / "tumor_001", [tissue_picture(), tissue_picture()[::2, ::2]])
+    check_stored_color(tmp_path / "tumor_001")
+    with open_slide(tmp_path / "tumor_001") as slide:
+        assert slide_foreground(slide, 16, ForegroundSettings(min_tissue_um2=0.0))[0].any()

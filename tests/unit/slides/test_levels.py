@@ -99,6 +99,15 @@ def test_an_unpadded_level_of_whole_tiles_stays(tmp_path: Path, backend: str, ca
     assert not caplog.records
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_level_of_one_whole_tile_stays(tmp_path: Path, backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each larger power of two would give one tile too, the largest ones of less than a pixel. Only a square can."""
+    write_pyramid(tmp_path / "a.tif", picture((1024, 1024)), 0.25, downsamples=(1, 2, 4, 8), tile_size=128)
+    with open_slide(tmp_path / "a.tif", backend) as slide:
+        assert slide.downsamples == (1.0, 2.0, 4.0, 8.0)
+    assert not caplog.records
+
+
 MACRO = np.random.default_rng(1).integers(0, 255, (151, 227, 3), dtype=np.uint8)
 
 
