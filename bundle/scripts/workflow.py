@@ -1,4 +1,7 @@
-"""Runs a config of this bundle as ``python -m monai.bundle run`` does, from any working directory."""
+"""Runs a config of this bundle as ``python -m monai.bundle run`` does, from any working directory.
+
+For users of Python it makes the workflow of a config, which they run.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ import gc
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import bundle_root
 from .errors import InputError
 from .files import read_json
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 _COMPUTED = ("$", "@", "%")
 _Kind = tuple[str, Callable[[Any], bool]]
@@ -124,7 +131,11 @@ def check_configs(paths: Sequence[Path], overrides: Mapping[str, Any]) -> None:
             if name not in before:
                 raise InputError(
                     f"--config_file {path.name} is an overlay on {name}, which does not come before it; "
-                    + (f"this command runs {before[0]}" if name in ("train.json", "inference.json") else f"add {name}")
+                    + (
+                        f"this command runs {before[0]}"
+                        if before and name in ("train.json", "inference.json")
+                        else f"add {name}"
+                    )
                 )
         defaults |= content
     _check_settings("", overrides, defaults)
@@ -175,24 +186,63 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
     Raises:
         InputError: if an overlay is missing or the device unknown; see `check_configs`.
     """
-    configs = Path(bundle_root()) / "configs"
-    found = find_overlays(overlays)
-    check_configs([configs / config, *found], overrides)
+    base = Path(bundle_root()) / "configs" / config
+    arguments = _arguments([base, *find_overlays(overlays)], overrides)
     from monai.bundle import run
 
+    try:
+        with _depth_told():
+            run(run_id=run_id, **arguments)
+    finally:
+        gc.collect()  # engine, handlers and parser name each other, and with them keep the network: some 300 MB a run
+
+
+def create_workflow(configs: str | Sequence[str], run_id: str = "run", **overrides: Any) -> ConfigWorkflow:
+    """Make the workflow of a config, as ``monai.bundle.create_workflow`` does; nothing runs yet.
+
+    The bundle's folder is put on the path of Python, so that every id can be asked for before ``run()``.
+
+    Args:
+        configs: a config, ``inference`` say, or a list of one and its overlays, see `find_overlays`.
+        run_id: the id that ``run()`` runs.
+        overrides: values for ids; an id such as ``evaluator#amp`` is given as ``**{"evaluator#amp": True}``. With
+            ``logging_file=False`` the logging stays as it is; else it is that of the bundle.
+
+    Returns:
+        The workflow, initialized. Its ids are in ``parser``, MONAI's properties are its attributes.
+
+    Raises:
+        InputError: if a config is missing or the device unknown; see `check_configs`.
+    """
+    paths = find_overlays([configs] if isinstance(configs, str) else configs)
+    arguments = _arguments(paths, overrides)
+    from monai.bundle import create_workflow as create
+
+    kind = "train" if paths[0].stem.startswith("train") else "inference"
+    with _depth_told():
+        workflow: ConfigWorkflow = create(run_id=run_id, **{"workflow_type": kind, **arguments})
+    return workflow
+
+
+def _arguments(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What MONAI is given for a config and its overlays, once they are checked and their code can be found."""
+    check_configs(paths, overrides)
     if bundle_root() not in sys.path:
         sys.path.insert(0, bundle_root())
     # MONAI warns that a config is code: these are our own, and overlays are the user's choice
     warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
+    configs = Path(bundle_root()) / "configs"
+    return {
+        "config_file": list(map(str, paths)),
+        "meta_file": str(configs / "metadata.json"),
+        "logging_file": str(configs / "logging.conf"),
+        **device_override(overrides),
+    }
+
+
+@contextmanager
+def _depth_told() -> Iterator[None]:
     try:
-        run(
-            run_id=run_id,
-            config_file=[str(configs / config), *map(str, found)],
-            meta_file=str(configs / "metadata.json"),
-            logging_file=str(configs / "logging.conf"),
-            **device_override(overrides),
-        )
+        yield
     except RecursionError as error:
         raise InputError("config: nested too deeply, or ids copy each other (%id) in a circle; mend it") from error
-    finally:
-        gc.collect()  # engine, handlers and parser name each other, and with them keep the network: some 300 MB a run

@@ -4,12 +4,13 @@ import gc
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts import bundle_root
 from scripts.errors import InputError, explain
-from scripts.workflow import check_configs, device_override, find_overlays, run_bundle
+from scripts.workflow import check_configs, create_workflow, device_override, find_overlays, run_bundle
 
 CONFIGS = Path(bundle_root()) / "configs"
 
@@ -101,6 +102,50 @@ def test_what_a_run_made_is_freed_at_its_end(tmp_path: Path, monkeypatch: pytest
         assert (tmp_path / "freed").exists()
     finally:
         gc.enable()
+
+
+# --- workflows that a Python user asks for ------------------------------------------------------------------------
+
+
+def test_a_workflow_gives_its_ids_before_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != bundle_root()])
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "mine.json").write_text(json.dumps({"ran": "$[]", "go": ["$@ran.append(@stride)"]}))
+    names = ["inference", "mine.json"]
+    workflow = create_workflow(names, run_id="go", slides=Path("a.tif"), stride=96, device="cpu", logging_file=False)
+    assert bundle_root() in sys.path
+    assert workflow.bundle_root == bundle_root()
+    assert workflow.dataset_data == [{"image": "a.tif"}]
+    assert type(workflow.network_def).__name__ == "TorchVisionFCModel"
+    assert str(workflow.device) == "cpu"
+    assert workflow.check_properties() == []
+    assert workflow.parser.get_parsed_content("dataset").stride == 96
+    assert workflow.parser.get_parsed_content("ran") == []
+    workflow.run()
+    workflow.finalize()
+    assert workflow.parser.get_parsed_content("ran") == [96]
+
+
+@pytest.mark.parametrize(("config", "kind"), [("train", "train"), ("inference.json", "infer")])
+def test_a_workflow_has_the_properties_of_its_kind(config: str, kind: str) -> None:
+    assert create_workflow(config, logging_file=False).workflow_type == kind
+
+
+@pytest.mark.parametrize(
+    ("configs", "overrides", "message"),
+    [
+        ("nope", {}, "nope: no such file"),
+        ("inference", {"stride": 0}, "stride: expected"),
+        (["inference", "finetune"], {}, "finetune.json is an overlay on train.json"),
+        ("inference", {"device": "gpu"}, "cpu, cuda or cuda:<number>"),
+    ],
+)
+def test_a_workflow_with_a_wrong_setting_is_refused(
+    configs: str | list[str], overrides: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        create_workflow(configs, **overrides)
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
@@ -204,6 +249,8 @@ def test_the_bundles_own_settings_are_of_their_kinds(name: str) -> None:
         (["train", "screen_10x"], "screen_10x.json is an overlay on inference.json, .*; this command runs train.json"),
         (["inference", "train_patches"], "train_patches.json is an overlay on train.json, .*; this command runs infer"),
         (["inference", "finetune"], "finetune.json is an overlay on train.json"),
+        (["screen_10x"], "screen_10x.json is an overlay on inference.json, .*; add inference.json"),
+        (["train_patches"], "train_patches.json is an overlay on train.json, .*; add train.json"),
     ],
 )
 def test_an_overlay_without_what_it_lies_on_is_refused(names: list[str], message: str) -> None:
@@ -254,5 +301,8 @@ def test_a_config_that_is_nested_too_deeply_is_one_line(tmp_path: Path, monkeypa
         raise RecursionError
 
     monkeypatch.setattr("monai.bundle.run", fail)  # how deep is too deep depends on the Python version
+    monkeypatch.setattr("monai.bundle.create_workflow", fail)
     with pytest.raises(InputError, match="config: nested too deeply, or ids copy each other"):
         run_bundle("run", "inference.json", {})
+    with pytest.raises(InputError, match="config: nested too deeply, or ids copy each other"):
+        create_workflow("inference")
