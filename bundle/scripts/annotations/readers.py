@@ -20,6 +20,10 @@ _AREA_TYPES = frozenset({"polygon", "spline", "rectangle"})
 _OTHER_TYPES = frozenset({"dot", "pointset", "measurement", "polyline"})
 _AREA_GEOMETRIES = frozenset({"Polygon", "MultiPolygon", "GeometryCollection"})
 _OTHER_GEOMETRIES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
+_POINTS = frozenset({"dot", "pointset", "Point", "MultiPoint"})
+
+DETECTION_CLASS = "Detection"
+"""The class of the points that this package exports; who reads an export back need not be told of them."""
 
 _LEGACY_TYPES = {
     "PathAnnotationObject": "annotation",
@@ -56,7 +60,7 @@ class Outlines(NamedTuple):
 
     Attributes:
         areas: the outlines, in the file's order.
-        others: names of points, lines and detections, which are no areas.
+        others: names of points, lines and detections, which are no areas; without points of `DETECTION_CLASS`.
         is_geojson: whether the form demands that the last vertex of a ring repeats the first, and its coordinates
             begin where QuPath's do.
     """
@@ -121,8 +125,10 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
     for number, element in enumerate(root.iter("Annotation"), start=1):
         name = element.get("Name") or f"annotation {number}"
         kind = element.get("Type", "Polygon")
+        group = element.get("PartOfGroup")
         if kind.lower() in _OTHER_TYPES:
-            others.append(name)
+            if not _is_detection(kind.lower(), group):
+                others.append(name)
             continue
         if kind.lower() not in _AREA_TYPES:
             raise InputError(f"{path}: outline {name!r}: unknown Type {kind!r}; draw it as a polygon")
@@ -137,7 +143,6 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
                 "save the file again with ASAP"
             ) from error
         coordinates.sort(key=lambda coordinate: coordinate[0])
-        group = element.get("PartOfGroup")
         yield Outline(name, group, [[(x, y) for _, x, y in coordinates]], tuple(_groups_around(group, parents)))
 
 
@@ -180,13 +185,18 @@ def _geojson_outlines(path: Path, content: Any, others: list[str]) -> Iterator[O
             properties, identity = {"type": identity, **properties}, None
         name = str(properties.get("name") or identity or default_name)
         object_type = _object_type(properties)
-        if object_type == "root":
+        label = _qupath_class(properties.get("classification"))
+        if object_type == "root" or _is_detection(geometry.get("type"), label):
             continue
         if object_type in _NO_AREA_TYPES:
             others.append(name)
             continue
         for rings in _parts(path, name, geometry, others):
-            yield Outline(name, _qupath_class(properties.get("classification")), rings)
+            yield Outline(name, label, rings)
+
+
+def _is_detection(kind: Any, label: str | None) -> bool:
+    return str(kind) in _POINTS and label == DETECTION_CLASS
 
 
 def _object_type(properties: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from ..annotations.outlines import without_holes
 from ..annotations.polygons import Polygon, Ring
+from ..annotations.readers import DETECTION_CLASS
 from ..annotations.writers import Shape, write_asap_shapes
 from ..files import atomic_path
 from ..maps.findings import Findings, Lesion
@@ -57,7 +58,7 @@ def write_geojson(path: str | Path, findings: Findings) -> None:
             findings,
             f"Detection {number}",
             {"type": "Point", "coordinates": [x - left, y - top]},
-            {"objectType": "detection", "classification": {"name": "Detection", "color": _DETECTION_COLOR}},
+            {"objectType": "detection", "classification": {"name": DETECTION_CLASS, "color": _DETECTION_COLOR}},
             {"Confidence": prob, "Lesion": lesion},
         )
         for number, (prob, x, y, lesion) in enumerate(_points_xy(findings), start=1)
@@ -83,12 +84,12 @@ def write_asap(path: str | Path, findings: Findings) -> None:
         for part in lesion.parts
     ]
     dots = [
-        Shape(f"Detection {number}: {prob:.4f}", "Dot", "Detection", [(y, x)])
+        Shape(f"Detection {number}: {prob:.4f}", "Dot", DETECTION_CLASS, [(y, x)])
         for number, (prob, x, y, _) in enumerate(_points_xy(findings), start=1)
     ]
     groups = {
         name: "#{:02x}{:02x}{:02x}".format(*color)
-        for name, color in (("Tumor", _LESION_COLOR), ("Detection", _DETECTION_COLOR))
+        for name, color in (("Tumor", _LESION_COLOR), (DETECTION_CLASS, _DETECTION_COLOR))
     }
     write_asap_shapes(path, [*polygons, *dots], groups)
 

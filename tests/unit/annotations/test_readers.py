@@ -49,6 +49,31 @@ def test_read_outlines_names_what_is_no_area(tmp_path):
     assert found.others == ["D"]
 
 
+@pytest.mark.parametrize("label", ["Detection", "Tumor", "detections", None])
+@pytest.mark.parametrize("kind", ["annotation", "detection"])
+def test_only_exported_points_are_passed_over_in_silence(tmp_path, kind, label):
+    """Points of class Detection are what an export writes; areas and lines of that class are somebody else's."""
+    geometries = [
+        {"type": "Point", "coordinates": [3, 4]},
+        {"type": "MultiPoint", "coordinates": [[3, 4], [5, 6]]},
+        {"type": "LineString", "coordinates": [[3, 4], [5, 6]]},
+    ]
+    properties = {"objectType": kind, "classification": label and {"name": label}}
+    features = [{"type": "Feature", "geometry": geometry, "properties": properties} for geometry in geometries]
+    features.append(feature(label, TUMOR_XY, objectType="cell"))
+    found = read_outlines(write(tmp_path / "a.geojson", collection(*features)))
+    first = 3 if label == "Detection" else 1
+    assert (found.areas, found.others) == ([], [f"feature {number}" for number in range(first, 5)])
+
+
+@pytest.mark.parametrize("group", ["Detection", "Tumor"])
+def test_only_exported_dots_are_passed_over_in_silence(tmp_path, group):
+    kinds = ("Dot", "PointSet", "PolyLine")
+    extra = "".join(f'<Annotation Name="{kind}" Type="{kind}" PartOfGroup="{group}"/>' for kind in kinds)
+    found = read_outlines(write(tmp_path / "a.xml", asap(extra=extra)))
+    assert (found.areas, found.others) == ([], list(kinds[2:] if group == "Detection" else kinds))
+
+
 def typed(kind, form):
     """A polygon that QuPath of one of its versions says is of this type."""
     found = feature("Tumor", TUMOR_XY)
