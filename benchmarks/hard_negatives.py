@@ -28,7 +28,8 @@ sys.path.insert(0, str(ROOT / "bundle"))
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 
 from scripts.annotations.writers import write_asap_xml  # noqa: E402
-from scripts.files import find_slides, make_output_dir, write_json  # noqa: E402
+from scripts.files import make_output_dir, write_json  # noqa: E402
+from scripts.folders.search import find_slides  # noqa: E402
 from scripts.labels.mining import mine_hard_negatives  # noqa: E402
 from scripts.labels.sampling import SampleSettings, sample_regions  # noqa: E402
 from scripts.maps.detections import detections_to_level0, non_maximum_suppression  # noqa: E402

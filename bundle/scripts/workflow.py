@@ -6,6 +6,7 @@ For users of Python it makes the workflow of a config, which they run.
 from __future__ import annotations
 
 import gc
+import logging
 import re
 import sys
 import warnings
@@ -174,6 +175,21 @@ def device_override(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {**overrides, "device": f"$torch.device({name!r})"}
 
 
+def _is_no_default_folder(record: logging.LogRecord) -> bool:
+    """Not MONAI's warning of the folder in which it would look for files that `run_bundle` names."""
+    return not str(record.msg).startswith("Not all config files are in")
+
+
+def _quiet_monai() -> None:
+    """MONAI lists what it was given, in a form of its own on standard output; its warnings take the form of ours."""
+    for name in ("monai.bundle.scripts", "monai.bundle.workflows"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+        logger.addFilter(_is_no_default_folder)
+
+
 def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> None:
     """Run a config.
 
@@ -227,6 +243,7 @@ def create_workflow(configs: str | Sequence[str], run_id: str = "run", **overrid
 def _arguments(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """What MONAI is given for a config and its overlays, once they are checked and their code can be found."""
     check_configs(paths, overrides)
+    _quiet_monai()
     if bundle_root() not in sys.path:
         sys.path.insert(0, bundle_root())
     # MONAI warns that a config is code: these are our own, and overlays are the user's choice

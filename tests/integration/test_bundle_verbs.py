@@ -212,6 +212,7 @@ def test_copied_bundle_uses_its_own_weights(zoo_bundle: Path, cohort: Cohort, tm
     shutil.copytree(zoo_bundle, other)
     state = {name: value.float() for name, value in torch.load(zoo_bundle / "models" / "model.pt").items()}
     torch.save(state, other / "models" / "model.pt")  # the same in float32, so another file
+    (other / "models" / "model.json").unlink()  # which tells of the shipped file
     flags = ["--config_file", other / "configs" / "inference.json", "--slides", cohort.testing[0], "--stride", 512]
     monai_bundle(tmp_path, "run", *flags, "--output_dir", "maps")
     sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())

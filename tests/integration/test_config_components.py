@@ -31,6 +31,7 @@ COMPOSED = [
     [*PATCHES, "train_taught.json"],
     ["train.json", "train_dense.json"],
     ["train.json", "finetune.json"],
+    ["train.json", "evaluate.json"],
     ["train.json", "mlflow.json"],
     ["train.json", "multi_gpu_train.json"],
     ["inference.json"],

@@ -98,8 +98,8 @@ def test_a_mode_that_the_stride_does_not_permit_fails_the_slide(
         ("--mode", "fast", "mode must be one of auto, refined, dense, sliding, but got 'fast'"),
         ("--runtime", "onnx", "runtime must be one of auto, torch, openvino, onnxruntime, but got 'onnx'"),
         ("--refine_above", 2, "refine_above must be a probability"),
-        ("--num_checks", -5, "num_checks must be an integer"),
-        ("--tta", "yes", "tta must be true or false, but got 'yes'"),
+        ("--num_checks", -5, "num_checks: expected a whole number"),
+        ("--tta", "yes", "tta: expected true or false, found 'yes'"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -102,6 +105,20 @@ def test_what_a_run_made_is_freed_at_its_end(tmp_path: Path, monkeypatch: pytest
         assert (tmp_path / "freed").exists()
     finally:
         gc.enable()
+
+
+def test_all_lines_of_a_run_have_one_form_and_monai_tells_its_warnings_only(tmp_path: Path) -> None:
+    code = "from scripts.workflow import run_bundle; run_bundle('run', 'inference.json', {}, ['overlay.json'])"
+    told = [("monai.bundle.scripts", "warning"), ("monai.bundle.workflows", "error"), ("scripts.inference", "info")]
+    steps = [f"$logging.getLogger('{name}').{level}('{level} of {name}')" for name, level in told]
+    (tmp_path / "overlay.json").write_text(json.dumps({"imports": ["$import logging"], "run": steps}))
+    environment = {**os.environ, "PYTHONPATH": bundle_root()}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "TIME ", line) for line in done.stderr.splitlines()]
+    assert lines == [f"TIME {level.upper()} {level} of {name}" for name, level in told]
+    assert done.stdout == ""
 
 
 # --- workflows that a Python user asks for ------------------------------------------------------------------------

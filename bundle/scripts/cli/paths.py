@@ -32,7 +32,9 @@ def check_paths(flags: Mapping[str, str | None]) -> None:
             path = Path(value).expanduser()
             if flag == "slides" and not path.exists():
                 raise InputError(f"{value}: no such file or folder; give slides or a folder of slides")
-            if flag in ("weights", "teacher") and not path.is_file():
+            if flag in ("weights", "teacher") and path.is_dir():
+                raise InputError(f"{value}: not a file of weights, but a folder; give the file")
+            if flag in ("weights", "teacher") and not path.exists():
                 raise InputError(f"{value}: no such file of weights; give another path or train first")
             if flag.endswith("_file") and not path.is_file():
                 raise InputError(f"{value}: no such file; give another --{flag}")

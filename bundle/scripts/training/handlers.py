@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import torch
@@ -160,3 +161,21 @@ class EarlyStopping:
         if best > 0 and trainer.state.epoch - best >= self.patience:
             logger.info("stopping after epoch %d: the best was epoch %d", trainer.state.epoch, best)
             trainer.terminate()
+
+
+class Attaching:
+    """Attaches a handler that has an id of its own in the config.
+
+    MONAI's check of a training's properties reads the ``_target_`` of each entry of its list of handlers, so the list
+    cannot hold a reference.
+
+    Args:
+        handler: the handler.
+    """
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+
+    def attach(self, engine: Engine) -> None:
+        """Attach it to an engine."""
+        self.handler.attach(engine)
