@@ -9,7 +9,15 @@ from monai.engines import SupervisedTrainer
 
 from scripts.errors import InputError
 from scripts.training.augmentation import Augmentation
-from scripts.training.handlers import CrispEnd, EarlyStopping, EpochSeed, GradientClipping, class_weight, loss_of
+from scripts.training.handlers import (
+    Attaching,
+    CrispEnd,
+    EarlyStopping,
+    EpochSeed,
+    GradientClipping,
+    class_weight,
+    loss_of,
+)
 
 
 def run(max_norm: float | None) -> float:
@@ -164,3 +172,15 @@ def test_class_weight_weighs_tumor_patches() -> None:
     torch.testing.assert_close(weighted, plain * torch.tensor([1.0, 3.0]))
     with pytest.raises(InputError, match="pos_weight must be positive, but got 0"):
         class_weight(0, torch.device("cpu"))
+
+
+def test_a_handler_with_an_id_is_attached() -> None:
+    attached = []
+
+    class Handler:
+        def attach(self, engine: Engine) -> None:
+            attached.append(engine)
+
+    engine = Engine(lambda *_: None)
+    Attaching(Handler()).attach(engine)
+    assert attached == [engine]
