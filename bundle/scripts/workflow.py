@@ -206,6 +206,7 @@ def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays:
     arguments = _arguments([base, *find_overlays(overlays)], overrides)
     from monai.bundle import run
 
+    _quiet_monai()
     try:
         with _depth_told():
             run(run_id=run_id, **arguments)
@@ -243,7 +244,6 @@ def create_workflow(configs: str | Sequence[str], run_id: str = "run", **overrid
 def _arguments(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """What MONAI is given for a config and its overlays, once they are checked and their code can be found."""
     check_configs(paths, overrides)
-    _quiet_monai()
     if bundle_root() not in sys.path:
         sys.path.insert(0, bundle_root())
     # MONAI warns that a config is code: these are our own, and overlays are the user's choice

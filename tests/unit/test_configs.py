@@ -306,7 +306,7 @@ def test_several_processes_go_with_every_overlay_of_training(overlay: str) -> No
 
 def test_only_the_first_process_writes() -> None:
     train = read("train")
-    told = ("StatsHandler", "TensorBoardStatsHandler", "ignite.handlers.ProgressBar")
+    told = ("StatsHandler", "TensorBoardStatsHandler", "scripts.training.handlers.EpochBar")
     for phase in ("train", "validate"):
         for handler in train[phase]["handlers"]:
             if handler == "@checkpoints":  # takes the rank, and all processes stop with it

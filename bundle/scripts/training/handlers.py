@@ -1,14 +1,16 @@
-"""Parts of the training engine: class weight, loss for the logs, random numbers, clipping of gradients, stopping."""
+"""Parts of the training engine: class weight, loss for logs and bars, random numbers, clipping, stopping."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
+from tqdm import tqdm
 
 from ..errors import InputError
 from .augmentation import Augmentation
@@ -31,6 +33,44 @@ def class_weight(tumor: float, device: torch.device) -> torch.Tensor:
 def loss_of(output: dict[str, torch.Tensor]) -> float:
     """The loss of a step, from the trainer's output."""
     return float(output["loss"].detach())
+
+
+class EpochBar:
+    """A progress bar for each epoch, which is there before the first step is done: that one may take a minute.
+
+    Args:
+        desc: what stands before the bar.
+        loss: gives the loss of a step from the engine's output, which stands behind the bar; None shows none.
+    """
+
+    def __init__(self, desc: str, loss: Callable[[Any], float] | None = None) -> None:
+        self.desc = desc
+        self.loss = loss
+        self._bar: tqdm[Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer or an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end)
+
+    def _begin(self, engine: Engine) -> None:
+        self._end()  # the bar of an epoch that was broken off
+        epoch, epochs = engine.state.epoch, engine.state.max_epochs or 1
+        desc = f"{self.desc} [{epoch}/{epochs}]" if epochs > 1 else self.desc
+        form = "{desc}: [{n_fmt}/{total_fmt}] {percentage:3.0f}%|{bar}{postfix} [{elapsed}<{remaining}]"
+        self._bar = tqdm(total=engine.state.epoch_length, desc=desc, leave=False, bar_format=form)
+
+    def _step(self, engine: Engine) -> None:
+        if self._bar is not None:
+            if self.loss is not None:
+                self._bar.set_postfix(loss=self.loss(engine.state.output), refresh=False)
+            self._bar.update()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
 
 
 class EpochSeed:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
+from tqdm import tqdm
 
 from scripts.errors import InputError
+from scripts.training import handlers
 from scripts.training.augmentation import Augmentation
 from scripts.training.handlers import (
     Attaching,
     CrispEnd,
     EarlyStopping,
+    EpochBar,
     EpochSeed,
     GradientClipping,
     class_weight,
@@ -48,6 +52,37 @@ def test_gradients_are_clipped_to_the_norm() -> None:
 def test_bad_norm_is_refused(max_norm: float) -> None:
     with pytest.raises(InputError, match="max_grad_norm must be positive or null"):
         GradientClipping(torch.nn.Linear(1, 1), max_norm)
+
+
+def test_a_bar_is_there_before_the_first_step_and_tells_the_loss_of_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = []
+
+    def step(engine: Engine, batch: float) -> dict[str, torch.Tensor]:
+        before.append(capsys.readouterr().err)
+        return {"loss": torch.tensor(batch)}
+
+    engine = Engine(step)
+    monkeypatch.setattr(handlers, "tqdm", partial(tqdm, mininterval=0, miniters=1))
+    EpochBar("training", loss_of).attach(engine)
+    engine.run([0.75, 0.5, 0.25], max_epochs=2)
+    for epoch in (1, 2):
+        first, second, third = before[3 * epoch - 3 : 3 * epoch]
+        assert f"training [{epoch}/2]: [0/3]   0%|" in first
+        assert f"training [{epoch}/2]: [1/3]  33%|" in second
+        assert "loss=0.75 [" in second
+        assert f"training [{epoch}/2]: [2/3]  67%|" in third
+        assert "loss=0.5 [" in third
+
+
+def test_a_bar_without_a_loss_tells_none(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = Engine(lambda engine, batch: None)
+    EpochBar("validation").attach(engine)
+    engine.run([1, 2])
+    found = capsys.readouterr().err
+    assert "validation: [0/2]" in found
+    assert "loss" not in found
 
 
 def numbers(seed: int, rank: int, first_epoch: int = 0) -> list[float]:
