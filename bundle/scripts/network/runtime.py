@@ -19,6 +19,8 @@ from .exported import OnnxNetwork
 from .network import AutocastInferer, resolve_precision
 from .preprocessing import Scaling
 
+logger = logging.getLogger(__name__)
+
 RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 
@@ -172,6 +174,7 @@ def make_runtime(
     """
     chosen = resolve_runtime(runtime, device)
     if chosen == "openvino":
+        logger.info("compiling the network for OpenVINO; this takes some seconds")
         return OpenVINORuntime(network, precision, scaling)
     if chosen == "onnxruntime":
         return ONNXRuntime(network, precision, scaling)

@@ -126,9 +126,11 @@ def test_runtimes_that_cannot_be_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_make_runtime_makes_what_is_named(name: str) -> None:
-    runtime = make_runtime(padded_network(), name, CPU, "float32")
+def test_make_runtime_makes_what_is_named(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        runtime = make_runtime(padded_network(), name, CPU, "float32")
     assert runtime.name == name
+    assert ("compiling the network for OpenVINO; this takes some seconds" in caplog.messages) == (name == "openvino")
     assert runtime(noise(2, 3, 224, 256)).shape == (2, 1, 1, 2)
 
 
