@@ -11,6 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
+PAGES := tests/integration/test_doc_commands.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint docs clean
@@ -19,10 +20,12 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 demo: $(VENV)/.installed
 	$(BIN)/tumor-detection demo --output demo
 
-# Two runs of pytest: the second one starts without what the libraries of the first one keep in memory.
+# Three runs of pytest: each starts without what the libraries of the one before keep in memory. The pages whose commands
+# run share one file, so there each test goes to the process that is free.
 test: lint
 	$(PYTEST) --cov-report= tests/unit
-	$(PYTEST) --cov-append --cov-report=term tests/integration
+	$(PYTEST) --cov-append --cov-report= --ignore $(PAGES) tests/integration
+	$(PYTEST) --cov-append --cov-report=term --dist load $(PAGES)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
