@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from scripts.slides.cucim_backend import prepare_cufile
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real data beside the checkout; not part of the repository."""
+
+for _number in (signal.SIGINT, signal.SIGHUP):  # a job in the background may have them ignored, and passes that on
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 prepare_cufile()  # before any test module imports MONAI, which imports cuCIM's libraries
 

@@ -86,7 +86,7 @@ def test_a_corrected_detection_is_trained_on(
     (tmp_path / "corrected" / empty.name).write_bytes(empty.read_bytes())
 
     outcome = run("groundtruth", annotations="corrected", slides=slides, output="truth", stride=STRIDE)
-    assert "points, lines or detections: 2, first 'Detection 1'" in outcome.err
+    assert "Detection" not in outcome.err, "they are what the export wrote"
     truth = np.asarray(Image.open(tmp_path / "truth" / f"{NAME}.png")) > 0
     assert not truth[28:34, 40:50].any(), "the false lesion is gone"
     assert truth[10:13, 8:22].all(), "the true one is there,"

@@ -125,8 +125,11 @@ class TrainingCheckpoints:
         Raises:
             Stopped: if one did, after a line that says what is saved.
         """
-        with self.interruption.request:
-            trainer.run()
+        try:
+            with self.interruption.request:
+                trainer.run()
+        finally:
+            self.unlock()  # a training that failed must not keep others out as long as this process lives
         if self.interruption.request.number is not None:
             self.interruption.end(trainer, self.last_path, self.resume)
 
@@ -145,7 +148,9 @@ class TrainingCheckpoints:
 
     def unlock(self) -> None:
         """Let other trainings in."""
-        _LOCKS.pop(self.output_dir.resolve()).release()
+        lock = _LOCKS.pop(self.output_dir.resolve(), None)
+        if lock is not None:
+            lock.release()
 
     def restore(self, trainer: Engine) -> None:
         """Continue from the last epoch saved, if there is one.

@@ -145,6 +145,20 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "last.pt", "model.json", "model.pt"]
 
 
+def test_a_training_that_failed_leaves_its_folder_to_others(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 2)
+    stop_after(run, 1)
+    (checkpoints,) = {
+        handler.__self__
+        for handlers in run.trainer._event_handlers.values()
+        for handler, *_ in handlers
+        if isinstance(getattr(handler, "__self__", None), TrainingCheckpoints)
+    }
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.run(run.trainer)
+    FolderLock(tmp_path).acquire()
+
+
 def stop_after(run: Run, epoch: int) -> None:
     """Make a run fail in the middle of the epoch after ``epoch``, as if the machine went down."""
 
