@@ -16,6 +16,7 @@ from ..folders.search import find_slides
 from ..geometry import finest_level_for, map_shape
 from ..masks.foreground_files import slide_foreground, why_empty
 from ..network.network import resolve_precision
+from ..network.purpose import overlay_for, shipped_weights
 from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import NOTED_FROM
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
@@ -34,9 +35,6 @@ _PACKAGES = (
     "cucim-cu13",
     "tifffile",
 )
-
-_WEIGHTS = (("model.pt", 0.243, ""), ("model_10x.pt", 0.972, ", with --config_file screen_10x.json"))
-"""The shipped weights, µm per pixel that they were trained at, and what they need."""
 
 _STRIDE = 64
 _MOST_ENLARGED = 3.0  # the defaults of inference.json
@@ -126,8 +124,10 @@ def _tissue(slide: Slide) -> tuple[int, str]:
 def _fitting_weights(mpp: float) -> str:
     """Which of the shipped weights suit a slide of this resolution."""
     words = []
-    for name, model_mpp, needs in _WEIGHTS:
-        times = mpp / model_mpp
+    for name, purpose in shipped_weights().items():
+        overlay = overlay_for(purpose, "inference.json")
+        needs = f", with --config_file {overlay}" if overlay else ""
+        times = mpp / purpose.mpp
         if times > _MOST_ENLARGED:
             words.append(f"{name} does not fit, the slide is {times:.3g} times coarser, and infer refuses it")
         elif times >= NOTED_FROM:

@@ -34,7 +34,7 @@ from scripts.cli.data import (  # noqa: E402
 )
 from scripts.cli.network import calibrate, demo, infer, metrics, package, train  # noqa: E402
 from scripts.cli.scores import export, froc, report  # noqa: E402
-from scripts.errors import InputError, StopRequest, explain, first_input_error  # noqa: E402
+from scripts.errors import InputError, StopRequest, explain  # noqa: E402
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         _end_progress_bars()
-        if request.number is None or first_input_error(error) is not None:  # torchrun ends the others of a failed run
+        if request.number is None:
             sys.exit(f"error: {explain(error)}")
         # what a library raises where it was interrupted says nothing
         kept = _AFTER_STOP.get(arguments[0], "no file is left half-written; the same command begins anew")

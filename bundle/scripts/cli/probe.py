@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import bundle_root
+from ..workflow import create_workflow
 
 NUM_TILES = 2
 
@@ -41,18 +41,8 @@ def measure_speed(slide: Path, backend: str = "auto", assume_mpp: float | None =
     Raises:
         InputError: if the weights cannot be read.
     """
-    from monai.bundle import ConfigParser
-
-    configs = Path(bundle_root()) / "configs"
-    if bundle_root() not in sys.path:
-        sys.path.insert(0, bundle_root())
-    parser = ConfigParser()
-    parser.read_meta(str(configs / "metadata.json"))
-    parser.read_config(str(configs / "inference.json"))
-    parser["datalist"] = [{"image": str(slide)}]
-    parser["num_workers"] = 0
-    parser["handlers"] = []
-    parser["backend"], parser["assume_mpp"] = backend, assume_mpp
+    settings: dict[str, Any] = {"slides": str(slide), "backend": backend, "assume_mpp": assume_mpp, "num_workers": 0}
+    parser = create_workflow("inference", handlers=[], logging_file=False, **settings).parser
     dataset: Any = parser.get_parsed_content("dataset")
     tiles = [tile for tile in dataset.tiles(str(slide)) if tile.positions.any()]
     chosen = sorted({len(tiles) * part // (NUM_TILES + 1) for part in range(1, NUM_TILES + 1)}) if tiles else []

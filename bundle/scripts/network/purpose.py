@@ -131,6 +131,12 @@ def read_purpose(weights: str | Path) -> Purpose | None:
     return found[1]
 
 
+def shipped_weights() -> dict[str, Purpose]:
+    """What the bundle's own weights are for, by the name of their file, as their sidecars say."""
+    sidecars = {path: _read_sidecar(path) for path in sorted((Path(bundle_root()) / "models").glob("*.json"))}
+    return {path.with_suffix(".pt").name: found[1] for path, found in sidecars.items() if found is not None}
+
+
 def _read_sidecar(path: Path) -> tuple[str, Purpose] | None:
     """The hash and the purpose that a sidecar tells; None for a JSON file that is no sidecar of weights."""
     content = read_json(path)
@@ -176,15 +182,24 @@ def check_purpose(weights: str | Path, mpp: Any, patch_size: Any, base: str = "i
 def _way_out(purpose: Purpose, asked: Purpose, base: str) -> str:
     configs = Path(bundle_root()) / "configs"
     if _settings_of(configs / base).fits(purpose):
-        overlay = _overlay_for(asked, base)
+        overlay = overlay_for(asked, base)
         return "give other --weights, or " + (
             f"leave --config_file {overlay} out" if overlay else f"mpp and patch_size as {base} has them"
         )
-    overlay = _overlay_for(purpose, base)
+    overlay = overlay_for(purpose, base)
     return f"add --config_file {overlay}" if overlay else "give an overlay with the mpp and patch_size of the training"
 
 
-def _overlay_for(purpose: Purpose, base: str) -> str | None:
+def overlay_for(purpose: Purpose, base: str) -> str | None:
+    """The overlay of a config with whose settings weights fit.
+
+    Args:
+        purpose: what the weights are for.
+        base: the config's name, such as ``inference.json``.
+
+    Returns:
+        The overlay's name, or None if none fits.
+    """
     for path in sorted((Path(bundle_root()) / "configs").glob("*.json")):
         content = read_json(path)
         is_overlay = str(content.get("_desc_", "")).startswith(f"Overlay on {base}")

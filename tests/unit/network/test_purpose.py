@@ -18,7 +18,9 @@ from scripts.network.purpose import (
     check_purpose,
     file_sha256,
     make_purpose,
+    overlay_for,
     read_purpose,
+    shipped_weights,
     sidecar_path,
     write_weights,
 )
@@ -210,3 +212,13 @@ def test_known_weights_are_used_without_a_warning(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert check_purpose(MODELS / "model.pt", 0.243, [224, 224]) is not None
     assert not caplog.records
+
+
+def test_the_shipped_weights_are_there_and_fit_a_config() -> None:
+    root = Path(bundle_root())
+    found = shipped_weights()
+    assert set(found) == {path.name for path in (root / "models").glob("*.pt")}
+    for name, purpose in found.items():
+        overlay = overlay_for(purpose, "inference.json")
+        config = json.loads((root / "configs" / (overlay or "inference.json")).read_text())
+        assert name in config["weights"]
