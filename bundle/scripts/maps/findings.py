@@ -65,6 +65,41 @@ class FindingSettings(NamedTuple):
     min_area_um2: float
 
 
+class Regions(NamedTuple):
+    """Groups of neighboring pixels of a map, see `rank_regions`.
+
+    Attributes:
+        ranked: scikit-image's properties of each, the most confident first.
+        labels: (rows, cols) int: the label of each pixel's region, 0 outside.
+        confidences: by label, of the strongest detection inside; 0 if there is none.
+    """
+
+    ranked: list[Any]
+    labels: npt.NDArray[np.integer[Any]]
+    confidences: npt.NDArray[np.float64]
+
+
+def rank_regions(prob_map: npt.NDArray[np.floating[Any]], threshold: float, on_map: Detections) -> Regions:
+    """Group what exceeds the threshold; pixels that touch diagonally are neighbors too.
+
+    Args:
+        prob_map: (rows, cols) floating, from 0 to 1.
+        threshold: only higher probabilities count.
+        on_map: the detections, (row, col) in pixels of the map.
+
+    Returns:
+        The regions; of two of one confidence the one of the higher probability comes first.
+    """
+    from skimage import measure
+
+    labels = measure.label(prob_map > float(threshold), connectivity=2)
+    confidences = np.zeros(int(labels.max(initial=0)) + 1)
+    np.maximum.at(confidences, labels[on_map.row, on_map.col], on_map.prob)
+    regions = measure.regionprops(labels, intensity_image=prob_map)
+    regions.sort(key=lambda region: (-confidences[region.label], -region.intensity_max))
+    return Regions(regions, labels, confidences)
+
+
 def find_lesions(prob_map: npt.NDArray[np.floating[Any]], info: MapInfo, settings: FindingSettings) -> Findings:
     """Outline what exceeds the threshold, and detect as `froc` does.
 
@@ -76,22 +111,13 @@ def find_lesions(prob_map: npt.NDArray[np.floating[Any]], info: MapInfo, setting
     Returns:
         The findings.
     """
-    from skimage import measure
-
     pixel_um = info.stride * info.mpp
     radius = max(1, round(settings.nms_radius_um / pixel_um))
     on_map = non_maximum_suppression(prob_map, radius, settings.threshold)
-    labels = measure.label(prob_map > float(settings.threshold), connectivity=2)
+    ranked, labels, confidences = rank_regions(prob_map, settings.threshold, on_map)
     of_detection = labels[on_map.row, on_map.col]
-    confidences = np.zeros(int(labels.max(initial=0)) + 1)
-    np.maximum.at(confidences, of_detection, on_map.prob)
     counts = np.bincount(of_detection, minlength=len(confidences))
-    regions = [
-        region
-        for region in measure.regionprops(labels, intensity_image=prob_map)
-        if region.num_pixels * pixel_um**2 >= settings.min_area_um2
-    ]
-    regions.sort(key=lambda region: (-confidences[region.label], -region.intensity_max))
+    regions = [region for region in ranked if region.num_pixels * pixel_um**2 >= settings.min_area_um2]
     numbers = np.zeros(len(confidences), dtype=np.int64)
     numbers[[region.label for region in regions]] = np.arange(1, len(regions) + 1)
     lesions = []

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..geometry import level0_to_map
 from ..maps.detections import Detections
 from ..maps.files import MapInfo
+from ..maps.findings import rank_regions
 from ..masks.truth import Truth
 from ..scoring.slides import SlideLesions
 
@@ -44,7 +45,7 @@ class LesionSize(NamedTuple):
 def lesions_of_map(
     prob_map: npt.NDArray[np.floating[Any]], info: MapInfo, detections: Detections, threshold: float
 ) -> list[LesionSize]:
-    """Measure what exceeds the threshold; pixels that touch diagonally are one lesion, as in `maps.findings`.
+    """Measure what exceeds the threshold, in the order of `maps.findings.find_lesions`.
 
     Args:
         prob_map: (rows, cols) floating, from 0 to 1.
@@ -55,20 +56,14 @@ def lesions_of_map(
     Returns:
         All of them, the most confident first.
     """
-    from skimage import measure
-
-    labels = measure.label(prob_map > threshold, connectivity=2)
-    confidences = np.zeros(int(labels.max(initial=0)) + 1)
-    places = (
+    rows, cols = (
         level0_to_map(axis, info.stride).clip(max=side - 1)
-        for axis, side in zip((detections.row, detections.col), labels.shape, strict=True)
+        for axis, side in zip((detections.row, detections.col), prob_map.shape, strict=True)
     )
-    np.maximum.at(confidences, labels[tuple(places)], detections.prob)
-    regions = measure.regionprops(labels, intensity_image=prob_map)
-    regions.sort(key=lambda region: (-confidences[region.label], -region.intensity_max))
+    regions = rank_regions(prob_map, threshold, detections._replace(row=rows, col=cols))
     return [
-        _measured(region, number, info, info.stride, float(confidences[region.label]))
-        for number, region in enumerate(regions, start=1)
+        _measured(region, number, info, info.stride, float(regions.confidences[region.label]))
+        for number, region in enumerate(regions.ranked, start=1)
     ]
 
 
