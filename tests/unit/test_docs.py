@@ -18,6 +18,9 @@ import torch
 
 from helpers.doc_commands import commands, pages
 from helpers.made_patches import write_patches
+from helpers.verdict_marks import found_marks
+from scripts.annotations.verdict_files import VerdictFile
+from scripts.annotations.verdicts import CLASSES
 from scripts.cli import main as cli
 from scripts.exports.finding_writers import LESION_COLUMNS
 from scripts.inference.handlers import ProbabilityMapWriter
@@ -370,6 +373,17 @@ def test_conventions_document_the_keys_inside(results: Path) -> None:
     documented = _table(TEXTS["docs/conventions.md"], "run key")
     for key in ("slides_done", "slides_failed"):
         assert set(re.findall(r"`(\w+)`", documented[key][0])) == run[key][0].keys()
+
+
+def test_conventions_document_the_files_of_verdicts(tmp_path: Path) -> None:
+    file = VerdictFile(tmp_path / "a.geojson", "A")
+    file.begin(found_marks())
+    for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines():
+        assert _table(TEXTS["docs/conventions.md"], "log key").keys() == json.loads(line).keys()
+    for feature in json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]:
+        assert _table(TEXTS["docs/conventions.md"], "verdict key").keys() == feature["properties"].keys()
+    stated = {verdict: row[0].split(":")[0] for verdict, row in _table(TEXTS["docs/conventions.md"], "verdict").items()}
+    assert stated == {verdict or "null": name for verdict, (name, _) in CLASSES.items()}
 
 
 def test_conventions_document_the_columns_of_lesions() -> None:

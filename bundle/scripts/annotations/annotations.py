@@ -20,6 +20,17 @@ import shapely
 from ..errors import InputError
 from ..folders.index import NameIndex
 from ..geometry import COORDINATE_LIMIT
+from .classes import (
+    EXCLUSION_CLASSES,
+    IGNORED_CLASSES,
+    REGION_CLASSES,
+    REJECTED_CLASSES,
+    TISSUE_CLASSES,
+    TUMOR_CLASSES,
+    UNCLASSIFIED,
+    UNDECIDED_CLASSES,
+    base_class,
+)
 from .polygons import Polygon, Ring, in_any
 from .readers import read_outlines
 
@@ -30,23 +41,6 @@ GEOJSON_ORIGINS = ("bounds", "slide")
 
 ANNOTATION_SUFFIXES = (".json", ".xml", ".geojson")
 
-TUMOR_CLASSES = frozenset({"_0", "_1", "tumor", "tumour", "metastasis", "metastases", "carcinoma", "cancer"})
-"""Lower-case classes that are tumor; ``_0`` and ``_1`` are CAMELYON16's groups beside ``Tumor``."""
-
-EXCLUSION_CLASSES = frozenset({"_2", "exclusion", "exclude", "normal", "ignore"})
-"""Lower-case classes that are cut out of the tumor; a ``*`` at the end (QuPath's ``Ignore*``) does not matter."""
-
-TISSUE_CLASSES = frozenset({"tissue"})
-"""Lower-case classes of outlines that are the foreground."""
-
-REGION_CLASSES = frozenset({"region"})
-"""Lower-case classes of outlines in which foreground is looked for (QuPath's ``Region*``)."""
-
-IGNORED_CLASSES = frozenset({"ignore"})
-"""Lower-case classes that are cut out of the foreground (QuPath's ``Ignore*``), such as pen marks and folds."""
-
-_UNCLASSIFIED = frozenset({"", "none", "unclassified"})
-
 
 class Annotation(NamedTuple):
     """The polygons of a slide.
@@ -55,11 +49,13 @@ class Annotation(NamedTuple):
         path: the file.
         tumor: a point in any of these is tumor,
         exclusion: unless it is in any of these.
+        undecided: outlines of which nobody knows; elsewhere, what is no tumor is normal.
     """
 
     path: Path
     tumor: tuple[Polygon, ...]
     exclusion: tuple[Polygon, ...]
+    undecided: tuple[Polygon, ...] = ()
 
 
 class TissueOutlines(NamedTuple):
@@ -98,9 +94,14 @@ _UNCLOSED = "unclosed GeoJSON rings: closed from the last point to the first; ex
 _NO_AREA = "points, lines or detections: they are no areas and are left out; draw polygons instead"
 _NO_CLASS = "outlines without a class: taken as tumor; set the class Tumor or Exclusion in ASAP or QuPath"
 _OTHER_CLASS = "outlines of a class neither tumor nor exclusion: left out; rename the class if they matter"
-_TUMOR_KINDS = {"tumor": TUMOR_CLASSES | _UNCLASSIFIED, "exclusion": EXCLUSION_CLASSES}
+_UNDECIDED = "outlines of class Unsure or Unreviewed: no tumor, and not trained on; judge them if they matter"
+_TUMOR_KINDS = {
+    "tumor": TUMOR_CLASSES | UNCLASSIFIED,
+    "exclusion": EXCLUSION_CLASSES,
+    "undecided": UNDECIDED_CLASSES,
+}
 _TISSUE_KINDS = {"tissue": TISSUE_CLASSES, "region": REGION_CLASSES, "ignored": IGNORED_CLASSES}
-_KNOWN_CLASSES = frozenset[str]().union(*_TUMOR_KINDS.values(), *_TISSUE_KINDS.values())
+_KNOWN_CLASSES = REJECTED_CLASSES.union(*_TUMOR_KINDS.values(), *_TISSUE_KINDS.values())
 
 
 def is_normal_name(name: str) -> bool:
@@ -144,10 +145,9 @@ def index_annotations(folder: str | Path) -> NameIndex:
 def read_annotation(path: str | Path, origin: tuple[int, int] = (0, 0)) -> Annotation:
     """Read an annotation file and sort its outlines into tumor and exclusion.
 
-    Classes are `TUMOR_CLASSES` and `EXCLUSION_CLASSES`, whatever their case; of a derived class (QuPath's
-    ``Tumor: Positive``) the first part counts. An ASAP group that is not known counts as the nearest known one that it
-    is part of. Outlines without a class are tumor, which warns; those of another class are left out, which warns too,
-    but for the classes of `read_tissue`.
+    Classes are those of `classes`. An ASAP group that is not known counts as the nearest known one that it is part of.
+    Outlines without a class are tumor, which warns; those of another class are left out, which warns too, but for
+    rejected ones and the classes of `read_tissue`.
 
     Args:
         path: a file of one of the forms of `readers.read_outlines`.
@@ -167,7 +167,7 @@ def read_annotation(path: str | Path, origin: tuple[int, int] = (0, 0)) -> Annot
             f"{path}: no outline is tumor, and the classes {', '.join(sorted(others))} are neither tumor nor "
             "exclusion; rename them to Tumor or Exclusion, or delete the outlines if the slide is normal"
         )
-    return Annotation(path, tuple(polygons["tumor"]), tuple(polygons["exclusion"]))
+    return Annotation(path, *(tuple(polygons[kind]) for kind in _TUMOR_KINDS))
 
 
 def read_tissue(path: str | Path, origin: tuple[int, int] = (0, 0)) -> TissueOutlines:
@@ -178,7 +178,8 @@ def read_tissue(path: str | Path, origin: tuple[int, int] = (0, 0)) -> TissueOut
         origin: as there.
 
     Returns:
-        The polygons of `TISSUE_CLASSES`, `REGION_CLASSES` and `IGNORED_CLASSES`, (row, col), level-0 frame.
+        The polygons of `classes.TISSUE_CLASSES`, `classes.REGION_CLASSES` and `classes.IGNORED_CLASSES`, (row, col),
+        level-0 frame.
 
     Raises:
         InputError: if the file is missing, damaged or of another form, or a coordinate is no finite number.
@@ -218,7 +219,7 @@ def _sort_outlines(
     others: set[str] = set()
     for name, label, rings_xy, parents in outlines.areas:
         rings = [_ring(path, name, ring_xy) for ring_xy in rings_xy]
-        bases = [(text or "").split(":")[0].strip().rstrip("*").lower() for text in (label, *parents)]
+        bases = [base_class(text) for text in (label, *parents)]
         base = next((text for text in bases if text in _KNOWN_CLASSES), bases[0])
         target = next((polygons[kind] for kind, classes in kinds.items() if base in classes), None)
         if target is None:
@@ -226,8 +227,10 @@ def _sort_outlines(
                 others.add(str(label))
                 findings.add(_OTHER_CLASS, f"{name} ({label})")
             continue
-        if base in _UNCLASSIFIED:
+        if base in UNCLASSIFIED:
             findings.add(_NO_CLASS, name)
+        if base in UNDECIDED_CLASSES:
+            findings.add(_UNDECIDED, name)
         if outlines.is_geojson and any(len(ring) and (ring[0] != ring[-1]).any() for ring in rings):
             findings.add(_UNCLOSED, name)
         rings = [ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring for ring in rings]

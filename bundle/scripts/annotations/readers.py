@@ -15,28 +15,19 @@ from defusedxml.ElementTree import parse as parse_xml
 
 from ..errors import InputError
 from ..files import read_json, read_number
+from .classes import REJECTED_CLASSES, UNDECIDED_CLASSES, base_class
+from .geojson import AREA_GEOMETRIES, NO_AREA_TYPES, Feature, read_features
 
 _AREA_TYPES = frozenset({"polygon", "spline", "rectangle"})
 _OTHER_TYPES = frozenset({"dot", "pointset", "measurement", "polyline"})
-_AREA_GEOMETRIES = frozenset({"Polygon", "MultiPolygon", "GeometryCollection"})
 _OTHER_GEOMETRIES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
 _POINTS = frozenset({"dot", "pointset", "Point", "MultiPoint"})
 
 DETECTION_CLASS = "Detection"
 """The class of the points that this package exports; who reads an export back need not be told of them."""
 
-_LEGACY_TYPES = {
-    "PathAnnotationObject": "annotation",
-    "PathDetectionObject": "detection",
-    "PathCellObject": "cell",
-    "PathTileObject": "tile",
-    "TMACoreObject": "tmaCore",
-    "PathRootObject": "root",
-    "tma_core": "tmaCore",
-}
-"""How QuPath 0.2, which kept them in a feature's id, and 0.3 call types of objects; see QuPath's QuPathTypeAdapters."""
-
-_NO_AREA_TYPES = frozenset({"detection", "cell", "tile", "tmaCore"})
+DETECTION_SOURCE = "detection"
+"""The property ``source`` of points in files of verdicts, see `verdicts.Mark`; their outlines say what is tumor."""
 
 
 class Outline(NamedTuple):
@@ -60,7 +51,7 @@ class Outlines(NamedTuple):
 
     Attributes:
         areas: the outlines, in the file's order.
-        others: names of points, lines and detections, which are no areas; without points of `DETECTION_CLASS`.
+        others: names of points, lines and detections, which are no areas; without the points of exports and verdicts.
         is_geojson: whether the form demands that the last vertex of a ring repeats the first, and its coordinates
             begin where QuPath's do.
     """
@@ -127,7 +118,7 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
         kind = element.get("Type", "Polygon")
         group = element.get("PartOfGroup")
         if kind.lower() in _OTHER_TYPES:
-            if not _is_detection(kind.lower(), group):
+            if not (kind.lower() in _POINTS and group == DETECTION_CLASS):
                 others.append(name)
             continue
         if kind.lower() not in _AREA_TYPES:
@@ -155,55 +146,23 @@ def _groups_around(group: str | None, parents: Mapping[str | None, str | None]) 
 
 
 def _geojson_outlines(path: Path, content: Any, others: list[str]) -> Iterator[Outline]:
-    features = content
-    kind = str(content.get("type")) if isinstance(content, dict) else ""
-    if kind == "FeatureCollection":
-        features = content.get("features")
-    elif kind == "Feature":
-        features = [content]
-    elif kind in _AREA_GEOMETRIES:
-        features = [{"type": "Feature", "geometry": content}]
-    if not isinstance(features, list):
-        raise InputError(
-            f"{path}: expected NCRF JSON ('positive', 'negative') or GeoJSON features, found {content!r:.60}; "
-            "export it again"
-        )
-    waiting = [(f"feature {number}", feature) for number, feature in enumerate(features, start=1)][::-1]
-    while waiting:
-        default_name, feature = waiting.pop()
-        if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            raise InputError(f"{path}: expected {default_name} to be one, found {feature!r:.60}; export it again")
-        properties = feature.get("properties") or {}
-        geometry = feature.get("geometry") or {"type": "Point"}
-        if not isinstance(properties, dict) or not isinstance(geometry, dict):
-            raise InputError(f"{path}: {default_name}: properties and geometry must be objects; export it again")
-        children = properties.get("childObjects", properties.get("children"))
-        if isinstance(children, list):
-            waiting += [(f"{default_name}.{number}", child) for number, child in enumerate(children, start=1)][::-1]
-        identity = feature.get("id")
-        if str(identity) in _LEGACY_TYPES:
-            properties, identity = {"type": identity, **properties}, None
-        name = str(properties.get("name") or identity or default_name)
-        object_type = _object_type(properties)
-        label = _qupath_class(properties.get("classification"))
-        if object_type == "root" or _is_detection(geometry.get("type"), label):
+    for feature in read_features(path, content):
+        if str(feature.geometry.get("type")) in _POINTS and _is_known_point(feature):
             continue
-        if object_type in _NO_AREA_TYPES:
-            others.append(name)
+        if feature.object_type in NO_AREA_TYPES:
+            others.append(feature.name)
             continue
-        for rings in _parts(path, name, geometry, others):
-            yield Outline(name, label, rings)
+        for rings in _parts(path, feature.name, feature.geometry, others):
+            yield Outline(feature.name, feature.label, rings)
 
 
-def _is_detection(kind: Any, label: str | None) -> bool:
-    return str(kind) in _POINTS and label == DETECTION_CLASS
-
-
-def _object_type(properties: Mapping[str, Any]) -> str:
-    """What an object of QuPath is, in its newest words: 0.4 and later name the key objectType, 0.3 object_type."""
-    keys = (key for key in ("objectType", "object_type", "type") if key in properties)
-    found = str(properties.get(next(keys, ""), "annotation"))
-    return _LEGACY_TYPES.get(found, found)
+def _is_known_point(feature: Feature) -> bool:
+    """Whether a point is an export's, or one of which a verdict is asked."""
+    return (
+        feature.label == DETECTION_CLASS
+        or feature.properties.get("source") == DETECTION_SOURCE
+        or base_class(feature.label) in REJECTED_CLASSES | UNDECIDED_CLASSES
+    )
 
 
 def _parts(path: Path, name: str, geometry: Mapping[str, Any], others: list[str]) -> Iterator[Any]:
@@ -219,7 +178,7 @@ def _parts(path: Path, name: str, geometry: Mapping[str, Any], others: list[str]
         parts: Any = [held] if kind == "Polygon" else held
         expected = dict if kind == "GeometryCollection" else list
         is_sound = isinstance(parts, list) and all(isinstance(part, expected) for part in parts)
-        if kind not in _AREA_GEOMETRIES or not is_sound:
+        if kind not in AREA_GEOMETRIES or not is_sound:
             raise InputError(
                 f"{path}: outline {name!r}: expected a Polygon or MultiPolygon with coordinates, found "
                 f"{member!r:.60}; export or draw it again"
@@ -228,9 +187,3 @@ def _parts(path: Path, name: str, geometry: Mapping[str, Any], others: list[str]
             waiting += parts[::-1]
         else:
             yield from parts
-
-
-def _qupath_class(classification: Any) -> str | None:
-    if isinstance(classification, dict):  # "names" holds the parts of a derived class since QuPath 0.4
-        return str(classification.get("name") or ": ".join(map(str, classification.get("names") or [])))
-    return None if classification is None else str(classification)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from ..annotations.geojson import polygon_xy
 from ..annotations.outlines import without_holes
-from ..annotations.polygons import Polygon, Ring
 from ..annotations.readers import DETECTION_CLASS
 from ..annotations.writers import Shape, write_asap_shapes
 from ..files import atomic_path
@@ -157,15 +157,7 @@ def _feature(
 
 
 def _geometry(lesion: Lesion, origin: tuple[int, int]) -> dict[str, Any]:
-    parts = [_coordinates_xy(part, origin) for part in lesion.parts]
+    parts = [polygon_xy(part, origin) for part in lesion.parts]
     if len(parts) == 1:
         return {"type": "Polygon", "coordinates": parts[0]}
     return {"type": "MultiPolygon", "coordinates": parts}
-
-
-def _coordinates_xy(part: Polygon, origin: tuple[int, int]) -> list[list[list[int]]]:
-    def closed(ring: Ring) -> list[list[int]]:
-        vertices: list[list[int]] = (ring - origin)[:, ::-1].astype(int).tolist()  # corners of map pixels are whole
-        return [*vertices, vertices[0]]
-
-    return [closed(ring) for ring in part.rings]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import check_is_file, make_output_dir, read_json, read_npy, remove_leftovers, write_json, write_npy
-from .folder_lock import FolderLock
+from ..folders.lock import FolderLock
 from .freshness import DAMAGED, INTERRUPTED, why_outdated
 
 NEW = re.compile(r"(\.([^/]+)\.[0-9a-f]{16}\.new)\.(json|npy)")
@@ -43,7 +43,7 @@ class ResultFolder:
         """Keep other runs out, until `unlock` or the end of the process, and finish what a killed run began.
 
         Args:
-            seconds: how long to wait for another run; see `folder_lock.FolderLock.acquire`.
+            seconds: how long to wait for another run; see `folders.lock.FolderLock.acquire`.
 
         Raises:
             InputError: if another run holds the folder.

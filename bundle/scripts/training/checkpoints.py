@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from .. import bundle_root
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir, remove_leftovers
-from ..inference.folder_lock import FolderLock
+from ..folders.lock import FolderLock
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
 from .averaging import WeightAverage

@@ -77,7 +77,7 @@ def test_read_annotation_normal_slide(tmp_path):
 def test_read_annotation_empty_means_normal(tmp_path):
     for i, content in enumerate((ncrf(), collection(), [], asap())):
         path = write(tmp_path / (f"a{i}.xml" if isinstance(content, str) else f"a{i}.json"), content)
-        assert read_annotation(path)[1:] == ((), ())
+        assert read_annotation(path)[1:] == ((), (), ())
 
 
 DEFECTS = {
@@ -194,7 +194,7 @@ def test_tissue_is_no_tumor_and_tumor_no_tissue(tmp_path, caplog):
 
 def test_a_slide_with_tissue_alone_is_normal(tmp_path, caplog):
     path = write(tmp_path / "a.geojson", collection(feature("Tissue", TUMOR_XY), feature("region*", TUMOR_XY)))
-    assert read_annotation(path)[1:] == ((), ())
+    assert read_annotation(path)[1:] == ((), (), ())
     assert not caplog.records
 
 

@@ -54,4 +54,4 @@ def test_written_annotations_are_read(tmp_path, name, writer, atol):
         for polygon, outline in zip(found, expected, strict=True):
             np.testing.assert_allclose(polygon.rings[0], outline, atol=atol)
     writer(tmp_path / name, [])
-    assert read_annotation(tmp_path / name)[1:] == ((), ())
+    assert read_annotation(tmp_path / name)[1:] == ((), (), ())

@@ -157,7 +157,7 @@ def test_read_as_an_annotation_it_gives_the_thresholded_map(exported, caplog, fo
     np.testing.assert_array_equal(tumor_mask(annotation, SHAPE, STRIDE) != 0, PROB_MAP > 0.6)
     assert any(item["geometry"]["type"] == "Point" for item in _geojson(exported))
     assert "points" not in caplog.text  # who reads our own detections back need not be warned of them
-    assert read_annotation(exported / form.format("nothing"))[1:] == ((), ())
+    assert read_annotation(exported / form.format("nothing"))[1:] == ((), (), ())
 
 
 def test_asap_with_elementtree(exported):

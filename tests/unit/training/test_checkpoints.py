@@ -16,7 +16,7 @@ from monai.optimizers import Novograd
 from helpers.forked_ranks import run_ranks
 from scripts import bundle_root
 from scripts.errors import InputError
-from scripts.inference.folder_lock import FolderLock
+from scripts.folders.lock import FolderLock
 from scripts.network.purpose import Purpose, make_purpose, read_purpose
 from scripts.training.averaging import WeightAverage
 from scripts.training.checkpoints import TrainingCheckpoints
@@ -123,7 +123,7 @@ def make_run(
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.inference.folder_lock._LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("scripts.folders.lock._LOCK_SECONDS", 0.0)
     other = FolderLock(tmp_path)
     other.acquire()
     with pytest.raises(

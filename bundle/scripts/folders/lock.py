@@ -16,10 +16,12 @@ class FolderLock:
 
     Args:
         folder: where results go; it is there, and can be written.
+        flag: what the user calls the folder, for messages.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flag: str = "output_dir") -> None:
         self.folder = folder
+        self.flag = flag
         self._lock = FileLock(folder / ".lock")
 
     def acquire(self, seconds: float | None = None) -> None:
@@ -35,7 +37,7 @@ class FolderLock:
             self._lock.acquire(timeout=_LOCK_SECONDS if seconds is None else seconds)
         except Timeout as error:
             raise InputError(
-                f"output_dir {self.folder}: another run is writing there; wait for it, or choose another folder"
+                f"{self.flag} {self.folder}: another run is writing there; wait for it, or choose another folder"
             ) from error
         except OSError as error:
             raise InputError(f"{self.folder / '.lock'}: cannot be locked ({error.strerror or error})") from error

@@ -8,13 +8,13 @@ import pytest
 
 from scripts import bundle_root
 from scripts.errors import InputError
-from scripts.inference.folder_lock import FolderLock
+from scripts.folders.lock import FolderLock
 
 HOLDER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from scripts.inference.folder_lock import FolderLock
+from scripts.folders.lock import FolderLock
 lock = FolderLock(Path(sys.argv[2]))
 lock.acquire()
 print("locked", flush=True)
