@@ -1,16 +1,21 @@
-"""Small TIFF slides whose headers are damaged where it hurts, each read by a process that may die of it."""
+"""Small slides whose headers are damaged where it hurts, each read by a process that may die of it."""
 
 from __future__ import annotations
 
 import io
 import struct
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pydicom
 import tifffile
+from pydicom.dataelem import RawDataElement
 
+from helpers.dicom_slide import write_dicom_slide
 from scripts.errors import InputError
 from scripts.inference.tile_reader import LostReaderError, TileReader
 from scripts.slides.slide import open_slide
@@ -46,15 +51,19 @@ _NUMBERS = (
 )
 
 
-def make_slide(kind: str) -> bytes:
-    """A slide of two levels, 201 x 289 pixels in tiles of 128 x 128: some 10 to 300 KB."""
-    options = dict(_KINDS[kind])
+def _make_levels() -> list[npt.NDArray[np.uint8]]:
     y, x = np.mgrid[:201, :289]
     waves = [np.sin(x / 19), np.cos(y / 18), np.sin((x + y) / 22)]
     image = np.stack([127 + 100 * wave for wave in waves], axis=-1).astype(np.uint8)
+    return [image, image[::4, ::4].copy()]
+
+
+def make_slide(kind: str) -> bytes:
+    """A TIFF of two levels, 201 x 289 pixels in tiles of 128 x 128: some 10 to 300 KB."""
+    options = dict(_KINDS[kind])
     file = io.BytesIO()
     with tifffile.TiffWriter(file, bigtiff=options.pop("bigtiff", False)) as tiff:
-        for index, level in enumerate((image, image[::4, ::4].copy())):
+        for index, level in enumerate(_make_levels()):
             tiff.write(
                 level, tile=(128, 128), photometric="rgb", metadata=None, subfiletype=index,
                 resolution=(1e4 / 0.243,) * 2, resolutionunit="CENTIMETER", **options,
@@ -62,12 +71,24 @@ def make_slide(kind: str) -> bytes:
     return file.getvalue()
 
 
-SLIDES = {kind: make_slide(kind) for kind in _KINDS}
+def make_dicom() -> bytes:
+    """A DICOM slide of one file, 201 x 289 pixels in frames of 64 x 64."""
+    with tempfile.TemporaryDirectory() as folder:
+        (path,) = write_dicom_slide(Path(folder), _make_levels()[:1])
+        return path.read_bytes()
+
+
+SLIDES = {**{kind: make_slide(kind) for kind in _KINDS}, "DICOM": make_dicom()}
 """Whole slides by kind."""
 
 
-def _places(content: bytes) -> list[tuple[int, int]]:
-    """(position, bytes) of each entry's tag, type, count and value, and of what lists the tiles."""
+def _places(kind: str) -> list[tuple[int, int]]:
+    """(position, bytes) of the fields of the headers of a slide."""
+    return (_dicom_places if kind == "DICOM" else _tiff_places)(SLIDES[kind])
+
+
+def _tiff_places(content: bytes) -> list[tuple[int, int]]:
+    """Of each entry's tag, type, count and value, and of what lists the tiles."""
     places = [(4, 4)]
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
         wide = tiff.is_bigtiff
@@ -80,12 +101,35 @@ def _places(content: bytes) -> list[tuple[int, int]]:
     return places
 
 
-_PLACES = {kind: _places(content) for kind, content in SLIDES.items()}
+def _dicom_places(content: bytes) -> list[tuple[int, int]]:
+    """Of each element's group, number, representation, length and value, in sequences too."""
+    places = [(128, 4)]
+
+    def visit(data: pydicom.Dataset) -> None:
+        for key in list(data.keys()):
+            raw = data.get_item(key)  # as it stands in the file, while nobody has asked for its value
+            if isinstance(raw, RawDataElement):
+                size = 4 if raw.VR in ("OB", "OW", "SQ", "UN", "UT") else 2
+                start = raw.value_tell - (12 if size == 4 else 8)
+                places.extend([(start, 2), (start + 2, 2), (start + 4, 2), (raw.value_tell - size, size)])
+                places.extend((raw.value_tell + at, 2) for at in range(0, min(raw.length, 16), 2))
+            if data[key].VR == "SQ":
+                for item in data[key].value:
+                    visit(item)
+
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    visit(dataset.file_meta)
+    visit(dataset)
+    return places
+
+
+_PLACES = {kind: _places(kind) for kind in SLIDES}
 
 
 def damage(kind: str, rng: np.random.Generator) -> bytes:
-    """A slide of a kind, cut off, or with one to three fields of its TIFF or JPEG headers changed."""
+    """A slide of a kind, cut off, or with one to three fields of its TIFF, JPEG or DICOM headers changed."""
     content = bytearray(SLIDES[kind])
+    header = len(content) if kind != "DICOM" else max(at for at, _ in _PLACES[kind])
     markers = [at for at in range(len(content) - 1) if content[at] == 0xFF and 0xC0 <= content[at + 1] <= 0xDD]
     for _ in range(rng.integers(1, 4)):
         how = rng.random()
@@ -97,7 +141,7 @@ def damage(kind: str, rng: np.random.Generator) -> bytes:
             value = int(rng.choice(_NUMBERS)) if rng.random() < 0.7 else int(rng.integers(0, len(content)))
             content[at : at + size] = struct.pack("<Q", value)[:size]
         elif how < 0.97:
-            at = int(rng.integers(0, len(content)))
+            at = int(rng.integers(0, header))
             content[at : at + 1] = bytes([int(rng.integers(0, 256))])
         else:
             del content[int(rng.integers(8, len(content))) :]
@@ -133,7 +177,7 @@ class SlideFuzzer:
         examiner: Any = _Examiner()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.crashes: list[tuple[str, bytes]] = []
-        self._path = folder / "slide.tif"
+        self._folder = folder
         self._reader = TileReader(examiner, wait_seconds)
 
     def read(self, kind: str, content: bytes) -> str | None:
@@ -142,10 +186,11 @@ class SlideFuzzer:
         Returns:
             The message of its error, or None.
         """
-        self._path.write_bytes(content)
+        path = self._folder / ("slide.dcm" if kind == "DICOM" else "slide.tif")
+        path.write_bytes(content)
         error = None
         try:
-            self._reader.ask(str(self._path), "examine", str(self._path))
+            self._reader.ask(str(path), "examine", str(path))
             end = "read"
         except LostReaderError as found:
             end, error = "crashed", str(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,6 +23,8 @@ from scripts.maps.files import MapInfo, read_map, read_map_infos
 from scripts.masks.files import read_mask_array
 from scripts.masks.foreground_files import read_mask
 from scripts.masks.truth import read_truth
+from scripts.network.network import load_weights
+from scripts.network.purpose import read_purpose, sidecar_path
 
 NAMES = st.sampled_from(["a", "Tumor_001", "=1+1", "../../etc/passwd", "", "a,b", 'a"b', "\u202e", "x" * 300, "a\nb"])
 NUMBERS = st.one_of(
@@ -117,11 +121,33 @@ NPY = st.one_of(
 
 
 def _png() -> bytes:
-    import io
-
     file = io.BytesIO()
     Image.fromarray(np.eye(5, 8, dtype=np.uint8) * np.uint8(255)).save(file, "PNG")
     return file.getvalue()
+
+
+def _weights(state: Any, is_zip: bool = True) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file, _use_new_zipfile_serialization=is_zip)
+    return file.getvalue()
+
+
+STATE = {"weight": torch.arange(6, dtype=torch.float32).reshape(2, 3), "bias": torch.ones(2)}
+WEIGHTS = st.one_of(
+    _damaged(_weights(STATE)),
+    _damaged(_weights(STATE, is_zip=False)),
+    st.sampled_from(
+        [
+            _weights(STATE),
+            *(_weights({**STATE, "bias": value}) for value in (torch.ones(2, dtype=torch.int64), torch.ones(3), None)),
+            *(_weights(value) for value in ([1, 2], {0: torch.ones(2)}, {"weight": STATE}, torch.nan * STATE["bias"])),
+        ]
+    ),
+    st.binary(max_size=100),
+)
+PURPOSE = st.fixed_dictionaries(
+    {}, optional={key: JSON for key in ("sha256", "mpp", "patch_size", "trained_on", "version")}
+)
 
 
 def _text(good: str, *others: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
@@ -165,6 +191,14 @@ def _outdated(path: Path) -> None:
     ResultFolder(path.parent).outdated(path.stem, {})  # nothing that would differ first
 
 
+def _read_purpose(path: Path) -> None:
+    weights = path.with_suffix(".pt")
+    if not weights.exists():
+        weights.write_bytes(_weights(STATE))
+    assert sidecar_path(weights) == path
+    read_purpose(weights)
+
+
 CASES = {
     "annotation JSON of NCRF": Case("a.json", _json(NCRF), read_annotation),
     "annotation GeoJSON": Case("a.geojson", _json(GEOJSON | JSON), read_annotation),
@@ -174,6 +208,8 @@ CASES = {
     "sidecar of a map": Case("a.json", _json(SIDECAR | JSON), _read_maps),
     "sidecar of an earlier run": Case("a.json", _json(SIDECAR | JSON), _outdated),
     "map": Case("a.npy", NPY, lambda path: read_map(MapInfo(path, "a.tif", (301, 449), 64, 0.25))),
+    "weights": Case("a.pt", WEIGHTS, lambda path: load_weights(torch.nn.Linear(3, 2), path, is_start=False)),
+    "sidecar of weights": Case("a.json", _json(PURPOSE | JSON), _read_purpose),
     "mask array": Case("a.npy", NPY, lambda path: read_truth(path, (301, 449), 64, 64)),
     "mask picture": Case("a.png", _damaged(_png()), read_mask_array),
     "foreground mask": Case("a.png", _damaged(_png()), lambda path: read_mask(path, (301, 449), 64)),

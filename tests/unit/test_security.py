@@ -206,6 +206,7 @@ def test_names_that_spreadsheets_take_for_formulas(tmp_path: Path, name: str) ->
 # --- nothing else comes out of a reader ------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")  # of damaged weights
 @pytest.mark.parametrize("name", CASES)
 def test_readers_of_strangers_files_raise_input_errors_alone(name: str, tmp_path: Path) -> None:
     """A few of what benchmarks/fuzz_readers.py runs for minutes."""

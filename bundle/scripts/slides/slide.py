@@ -32,8 +32,11 @@ MODEL_MPP = 0.243
 _Resampling = Image.Resampling
 _WHITE = 255
 _BAND_PIXELS = 16_000_000
+MAX_SIDE = 1 << 21
+"""No slide is larger, in level-0 pixels a side: half a meter at 40x. Damaged headers claim more."""
+
 MAX_OVERVIEW_PIXELS = 1 << 30
-"""No larger overview is made: 32,768 x 32,768, a slide of 2 million pixels a side at stride 64."""
+"""No larger overview is made: 32,768 x 32,768, a slide of `MAX_SIDE` at stride 64."""
 
 
 class Slide:
@@ -55,6 +58,12 @@ class Slide:
         self.path = path
         self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
         file_shapes = tuple((height, width) for width, height in handle.level_dimensions)
+        if max(file_shapes[0]) > MAX_SIDE:
+            handle.close()
+            raise InputError(
+                f"{path}: {file_shapes[0][0]:,} x {file_shapes[0][1]:,} pixels, where at most {MAX_SIDE:,} a side are "
+                "expected; its header is damaged, copy the slide again from its source"
+            )
         self._openslide = OpenSlidePixels(handle)
         self._subifds = SubIfdPixels(path, len(file_shapes)) if self.vendor == "generic-tiff" else None
         in_subifds = () if self._subifds is None else self._subifds.levels

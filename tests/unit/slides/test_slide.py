@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
 import pytest
 import tifffile
 
+from helpers.dicom_slide import write_dicom_slide
 from scripts.errors import InputError
 from scripts.slides import backends
 from scripts.slides import slide as slide_module
@@ -309,6 +311,16 @@ def test_a_dicom_slide(shared_data: Path) -> None:
         assert sorted(slide.shape) == [700, 1152]
         assert slide.mpp == pytest.approx(28.97, abs=0.01)
         assert slide.read_overview(16).std() > 5
+
+
+@pytest.mark.parametrize("keyword", ["TotalPixelMatrixRows", "TotalPixelMatrixColumns"])
+def test_a_header_that_claims_more_pixels_than_a_slide_can_have(tmp_path: Path, keyword: str) -> None:
+    (path,) = write_dicom_slide(tmp_path, [np.full((65, 129, 3), 200, dtype=np.uint8)])
+    content = pydicom.dcmread(path)
+    setattr(content, keyword, 2**23 + 1)
+    content.save_as(path)
+    with pytest.raises(InputError, match=r"8,388,609.* pixels, where at most 2,097,152 a side"):
+        open_slide(path)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
