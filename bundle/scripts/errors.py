@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -33,6 +33,18 @@ class InputError(ValueError):
     The message is one line that names the file or key, what was expected, what was found and the way out.
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+class FilesFailedError(InputError):
+    """Some of several files could not be used, and all others are done.
+
+    Attributes:
+        reasons: by path or address.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons or {})
 
 
 class Stopped(SystemExit):

@@ -39,6 +39,7 @@ COMPOSED = [
     ["inference.json", "multi_gpu_inference.json"],
     ["inference.json", "inference_onnx.json"],
     ["inference.json", "inference_trt.json"],
+    ["camelyon16.json"],
 ]
 
 

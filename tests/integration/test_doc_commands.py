@@ -53,6 +53,7 @@ class Rule(NamedTuple):
 SKIPPED = [
     Rule(r"^README\.md$", r"^make test", "runs these tests"),
     Rule(r"^docs/data\.md$", r"^(aws|git clone|tumor-detection download) ", "downloads from the public bucket or site"),
+    Rule(r"^docs/", r"tumor-detection camelyon16 ", "reads the challenge's slides; test_camelyon16.py has a replica"),
     Rule(r"^docs/", r"trt_export|inference_trt\.json", "needs a GPU and TensorRT"),
     Rule(r"^docs/scaling\.md$", r"^ray start", "starts a cluster of several machines"),
     Rule(r"^docs/scaling\.md$", r"--ray ", "needs a cluster; test_infer_cluster.py runs one on this machine"),
@@ -101,6 +102,7 @@ JOURNEYS = [
     ("docs/README.md", "bundle/sample/README.md"),
     ("docs/export.md",),
     ("docs/experiments.md",),
+    ("docs/camelyon16.md",),
     ("docs/benchmarks.md", "docs/publishing.md", "docs/security.md"),
 ]
 """Pages that are read one after the other, in one folder."""

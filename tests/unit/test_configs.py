@@ -36,6 +36,7 @@ COMPOSED = {
     "inference_onnx": ["inference.json", "inference_onnx.json"],
     "inference_trt": ["inference.json", "inference_trt.json"],
     "mlflow": ["train.json", "mlflow.json"],
+    "camelyon16": ["camelyon16.json"],
 }
 """Every config, with what it is laid over."""
 

@@ -16,7 +16,9 @@ from ..errors import InputError
 from ..files import read_json, read_number
 
 _SEPARATOR = "\n"  # between the values of one flag; it cannot be typed on a command line by accident
-_IS_PATH = re.compile(r"(_dir|_file|slides|weights)$")  # ids whose values are paths, also those such as 001 or 64
+_IS_PATH = re.compile(
+    r"(_dir|_file|slides|weights|root|output|reference)$"
+)  # ids whose values are paths, also those such as 001 or 64
 
 _IS_TEXT = ("exclude", "normal", "note", "title")  # flags whose values are never paths
 

@@ -63,6 +63,22 @@ def infer(
     _run("inference", "inference.json", overrides)
 
 
+def camelyon16(**overrides: Any) -> None:
+    """Take part in CAMELYON16: from its slides to its score, in one run; flags are ids of configs/camelyon16.json.
+
+    Runs again what changed and goes on with what was interrupted. Writes a folder for each stage, and
+    report/report.html with the score beside published ones.
+
+    Example: tumor-detection camelyon16 --root camelyon16 --output challenge --weights shipped
+
+    Args:
+        overrides: --root (the data set), --output, --plan (say what a run would do), --weights shipped or FILE (no
+            training), --from STAGE (begin anew there), --subset N (slides of each kind) and every other id
+            (docs/camelyon16.md); --config_file FILE... lays overlays on top.
+    """
+    _run("run", "camelyon16.json", overrides)
+
+
 def metrics(
     *,
     output: str,

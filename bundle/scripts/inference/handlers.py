@@ -13,7 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from ..errors import InputError, Stopped, StopRequest
+from ..errors import FilesFailedError, InputError, Stopped, StopRequest
 from ..folders.names import check_result_name, slide_name
 from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
@@ -200,7 +200,7 @@ class ProbabilityMapWriter:
         It is called in each process; the first one speaks and fails.
 
         Raises:
-            InputError: if any was.
+            FilesFailedError: if any was.
         """
         if self.queue.rank > 0:
             return
@@ -210,9 +210,10 @@ class ProbabilityMapWriter:
             logger.warning("%s", tissue_warning(empty, total))
         if failed:
             reason = next(iter(failed.values()))
-            raise InputError(
+            raise FilesFailedError(
                 f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
-                f"first: {reason}"
+                f"first: {reason}",
+                failed,
             )
 
     def _settings(self, path: str) -> dict[str, Any]:

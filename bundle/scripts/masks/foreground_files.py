@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..annotations.annotations import Annotation, TissueOutlines, geojson_origin, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
-from ..errors import InputError, few
+from ..errors import FilesFailedError, InputError, few
 from ..files import atomic_path, check_is_file, make_output_dir, write_json
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
@@ -87,8 +87,8 @@ def write_foregrounds(
         The masks written.
 
     Raises:
-        InputError: if the stride is no positive integer, a setting is out of range, the output cannot be written, or,
-            after all others are done, if slides could not be read.
+        InputError: if the stride is no positive integer, a setting is out of range, or the output cannot be written.
+        FilesFailedError: after all others are done, if slides could not be read.
     """
     if not isinstance(stride, int) or stride < 1:
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
@@ -101,7 +101,7 @@ def write_foregrounds(
     written: list[Path] = []
     without_tissue: list[str] = []
     not_annotated: list[str] = []
-    failures: list[InputError] = []
+    failures: dict[str, str] = {}
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
             check_result_name(path)
@@ -114,7 +114,7 @@ def write_foregrounds(
                 mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found, origin)
         except InputError as error:
             logger.error("%s", error)
-            failures.append(error)
+            failures[str(path)] = str(error)
             continue
         if not mask.any():
             logger.warning("%s: no tissue found, so its mask is empty: %s", path, why_empty(sidecar))
@@ -136,7 +136,9 @@ def write_foregrounds(
     if without_tissue:
         logger.warning("no tissue found on %d of %d slides: %s", len(without_tissue), len(paths), few(without_tissue))
     if failures:
-        raise InputError(f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {failures[0]}")
+        first = next(iter(failures.values()))
+        message = f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {first}"
+        raise FilesFailedError(message, failures)
     return written
 
 

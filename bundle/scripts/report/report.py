@@ -27,6 +27,7 @@ from .lesions import MAX_LESIONS
 from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
 from .provenance import made_with, read_sidecars
+from .published import PublishedScore
 from .scores import figures_of_scores, plots_of_scores, strata_text
 from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
 
@@ -43,12 +44,14 @@ class ReportSettings(NamedTuple):
         max_slides: slides that are shown in pictures, the most suspicious; all are in the table.
         title: of the page; made of the number of slides if empty.
         note: a remark at its top, such as that the slides are synthetic.
+        published: scores of others, which the page shows beside this one.
     """
 
     num_crops: int = 4
     max_slides: int = 150
     title: str = ""
     note: str = ""
+    published: Sequence[PublishedScore] = ()
 
     def check(self) -> None:
         """Refuse what is out of range.
@@ -218,6 +221,7 @@ def _content(
         "figures": _figures(shown) if scores is None else figures_of_scores(scores),
         "warnings": warnings,
         "scores": scores,
+        "published": () if scores is None else settings.published,
         "slides": shown,
         "ranks": {slide.name: slide.rank for slide in shown},
         "plots": [] if scores is None else plots_of_scores(scores, reliability),

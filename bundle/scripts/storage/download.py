@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import FilesFailedError, InputError
 from ..files import check_name, make_output_dir
 from .remote import RemoteFile, describe, list_files, open_store, store_errors
 from .transfer import copy_file, file_md5
@@ -69,13 +69,14 @@ def download_camelyon16(
         A line that says what was done.
 
     Raises:
-        InputError: if names are not in the bucket, the disk is too small, or files could not be copied.
+        InputError: if names are not in the bucket, or the disk is too small.
+        FilesFailedError: after all others are there, if files could not be copied.
     """
     folders = _chosen_folders(what)
     if num_at_once < 1:
         raise InputError(f"--num_at_once must be at least 1, but got {num_at_once}")
     folder = make_output_dir(output)
-    store = open_store(source, **({"endpoint_url": endpoint} if endpoint else {"anon": True}))
+    store = _open(source, endpoint)
     md5s = _read_md5s(source, store)
     urls = [url for name in folders for url in list_files(f"{source}/{name}", store)]
     chosen = choose_files([url for url in urls if not url.endswith("/")], source, slides)
@@ -89,6 +90,27 @@ def download_camelyon16(
         f"{len(missing)} files downloaded to {folder}, {len(wanted) - len(missing)} were there; {with_list} compared "
         f"with {CHECKSUMS}, {sum(kind != 'size' for kind in verified) - with_list} with the bucket's own MD5"
     )
+
+
+def list_names(source: str = SOURCE, endpoint: str | None = None) -> dict[str, list[str]]:
+    """What the bucket has.
+
+    Args:
+        source: the data set's address.
+        endpoint: see `download_camelyon16`.
+
+    Returns:
+        Paths of files relative to ``source``, by their folder, see `FOLDERS`.
+
+    Raises:
+        InputError: if it cannot be listed.
+    """
+    store = _open(source, endpoint)
+    return {name: [_relative(source, url) for url in list_files(f"{source}/{name}", store)] for name in FOLDERS}
+
+
+def _open(source: str, endpoint: str | None) -> Any:
+    return open_store(source, **({"endpoint_url": endpoint} if endpoint else {"anon": True}))
 
 
 def choose_files(urls: Iterable[str], source: str, slides: str) -> list[str]:
@@ -203,7 +225,7 @@ def _check_space(folder: Path, missing: Sequence[Wanted]) -> None:
 
 def _copy_all(missing: Sequence[Wanted], store: Any, num_at_once: int) -> list[str]:
     verified: list[str] = []
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     mutex = threading.Lock()
     total = sum(item.file.size for item in missing)
     with (
@@ -219,13 +241,14 @@ def _copy_all(missing: Sequence[Wanted], store: Any, num_at_once: int) -> list[s
             item.target.parent.mkdir(parents=True, exist_ok=True)
             return copy_file(item.file, item.target, store, tell, item.md5)
 
-        for future in as_completed([pool.submit(copy, item) for item in missing]):
+        copies = {pool.submit(copy, item): item.file.url for item in missing}
+        for future in as_completed(copies):
             try:
                 verified.append(future.result())
             except InputError as error:  # the others go on
-                failed.append(str(error))
+                failed[copies[future]] = str(error)
     if failed:
-        raise InputError(
-            f"{len(failed)} of {len(missing)} files could not be downloaded, run again for them; first: {failed[0]}"
-        )
+        first = next(iter(failed.values()))
+        message = f"{len(failed)} of {len(missing)} files could not be downloaded, run again for them; first: {first}"
+        raise FilesFailedError(message, failed)
     return verified

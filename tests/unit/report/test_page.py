@@ -19,6 +19,7 @@ CONTENT: dict[str, Any] = {
     "figures": [{"name": "<i>", "value": "1", "remark": ""}],
     "warnings": ["<img src=x onerror=alert(1)>"],
     "scores": None,
+    "published": [],
     "slides": [],
     "missing": [MissingMap("<a>.tif", "<b>")],
     "ranks": {},

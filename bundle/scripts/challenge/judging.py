@@ -1,0 +1,267 @@
+"""The stages on the test slides: tissue, probability maps, the challenge's score, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import FilesFailedError, InputError, first_input_error
+from ..folders.names import named_file, slide_name
+from ..maps.files import read_map_infos
+from ..masks.foreground import ForegroundSettings
+from ..masks.foreground_files import write_foregrounds
+from ..masks.truth import TruthFolder
+from ..report.published import CAMELYON16
+from ..report.report import PAGE, ReportSettings, write_report
+from ..scoring.evaluation import score_folder
+from ..scoring.report import summary
+from ..scoring.settings import ScoreSettings
+from ..workflow import run_bundle
+from .cohort import TEST
+from .engine import Outcome
+from .steps import Step
+
+
+def by_name(failed: FilesFailedError) -> dict[str, str]:
+    """The reasons of an error by the names of the slides' files."""
+    return {Path(path).name: reason for path, reason in failed.reasons.items()}
+
+
+def compute_maps(slides: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, str]:
+    """Run ``inference.json`` on slides.
+
+    Args:
+        slides: their files.
+        settings: values for its ids.
+
+    Returns:
+        Slides that failed, by file name, each with the reason.
+
+    Raises:
+        InputError: if nothing could be computed.
+    """
+    try:
+        run_bundle("inference", "inference.json", {**settings, "slides": [str(path) for path in slides]})
+    except Exception as error:  # MONAI wraps what a component raises
+        known = first_input_error(error)
+        if not isinstance(known, FilesFailedError) or len(known.reasons) == len(slides):
+            raise
+        return by_name(known)
+    return {}
+
+
+@dataclass
+class Foreground(Step):
+    """Masks of the tissue of the test slides; one that was edited by hand stays, and its slide is computed again.
+
+    Attributes:
+        stride: level-0 pixels per mask pixel.
+        backend: see `slides.slide.open_slide`.
+        foreground: fields of `masks.foreground.ForegroundSettings` to change.
+    """
+
+    stride: int = 64
+    backend: str = "auto"
+    foreground: Mapping[str, Any] = field(default_factory=dict)
+    name = "foreground"
+
+    def settings(self) -> dict[str, Any]:
+        """Stride, backend and thresholds."""
+        return {"stride": self.stride, "backend": self.backend, **self.thresholds()._asdict()}
+
+    def thresholds(self) -> ForegroundSettings:
+        """How tissue is told from background.
+
+        Raises:
+            InputError: if a field is unknown.
+        """
+        if unknown := sorted(self.foreground.keys() - set(ForegroundSettings._fields)):
+            raise InputError(
+                f"foreground: expected {', '.join(ForegroundSettings._fields)}, found {unknown[0]!r}; mend it"
+            )
+        return ForegroundSettings()._replace(**self.foreground)
+
+    def inputs(self) -> Sequence[Path]:
+        """The test slides."""
+        return self.layout.slides(TEST)
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Write the masks that are missing."""
+        slides = self.layout.slides(TEST)
+        missing = [path for path in slides if not (goes_on and self._overlay(path).is_file())]
+        try:
+            if missing:
+                write_foregrounds(missing, self.folder, self.stride, self.thresholds(), self.backend)
+        except FilesFailedError as error:
+            if len(error.reasons) == len(slides):
+                raise
+            return Outcome(f"{len(slides) - len(error.reasons)} masks in {self.folder}", by_name(error))
+        return Outcome(f"{len(slides)} masks in {self.folder}")
+
+    def _overlay(self, slide: Path) -> Path:
+        """What is written last of a slide."""
+        return self.folder / f"{slide_name(slide)}_overlay.jpg"
+
+
+@dataclass
+class Infer(Step):
+    """Probability maps of the test slides.
+
+    Attributes:
+        stride: level-0 pixels per map pixel.
+        backend: see `slides.slide.open_slide`.
+        inference: values for ids of ``inference.json``.
+    """
+
+    stride: int = 64
+    backend: str = "auto"
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    name = "infer"
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of inference."""
+        return {"stride": self.stride, "backend": self.backend, **self.inference}
+
+    def inputs(self) -> Sequence[Path]:
+        """Slides, masks and weights."""
+        return [*self.slides(), self.layout.folder(Foreground.name), self.layout.weights()]
+
+    def slides(self) -> list[Path]:
+        """The test slides that have a mask."""
+        masks = self.layout.folder(Foreground.name)
+        return [path for path in self.layout.slides(TEST) if named_file(masks, slide_name(path), ".png").is_file()]
+
+    def outputs(self) -> Sequence[Path]:
+        """The maps."""
+        paths = [self.folder / f"{slide_name(path)}.npy" for path in self.slides()]
+        return [path for path in paths if path.is_file()]
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Compute the maps that are not up to date."""
+        slides = self.slides()
+        failed = compute_maps(
+            slides,
+            {
+                **self.settings(),
+                "foreground_dir": str(self.layout.folder(Foreground.name)),
+                "weights": str(self.layout.weights()),
+                "output_dir": str(self.folder),
+            },
+        )
+        return Outcome(f"{len(slides) - len(failed)} maps in {self.folder}", failed)
+
+
+@dataclass
+class _Scored(Step):
+    """A stage that scores the maps by the challenge's protocol.
+
+    Attributes:
+        exclude: see `scoring.pairing.leave_out`.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+
+    exclude: str = "camelyon16"
+    num_resamples: int = 1000
+    seed: int = 0
+
+    @property
+    def maps(self) -> Path:
+        """Folder of the maps."""
+        return self.layout.folder(Infer.name)
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of scoring."""
+        return {"exclude": self.exclude, "num_resamples": self.num_resamples, "seed": self.seed}
+
+    def inputs(self) -> Sequence[Path]:
+        """Maps, the list of slides, and the truth."""
+        return [self.maps, *self.layout.slides(TEST), self.layout.truth]
+
+    def scoring(self) -> ScoreSettings:
+        """As the challenge scores."""
+        return ScoreSettings(num_resamples=self.num_resamples, seed=self.seed)
+
+    def left_out_slides(self) -> list[str]:
+        """Names that are not scored: those that the challenge leaves out, and maps of slides that take no part now."""
+        members = {member.name for member in self.layout.members(TEST)}
+        names = [info.name for info in read_map_infos(self.maps)]
+        given = [word.strip() for word in self.exclude.split(",") if word.strip()]
+        return given + [name for name in names if name.lower() not in members]
+
+    def normal(self) -> list[str]:
+        """Names of maps whose slides have no annotation, since there is nothing to annotate."""
+        folder = TruthFolder(self.layout.truth)
+        left_out = set(self.left_out_slides())
+        names = [info.name for info in read_map_infos(self.maps)]
+        return [name for name in names if name not in left_out and folder.find(name) is None]
+
+
+@dataclass
+class Froc(_Scored):
+    """The challenge's score."""
+
+    name = "froc"
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Score the maps."""
+        report = score_folder(
+            self.maps,
+            self.layout.truth,
+            self.folder,
+            self.normal(),
+            self.scoring(),
+            exclude=self.left_out_slides(),
+        )
+        return Outcome(summary(report))
+
+
+@dataclass
+class Report(_Scored):
+    """One page with the slides, and the score beside published ones.
+
+    Attributes:
+        subset: slides of each kind that take part, or None for all.
+        max_slides: see `report.report.ReportSettings`.
+    """
+
+    subset: int | None = None
+    max_slides: int = 150
+    name = "report"
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of scoring and of the page."""
+        return {**super().settings(), "subset": self.subset, "max_slides": self.max_slides}
+
+    def outputs(self) -> Sequence[Path]:
+        """The page."""
+        return [self.folder / PAGE]
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Write the page."""
+        settings = ReportSettings(
+            max_slides=self.max_slides, title="CAMELYON16 challenge", note=self._note(), published=CAMELYON16
+        )
+        line = write_report(
+            self.maps,
+            self.folder,
+            self.layout.truth,
+            self.layout.slides(TEST),
+            self.normal(),
+            self.left_out_slides(),
+            self.scoring(),
+            settings,
+        )
+        return Outcome(line)
+
+    def _note(self) -> str:
+        weights = self.layout.given_weights
+        parts = [f"Weights: {weights}." if weights else "Weights: of this run's own training."]
+        if self.subset is not None:
+            parts.append(
+                f"A subset of {self.subset} slides of each kind, not the whole test set: this score cannot be compared "
+                "with published ones."
+            )
+        return " ".join(parts)

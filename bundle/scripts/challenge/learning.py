@@ -1,0 +1,185 @@
+"""The stages of training: labels, two trainings, and between them the hard negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..labels.loclabel import read_loclabels
+from ..labels.mining import mine_hard_negatives
+from ..workflow import run_bundle
+from .cohort import PARTLY_ANNOTATED, TRAINING
+from .engine import Outcome
+from .judging import compute_maps
+from .labelling import Labels
+from .steps import Step
+
+
+@dataclass
+class Training(Step):
+    """The first training.
+
+    Attributes:
+        backend: see `slides.slide.open_slide`.
+        seed: of everything random.
+        training: values for ids of ``train.json``.
+    """
+
+    backend: str = "auto"
+    seed: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    name = "training"
+
+    def left_out(self) -> str | None:
+        """With given weights there is none."""
+        return self.layout.trains()
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of the training."""
+        return {"backend": self.backend, "seed": self.seed, **self.training}
+
+    def labels(self) -> Path:
+        """The regions to train on."""
+        return self.layout.folder(Labels.name) / Labels.training_file
+
+    def start(self) -> Path | None:
+        """Weights to start from, if not those that the settings name."""
+        return None
+
+    def inputs(self) -> Sequence[Path]:
+        """Labels, slides and the weights to start from."""
+        validation = self.layout.folder(Labels.name) / Labels.validation_file
+        start = self.start()
+        return [self.labels(), validation, *self.layout.slides(TRAINING), *([] if start is None else [start])]
+
+    def outputs(self) -> Sequence[Path]:
+        """The weights."""
+        return [self.folder / "model.pt"]
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Train; what was interrupted goes on where it was saved."""
+        start = self.start()
+        settings = {
+            **self.settings(),
+            **({} if start is None else {"weights": str(start)}),
+            "dataset_dir": str(self.layout.root),
+            "training_file": str(self.labels()),
+            "validation_file": str(self.layout.folder(Labels.name) / Labels.validation_file),
+            "output_dir": str(self.folder),
+            "resume": goes_on,
+        }
+        run_bundle("training", "train.json", settings)
+        return Outcome(f"weights in {self.folder / 'model.pt'}")
+
+
+@dataclass
+class SecondTraining(Training):
+    """The training on hard negatives too, from the weights of the first."""
+
+    name = "second_training"
+
+    def left_out(self) -> str | None:
+        """With one round there is none."""
+        return self.layout.trains_twice()
+
+    def labels(self) -> Path:
+        """The regions to train on."""
+        return self.layout.folder(Mining.name) / Mining.labels_file
+
+    def start(self) -> Path | None:
+        """The weights of the first training."""
+        return self.layout.folder(Training.name) / "model.pt"
+
+
+@dataclass
+class TrainingMaps(Step):
+    """Probability maps of the slides that were trained on, to find where the network is wrong about normal tissue.
+
+    Slides to validate on have none, nor have partly annotated ones, whose unmarked tumor would count as normal.
+
+    Attributes:
+        stride: level-0 pixels per map pixel.
+        backend: see `slides.slide.open_slide`.
+        inference: values for ids of ``inference.json``.
+    """
+
+    stride: int = 64
+    backend: str = "auto"
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    name = "training_maps"
+
+    def left_out(self) -> str | None:
+        """With one round there are none."""
+        return self.layout.trains_twice()
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of inference."""
+        return {"stride": self.stride, "backend": self.backend, **self.inference}
+
+    def weights(self) -> Path:
+        """Those of the first training."""
+        return self.layout.folder(Training.name) / "model.pt"
+
+    def slides(self) -> list[Path]:
+        """The slides to compute."""
+        labels = self.layout.folder(Labels.name) / Labels.training_file
+        trained = {str(row["name"]).lower() for row in read_loclabels(labels)} if labels.is_file() else set()
+        members = [member for member in self.layout.members(TRAINING) if member.name in trained - PARTLY_ANNOTATED]
+        return [self.layout.root / member.path for member in members]
+
+    def inputs(self) -> Sequence[Path]:
+        """Slides and weights."""
+        return [*self.slides(), self.weights()]
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Compute the maps that are not up to date."""
+        slides = self.slides()
+        settings = {**self.settings(), "weights": str(self.weights()), "output_dir": str(self.folder)}
+        failed = compute_maps(slides, settings)
+        return Outcome(f"{len(slides) - len(failed)} maps in {self.folder}", failed)
+
+
+@dataclass
+class Mining(Step):
+    """Hard negatives: the false positives of the first training as regions for the second.
+
+    Attributes:
+        threshold: probability above which a maximum outside of tumor counts.
+        limit_per_slide: at most so many rows of a slide, the strongest; None takes all.
+    """
+
+    threshold: float = 0.5
+    limit_per_slide: int | None = 200
+    name = "mining"
+    labels_file = "training_2.csv"
+
+    def left_out(self) -> str | None:
+        """With one round there are none."""
+        return self.layout.trains_twice()
+
+    def settings(self) -> dict[str, Any]:
+        """What counts, and how much of it."""
+        return {"threshold": self.threshold, "limit_per_slide": self.limit_per_slide}
+
+    def inputs(self) -> Sequence[Path]:
+        """Maps, truth and the labels that they are added to."""
+        labels = self.layout.folder(Labels.name) / Labels.training_file
+        return [self.layout.folder(TrainingMaps.name), self.layout.annotations, labels]
+
+    def outputs(self) -> Sequence[Path]:
+        """The regions."""
+        return [self.folder / self.labels_file]
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Write the regions of the first training, then those that were mined."""
+        summary = mine_hard_negatives(
+            self.layout.folder(TrainingMaps.name),
+            self.layout.annotations,
+            self.folder / self.labels_file,
+            self.layout.folder(Labels.name) / Labels.training_file,
+            threshold=self.threshold,
+            limit_per_slide=self.limit_per_slide,
+        )
+        return Outcome(str(summary))

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.challenge import checking
+from scripts.challenge.checking import Checksums, check_slide
+from scripts.errors import InputError
+from scripts.slides.pyramid import write_pyramid
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    image = np.random.default_rng(0).integers(0, 255, (401, 603, 3), dtype=np.uint8)
+    path = tmp_path / "images" / "test_001.tif"
+    path.parent.mkdir()
+    write_pyramid(path, image, 0.243)
+    return path
+
+
+def write_list(slide: Path, digest: str) -> None:
+    (slide.parents[1] / "checksums.md5").write_text(f"{digest}  images/test_001.tif\n")
+
+
+def test_a_whole_slide_passes(slide: Path) -> None:
+    check_slide(slide, "auto", 64)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
+def test_a_truncated_slide_is_refused_wherever_it_ends(slide: Path, share: float) -> None:
+    os.truncate(slide, int(slide.stat().st_size * share))
+    with pytest.raises(InputError, match=r"test_001\.tif: (truncated|not readable|cannot be opened).*"):
+        check_slide(slide, "auto", 64)
+
+
+def test_a_slide_without_a_resolution_is_refused(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", np.zeros((64, 70, 3), dtype=np.uint8), None)
+    with pytest.raises(InputError, match="states no resolution"):
+        check_slide(tmp_path / "a.tif", "auto", 64)
+
+
+def test_a_checksum_is_computed_once(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_list(slide, hashlib.md5(slide.read_bytes()).hexdigest())
+    computed: list[Path] = []
+    whole = checking.file_md5
+    monkeypatch.setattr(checking, "file_md5", lambda path: computed.append(path) or whole(path))
+    for _ in range(2):
+        checksums = Checksums(tmp_path, tmp_path / "verify")
+        checksums.check(slide)
+    assert computed == [slide]
+    assert checksums.summary() == "1 compared with checksums.md5"
+    os.utime(slide)
+    Checksums(tmp_path, tmp_path / "verify").check(slide)
+    assert len(computed) == 2, "the file was touched"
+
+
+def test_another_checksum_is_refused(slide: Path, tmp_path: Path) -> None:
+    write_list(slide, "0" * 32)
+    with pytest.raises(
+        InputError, match=r"test_001\.tif: damaged, its MD5 is .*, but checksums\.md5 has 0{32}; remove"
+    ):
+        Checksums(tmp_path, tmp_path / "verify").check(slide)
+
+
+def test_without_a_list_nothing_is_compared_and_it_says_so(slide: Path, tmp_path: Path) -> None:
+    checksums = Checksums(tmp_path, tmp_path / "verify")
+    checksums.check(slide)
+    assert "no file was compared" in checksums.summary()

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.challenge.graph import Fingerprint, Record
+from scripts.challenge.ledger import LEDGER, Ledger
+from scripts.errors import InputError
+
+RECORD = Record(Fingerprint({"stride": 64}, {"a.tif": [3, "x"]}), True, ("maps/a.npy",), 1.5, "1 map", {"b.tif": "bad"})
+
+
+def test_records_outlive_the_process(tmp_path: Path) -> None:
+    Ledger(tmp_path).put("infer", RECORD)
+    again = Ledger(tmp_path)
+    assert again.get("infer") == RECORD
+    assert again.get("froc") is None
+    again.forget(["infer", "froc"])
+    assert Ledger(tmp_path).get("infer") is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"infer": {"finished": true}}', '{"infer": 3}'])
+def test_a_damaged_file_is_refused_with_the_way_out(tmp_path: Path, content: str) -> None:
+    (tmp_path / LEDGER).write_text(content)
+    with pytest.raises(InputError, match=r"stages\.json: .*(remove the file|write it again)"):
+        Ledger(tmp_path)
