@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from helpers.damaged_slides import SLIDES, SlideFuzzer, damage
 from helpers.fuzzing import CASES, read_stranger
 from scripts.annotations.annotations import read_annotation
-from scripts.annotations.coords import check_cell, read_coords
+from scripts.annotations.coords import read_coords
 from scripts.errors import InputError
 from scripts.files import check_name, read_json, read_npy
+from scripts.folders.names import check_cell
 from scripts.maps.files import MapInfo, read_map, read_map_infos
 from scripts.masks.files import MAX_MASK_PIXELS, read_mask_array
 from scripts.masks.foreground_files import read_mask

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..files import read_number
+from ..folders.names import check_cell
 from ..geometry import COORDINATE_LIMIT
-
-_FORMULA = ("=", "+", "-", "@")
 
 
 class Coordinate(NamedTuple):
@@ -103,24 +102,6 @@ def parse_coordinate(path: str | Path, line: int, fields: Sequence[str]) -> Coor
             f"{','.join(fields[:3])}; {'remove the header' if is_header else 'mend the line'}"
         )
     return Coordinate(name, y, x)
-
-
-def check_cell(name: str, source: object) -> str:
-    """A name that is written into a CSV file as it is: a spreadsheet must not take it for a formula.
-
-    Args:
-        name: a slide's name.
-        source: where it was found, for the message.
-
-    Raises:
-        InputError: if it begins with ``=``, ``+``, ``-`` or ``@``.
-    """
-    if name.startswith(_FORMULA):
-        raise InputError(
-            f"{source}: the slide name {name!r:.80} begins with {name[0]!r}, and spreadsheets take that for a formula; "
-            "rename the slide"
-        )
-    return name
 
 
 def _pixel(field: str) -> int | None:

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import InputError
 from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable
 from ..geometry import finest_level_for, map_shape
 from ..masks.foreground_files import slide_foreground, why_empty
 from ..network.network import resolve_precision
@@ -143,7 +144,7 @@ def doctor(
     """Report on the machine and on slides.
 
     Args:
-        slides: slides or folders of slides, or None for the machine alone.
+        slides: slides, folders of slides or tables of slides, or None for the machine alone.
         backend: see `slides.slide.open_slide`.
         assume_mpp: see `slides.slide.open_slide`.
         probe: measure on a few tiles how long inference takes here.
@@ -158,20 +159,23 @@ def doctor(
     lines = describe_machine()
     failures = 0
     needs: dict[Path, Needs] = {}
+    table = SlideTable(slides)
     for path in find_slides(slides) if slides else []:
         lines.append("")
         try:
-            found, needs[path] = describe_slide(path, backend, assume_mpp)
+            found, needs[path] = describe_slide(path, backend, table.mpp(path, assume_mpp))
             lines += found
         except InputError as error:
             failures += 1
             lines.append(f"{path}\n  FAILS       {error}")
     if needs:
-        lines += ["", *_describe_run(needs, backend, assume_mpp, probe)]
+        lines += ["", *_describe_run(needs, backend, table, assume_mpp, probe)]
     return "\n".join(lines), failures
 
 
-def _describe_run(needs: dict[Path, Needs], backend: str, assume_mpp: float | None, probe: bool) -> list[str]:
+def _describe_run(
+    needs: dict[Path, Needs], backend: str, table: SlideTable, assume_mpp: float | None, probe: bool
+) -> list[str]:
     """What inference of all slides will take, a line each."""
     to_do = {path: need for path, need in needs.items() if need.num_positions}
     lines = [f"inference of {len(to_do)} of {len(needs)} slides with model.pt at stride {_STRIDE}, into this folder"]
@@ -183,7 +187,7 @@ def _describe_run(needs: dict[Path, Needs], backend: str, assume_mpp: float | No
     seconds: dict[Path, float] = {}
     for path, need in to_do.items():
         if need.downsample not in speeds:  # at another resolution another mode may compute it
-            speeds[need.downsample] = measure_speed(path, backend, assume_mpp)
+            speeds[need.downsample] = measure_speed(path, backend, table.mpp(path, assume_mpp))
         speed = speeds[need.downsample]
         if speed is not None:
             seconds[path] = speed.seconds * need.num_positions

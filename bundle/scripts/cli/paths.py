@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import InputError
+from ..folders.slide_table import is_table, read_slide_table
 from .arguments import split_values
 
 _WRITTEN = ("output_dir", "cache_dir", "config_file")  # made by the run, or found among the bundle's configs
@@ -30,6 +31,9 @@ def check_paths(flags: Mapping[str, str | None]) -> None:
             if value.lower() in _NOTHING or _ELSEWHERE.search(value):
                 continue
             path = Path(value).expanduser()
+            if flag in ("slides", "dataset_dir") and is_table(value):
+                read_slide_table(value)
+                continue
             if flag == "slides" and not path.exists():
                 raise InputError(f"{value}: no such file or folder; give slides or a folder of slides")
             if flag in ("weights", "teacher") and path.is_dir():

@@ -19,9 +19,9 @@ from typing import Any
 from .. import bundle_root
 from ..errors import InputError
 from ..folders.dicom import files_of
+from ..folders.names import is_url
 from ..inference.results import open_results
 from ..inference.run_summary import outcome
-from ..storage.remote import is_url, list_slides
 from ..workflow import check_configs, device_override, find_overlays
 from .run_report import RunReport
 from .worker_handle import WorkerHandle
@@ -79,8 +79,9 @@ def infer_on_cluster(request: Request, overrides: Mapping[str, Any], overlays: S
     parser.update(device_override(overrides))
     parser.parse(True)
     output_dir = parser.get_parsed_content("output_dir")
-    slides = [_absolute(path) for path in list_slides(parser.get_parsed_content("slides"))]
-    config = {**parser.get(), "output_dir": _absolute(output_dir), "slides": []}
+    samples = [{**sample, "image": _absolute(sample["image"])} for sample in parser.get_parsed_content("datalist")]
+    slides = [sample["image"] for sample in samples]
+    config = {**parser.get(), "output_dir": _absolute(output_dir), "datalist": samples}
     with SlideCluster(request, config) as cluster:
         results = open_results(output_dir)
         results.lock()

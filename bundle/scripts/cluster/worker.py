@@ -13,10 +13,9 @@ from ignite.engine import Engine
 from monai.bundle import ConfigParser
 
 from ..errors import InputError, explain
-from ..folders.names import check_result_name, slide_name
+from ..folders.names import check_result_name, is_url, slide_name
 from ..inference.handlers import ProbabilityMapWriter
 from ..inference.results import RESERVED_NAMES
-from ..storage.remote import is_url
 
 
 class SlideWriter(ProbabilityMapWriter):
@@ -53,7 +52,7 @@ class SlideWorker:
     """Computes slides that it is given by their paths.
 
     Args:
-        config: ``inference.json`` with what was laid over it.
+        config: ``inference.json`` with what was laid over it; its ``datalist`` holds the samples of all slides.
         folder: working directory, to which paths in the config are relative; left where this machine has none such.
 
     Raises:
@@ -64,8 +63,7 @@ class SlideWorker:
         if Path(folder).is_dir():
             os.chdir(folder)
         logging.getLogger().addHandler(_warnings)
-        parser = ConfigParser(config)
-        parser["datalist"] = []
+        parser = ConfigParser({**config, "datalist": []})
         parser["dataloader#persistent_workers"] = True
         parser["probability_maps#_target_"] = "scripts.cluster.worker.SlideWriter"
         parser.parse(True)
@@ -73,6 +71,7 @@ class SlideWorker:
         self._evaluator: Any = parser.get_parsed_content("evaluator")
         self._writer: SlideWriter = parser.get_parsed_content("probability_maps")
         self._dataset = self._writer.sampler.dataset
+        self._dataset.take_mpps(config["datalist"])
         self._dataset.cache.wait_seconds = float("inf")  # others that hold room finish by themselves
 
     def about(self) -> dict[str, Any]:

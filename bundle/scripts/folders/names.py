@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,14 @@ from ..errors import InputError
 SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
 
-
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_FORMULA = ("=", "+", "-", "@")
 _NAME_BYTES = 200  # endings of results come on top, and file systems take 255
+
+
+def is_url(path: object) -> bool:
+    """Whether a path is an address such as ``s3://bucket/slide.tif``."""
+    return isinstance(path, str) and _SCHEME.match(path) is not None
 
 
 def compose(text: str) -> str:
@@ -84,3 +91,21 @@ def check_result_name(path: str | Path, reserved: Sequence[str] = ()) -> None:
     ):
         if is_so:
             raise InputError(f"{path}: results are named by the slide, {reason}; rename it")
+
+
+def check_cell(text: str, source: object) -> str:
+    """A name that is written into a CSV file as it is: a spreadsheet must not take it for a formula.
+
+    Args:
+        text: the name of a slide or of a patient.
+        source: where it was found, for the message.
+
+    Raises:
+        InputError: if it begins with ``=``, ``+``, ``-`` or ``@``.
+    """
+    if text.startswith(_FORMULA):
+        raise InputError(
+            f"{source}: the name {text!r:.80} begins with {text[0]!r}, and spreadsheets take that for a formula; "
+            "change it"
+        )
+    return text

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from .dicom import one_path_for_each, path_of
-from .names import SLIDE_SUFFIXES, name_key, slide_name
+from .names import SLIDE_SUFFIXES, is_url, name_key, slide_name
+from .slide_table import expand_tables
 
 logger = logging.getLogger(__name__)
 
@@ -18,17 +19,21 @@ NO_SLIDES = ("_mask", "_tissue")
 
 
 def find_slides(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Slides among files and folders (searched as `files_below` does), sorted by name; one path for each DICOM slide.
+    """Slides among files, folders and tables of slides, sorted by name; one path for each DICOM slide.
 
-    Names that end as in `NO_SLIDES` are left out when a folder is searched.
+    Folders are searched as `files_below` does; names that end as in `NO_SLIDES` are left out there. For tables see
+    `slide_table`.
 
     Raises:
         InputError: if a path is missing, nothing is found, or two slides share a name but for case and Unicode's forms
             (their results would collide).
     """
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    paths = expand_tables(paths)
     found: dict[str, Path] = {}
-    for path in map(Path, paths):
+    for given in paths:
+        if is_url(given):
+            raise InputError(f"{given}: only infer reads slides from an address; download it and give the file")
+        path = Path(given)
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; give slides or a folder of slides")
         slides = _slides_below(path) if path.is_dir() else [path_of(path)]

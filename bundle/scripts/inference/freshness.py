@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..folders.dicom import files_of
-from ..folders.names import named_file, slide_file_name, slide_name
-from ..storage.remote import describe, is_url
+from ..folders.names import is_url, named_file, slide_file_name, slide_name
+from ..storage.remote import describe
 from .tiles import TileDataset
 
 INTERRUPTED = "a map without a sidecar, of a run that was interrupted"
@@ -119,6 +119,6 @@ def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
         "patch_size": dataset.patch_size,
         "tile_size": dataset.tile_size,
         "reader": dataset.slides.backend,
-        "assume_mpp": dataset.slides.assume_mpp,
+        "assume_mpp": dataset.assumed_mpp(str(path)),
         "foreground": foreground,
     }

@@ -133,7 +133,7 @@ class ProbabilityMapWriter:
     def older_map_remark(self, path: str) -> str:
         """What to say of the map that a slide which failed has from an earlier run; see `freshness`."""
         read_sidecar = partial(self.results.read_sidecar, slide_name(path))
-        return older_map_remark(read_sidecar, self.sampler.dataset.slides.assume_mpp)
+        return older_map_remark(read_sidecar, self.sampler.dataset.assumed_mpp(path))
 
     def __call__(self, engine: Engine) -> None:
         """Take in the tile of this iteration."""

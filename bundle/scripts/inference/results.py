@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..storage.remote import is_url
+from ..folders.names import is_url
 from .folder_results import ResultFolder
 from .object_results import ObjectResults
 

@@ -17,7 +17,8 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from ..errors import InputError
-from ..folders.names import named_file, slide_name
+from ..folders.names import is_url, named_file, slide_name
+from ..folders.slide_table import SlideTable
 from ..geometry import PATCH_SIZE, check_mpp, map_to_level0
 from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import read_mask, slide_foreground, why_empty
@@ -27,33 +28,35 @@ from ..slides.enlargement import check_enlargement, check_limit
 from ..slides.pool import SlidePool
 from ..slides.resampling import Region
 from ..slides.slide import MODEL_MPP, Slide
-from ..storage.remote import is_url, list_slides
+from ..storage.remote import list_slides
 from ..storage.staging import SlideCache
 from .fitness import with_notes
 from .slide_queue import SlideQueue
 from .tile_plan import NO_POSITIONS, Planner, SlidePlan, Tile, make_sample, position_offsets, tile_blocks
 
 
-def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
+def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, Any]]:
     """Slides to run inference on.
 
     Args:
-        slides: slides or folders of slides; paths or addresses.
+        slides: slides, folders of slides or tables of slides (`folders.slide_table`); paths or addresses.
 
     Returns:
-        One ``{"image": path}`` a slide, sorted by name.
+        One ``{"image": path}`` a slide, sorted by name; with ``mpp`` where a table states it.
 
     Raises:
         InputError: see `storage.remote.list_slides`.
     """
-    return [{"image": path} for path in list_slides(slides)]
+    table = SlideTable(slides)
+    return [table.sample(path) for path in list_slides(slides)]
 
 
 class TileDataset(Dataset[dict[str, Any]]):
     """Reads the pixels of tiles. It is indexed by `Tile`, which `TileSampler` provides.
 
     Args:
-        data: dicts with the slide's path under ``image``.
+        data: dicts with the slide's path under ``image``, and under ``mpp`` the µm per level-0 pixel that count for it
+            in place of ``assume_mpp``, if it is there.
         stride: level-0 pixels per map pixel, a positive integer.
         mpp: the model's µm per pixel.
         patch_size: side of the patch that the network sees.
@@ -74,7 +77,7 @@ class TileDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        data: Sequence[dict[str, str]],
+        data: Sequence[dict[str, Any]],
         stride: int = 64,
         mpp: float = MODEL_MPP,
         patch_size: int = PATCH_SIZE,
@@ -96,6 +99,8 @@ class TileDataset(Dataset[dict[str, Any]]):
         if foreground_dir is not None and not Path(foreground_dir).is_dir():
             raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks")
         self.data = list(data)
+        self._mpps: dict[str, float] = {}
+        self.take_mpps(self.data)
         self.stride = stride
         self.mpp = check_mpp("mpp", mpp)
         self.patch_size = patch_size
@@ -110,6 +115,14 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.cache = SlideCache(cache_dir, cache_gb)
         self._reader: CellReader | None = None
         self._num_planned = 0
+
+    def take_mpps(self, data: Sequence[dict[str, Any]]) -> None:
+        """Note the resolutions that samples of slides state."""
+        self._mpps |= {sample["image"]: sample["mpp"] for sample in data if "mpp" in sample}
+
+    def assumed_mpp(self, path: str) -> float | None:
+        """µm per level-0 pixel of a slide over what its file says; None where that counts."""
+        return self._mpps.get(path, self.slides.assume_mpp)
 
     def __getitem__(self, tile: Tile) -> dict[str, Any]:
         """Read a tile.
@@ -159,7 +172,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         Raises:
             InputError: if the slide cannot be read, or not with these settings.
         """
-        slide = self.slides.get(copy or path)
+        slide = self.slides.get(copy or path, self.assumed_mpp(path))
         check_enlargement(path, slide.require_mpp(), self.mpp, self.max_enlargement)
         mask, source, reason = self._mask(slide)
         downsample = slide.model_downsample(self.mpp)
@@ -196,7 +209,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         plan = tile.plan
         if plan is None:
             raise AssertionError("a tile without a plan has no pixels")
-        slide = self.slides.get(plan.copy or plan.path)
+        slide = self.slides.get(plan.copy or plan.path, plan.mpp)
         if self._reader is None or self._reader.slide is not slide:
             self._reader = CellReader(slide)
         region = self._region(slide, plan, tile.map_location, tile.positions.shape)

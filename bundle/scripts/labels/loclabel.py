@@ -28,7 +28,9 @@ from ..annotations.coords import Coordinate, parse_coordinate, read_coords, read
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
 from ..folders.index import NameIndex
-from ..folders.names import SLIDE_SUFFIXES
+from ..folders.names import SLIDE_SUFFIXES, name_key, slide_name
+from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable, is_table
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers
 
 
@@ -85,7 +87,8 @@ def generate_loclabels(
         annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`.
         output: the CSV file to write.
         ignore_exclusions: take tumor in exclusions for tumor, as NCRF does.
-        slides: folder of the slides; given, each center must lie inside its slide, and the slide's resolution counts.
+        slides: folder or table of the slides; given, each center must lie inside its slide, and the slide's resolution
+            counts.
         assume_mpp: µm per level-0 pixel of the slides, over what they state.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`; without
             ``slides`` they begin at the corner of level 0.
@@ -157,18 +160,20 @@ def loclabel_datalist(csv_file: str | Path, slides_dir: str | Path) -> list[dict
 
     Args:
         csv_file: see `read_loclabels`.
-        slides_dir: the slides are found by name anywhere below.
+        slides_dir: the slides are found by name anywhere below; or a table of slides, see `folders.slide_table`.
 
     Returns:
         For each line ``image``, the slide's path, ``location``, the region's center (row, col) in the level-0 frame,
-        and ``label``, (1, 3, 3) float32, [channel, row, col].
+        ``label``, (1, 3, 3) float32, [channel, row, col], and ``mpp`` where the table states it.
 
     Raises:
         InputError: if a line is not as expected, or slides are missing.
     """
     items = read_loclabels(csv_file)
     paths = _find_by_name(csv_file, list(dict.fromkeys(item["name"] for item in items)), slides_dir)
-    return [{"image": str(paths[item["name"]]), "location": item["center"], "label": item["label"]} for item in items]
+    table = SlideTable(slides_dir)
+    about = {name: table.sample(str(path)) for name, path in paths.items()}
+    return [{**about[item["name"]], "location": item["center"], "label": item["label"]} for item in items]
 
 
 def _read_annotations(
@@ -199,12 +204,18 @@ def _read_annotations(
 
 
 def _find_by_name(csv_file: str | Path, names: Sequence[str], slides_dir: str | Path) -> dict[str, Path]:
-    index = NameIndex(slides_dir, SLIDE_SUFFIXES, "slide")
-    found = {name: index.get(name) for name in names}
+    where = "nowhere below"
+    if is_table(slides_dir):
+        where = "not in"
+        listed = {name_key(slide_name(path)): path for path in find_slides(slides_dir)}
+        found = {name: listed.get(name_key(name)) for name in names}
+    else:
+        index = NameIndex(slides_dir, SLIDE_SUFFIXES, "slide")
+        found = {name: index.get(name) for name in names}
     missing = sorted(name for name, path in found.items() if path is None)
     if missing:
         raise InputError(
-            f"{csv_file}: {len(missing)} of {len(names)} slides are nowhere below {slides_dir}: {', '.join(missing)}; "
+            f"{csv_file}: {len(missing)} of {len(names)} slides are {where} {slides_dir}: {', '.join(missing)}; "
             "add them or remove their lines"
         )
     return {name: path for name, path in found.items() if path is not None}
@@ -224,12 +235,12 @@ def _check_centers(
     """
     from ..slides.slide import open_slide  # OpenSlide is needed only here
 
-    paths = _find_by_name(coords, list(lines_of), slides)
+    paths, table = _find_by_name(coords, list(lines_of), slides), SlideTable(slides)
     cell_sizes: dict[str, float] = {}
     begins: dict[str, tuple[int, int]] = {}
     outside: list[str] = []
     for name, path in tqdm(paths.items(), desc="slides", unit="slide", delay=2):
-        with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:
+        with open_slide(path, backend="openslide", assume_mpp=table.mpp(path, assume_mpp)) as slide:
             shape, cell_sizes[name] = slide.shape, CELL_SIZE * slide.model_downsample()
             begins[name] = slide.bounds[:2]
         lines = np.array(lines_of[name])[(centers[lines_of[name]] >= shape).any(axis=1)]

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..annotations.annotations import ANNOTATION_SUFFIXES, Annotation, contains, is_normal_name, read_annotation
-from ..annotations.coords import check_cell
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
-from ..folders.names import name_key, slide_file_name, slide_name
+from ..folders.names import check_cell, name_key, slide_file_name, slide_name
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
 from ..masks.groundtruth import tumor_mask
 from ..masks.truth import TruthFolder, read_truth

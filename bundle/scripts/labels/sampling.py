@@ -18,6 +18,7 @@ from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..folders.names import slide_name
 from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable
 from ..masks.truth import TruthFolder
 from ..slides.slide import check_reading
 from .regions import Regions, check_output, find_truths, is_tumor, label_regions, read_slide_truth, write_regions
@@ -100,7 +101,7 @@ def sample_regions(
     picture of every slide with its points is written beside the CSV, as ``<output stem>.jpg``.
 
     Args:
-        slides: slides or folders of slides.
+        slides: slides, folders of slides or tables of slides, see `folders.slide_table`.
         truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`; a slide without a file is normal if
             its name says so or ``normal`` lists it.
         output: the CSV file to write, one slide after the other, tumor first.
@@ -125,7 +126,7 @@ def sample_regions(
     path = check_output(output)
     if foreground_dir is not None and not Path(foreground_dir).is_dir():
         raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks; make it with step 2, foreground")
-    paths = find_slides(slides)
+    paths, table = find_slides(slides), SlideTable(slides)
     truth_paths = find_truths(paths, TruthFolder(truth), normal)
     surveys: list[Survey] = []
     failures: list[InputError] = []
@@ -141,7 +142,7 @@ def sample_regions(
                 foreground_dir,
                 tumor_value,
                 backend,
-                assume_mpp,
+                table.mpp(slide_path, assume_mpp),
                 origin,
             )
         except InputError as error:

@@ -22,6 +22,7 @@ from ..errors import FilesFailedError, InputError, few
 from ..files import atomic_path, check_is_file, make_output_dir, write_json
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable
 from ..geometry import map_shape
 from ..slides.colors import check_color
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
@@ -72,7 +73,7 @@ def write_foregrounds(
     ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar; ``<stem>_overlay.jpg`` shows the mask's outline.
 
     Args:
-        slides: slides or folders of slides.
+        slides: slides, folders of slides or tables of slides, see `folders.slide_table`.
         output: folder for the results.
         stride: level-0 pixels per mask pixel.
         settings: see `foreground.ForegroundSettings`.
@@ -95,7 +96,7 @@ def write_foregrounds(
     settings.check()
     check_reading(backend)
     geojson_origin(origin, (0, 0))
-    paths = find_slides(slides)
+    paths, table = find_slides(slides), SlideTable(slides)
     index = None if annotations is None else index_annotations(annotations)
     folder = make_output_dir(output)
     written: list[Path] = []
@@ -109,7 +110,7 @@ def write_foregrounds(
             found = None if index is None else index.get(name)
             if index is not None and found is None:
                 not_annotated.append(name)
-            with open_slide(path, backend, assume_mpp) as slide:
+            with open_slide(path, backend, table.mpp(path, assume_mpp)) as slide:
                 overview = slide.read_overview(stride)
                 mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found, origin)
         except InputError as error:

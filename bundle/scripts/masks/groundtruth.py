@@ -18,6 +18,7 @@ from ..files import make_output_dir, write_json
 from ..folders.index import NameIndex
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable
 from ..geometry import map_shape
 from .files import write_mask
 
@@ -66,7 +67,7 @@ def write_groundtruth(
 
     Args:
         annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`.
-        slides: slides or folders of slides.
+        slides: slides, folders of slides or tables of slides, see `folders.slide_table`.
         output: folder for the results.
         stride: level-0 pixels per mask pixel.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
@@ -81,7 +82,7 @@ def write_groundtruth(
     if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
     geojson_origin(origin, (0, 0))
-    paths = find_slides(slides)
+    paths, table = find_slides(slides), SlideTable(slides)
     index = index_annotations(annotations)
     folder = make_output_dir(output)
     written: list[Path] = []
@@ -89,7 +90,7 @@ def write_groundtruth(
     for path in tqdm(paths, desc="groundtruth", unit="slide"):
         try:
             check_result_name(path)
-            mask, sidecar = _slide_groundtruth(path, index, stride, origin)
+            mask, sidecar = _slide_groundtruth(path, index, stride, origin, table.mpp(path))
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
@@ -106,7 +107,7 @@ def write_groundtruth(
 
 
 def _slide_groundtruth(
-    path: Path, index: NameIndex, stride: int, origin: str
+    path: Path, index: NameIndex, stride: int, origin: str, assume_mpp: float | None
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
 
@@ -117,7 +118,7 @@ def _slide_groundtruth(
             f"{path}: no annotation named {name!r} in {index.folder}, and the name does not say normal; "
             "add its annotation or mend the name"
         )
-    with open_slide(path, backend="openslide") as slide:
+    with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:
         shape, mpp, bounds = slide.shape, slide.mpp, slide.bounds
     annotation = Annotation(path, (), ())
     if found is not None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import InputError, few
 from ..folders.names import name_key, slide_file_name, slide_name
+from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
 from ..maps.files import MapInfo, read_map_infos
@@ -61,19 +62,24 @@ def map_case(info: MapInfo, truth: Path | None) -> Case:
 
 
 def detection_cases(
-    infos: Sequence[DetectionFile], truths: Sequence[Path | None], slides: Sequence[Path], mpp: float | None
+    infos: Sequence[DetectionFile],
+    truths: Sequence[Path | None],
+    slides: Sequence[Path],
+    mpp: float | None,
+    table: SlideTable | None = None,
 ) -> list[Case]:
     """The cases of files of detections, whose slides' shapes and scale come from elsewhere.
 
     The shape is the slide's own if it is among ``slides``, else what its truth says (`masks.truth.stated_scale`).
-    The scale is ``mpp``, else the slide's, else the truth's. A slide without truth needs neither: all its
-    detections are false.
+    The scale is the table's, else ``mpp``, else the slide's, else the truth's. A slide without truth needs neither: all
+    its detections are false.
 
     Args:
         infos: the files.
         truths: for each its truth, or None.
         slides: the slides, or nothing.
         mpp: µm per level-0 pixel of all slides.
+        table: what tables of slides state, or None.
 
     Returns:
         One for each file.
@@ -91,7 +97,8 @@ def detection_cases(
             continue
         slide = by_name.get(name_key(info.name))
         stated = stated_scale(truth) if slide is None else _scale_of_slide(slide)
-        found_mpp = stated.mpp if mpp is None else mpp
+        listed = mpp if table is None else table.mpp(info.path, mpp)
+        found_mpp = stated.mpp if listed is None else listed
         if stated.slide_shape is None:
             raise InputError(
                 f"{truth}: says nothing of its slide's shape, which detections without a map need; give the slides "

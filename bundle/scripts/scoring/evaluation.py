@@ -13,6 +13,7 @@ from ..errors import InputError, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
 from ..maps.files import MapInfo, read_map_infos, with_bounds
 from ..masks.truth import TruthFolder
@@ -88,8 +89,9 @@ def score_folder(
         )
     if against is not None and Path(output).resolve() in (Path(against).resolve(), Path(against).resolve().parent):
         raise InputError(f"against {against}: expected another folder than the output, which replaces it; mend one")
+    table = SlideTable(slides)
     cohort = _find_cohort(
-        maps, detections, TruthFolder(truth), normal, find_slides(slides) if slides else [], mpp, exclude
+        maps, detections, TruthFolder(truth), normal, find_slides(slides) if slides else [], mpp, exclude, table
     )
     others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded)
     output = make_output_dir(output)
@@ -144,6 +146,7 @@ def _find_cohort(
     slides: Sequence[Path],
     mpp: float | None,
     exclude: Sequence[str] | str,
+    table: SlideTable,
 ) -> _Cohort:
     """Find out what is scored, before anything is read that takes time."""
     warnings: list[str] = []
@@ -159,7 +162,7 @@ def _find_cohort(
         warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
     else:
         files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)
-        cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp)
+        cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp, table)
     known = [case.info for case in cases]
     without_map = [name for name in folder.names_beyond(info.name for info in known) if name not in excluded]
     warnings = [

@@ -31,8 +31,12 @@ class SlidePool:
         self._slides: OrderedDict[str, Slide] = OrderedDict()
         self._process = os.getpid()
 
-    def get(self, path: str | Path) -> Slide:
+    def get(self, path: str | Path, mpp: float | None = None) -> Slide:
         """The open slide.
+
+        Args:
+            path: see `open_slide`.
+            mpp: what is assumed for this slide in place of ``assume_mpp``, always the same; None leaves that.
 
         Raises:
             InputError: see `open_slide`; if it is no RGB of 8 bits.
@@ -41,7 +45,7 @@ class SlidePool:
             self._slides, self._process = OrderedDict(), os.getpid()
         key = str(path)
         if key not in self._slides:
-            slide = open_slide(path, self.backend, self.assume_mpp)
+            slide = open_slide(path, self.backend, self.assume_mpp if mpp is None else mpp)
             check_stored_color(slide.path)
             self._slides[key] = slide
         self._slides.move_to_end(key)

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from ..errors import InputError
 from ..files import check_name
-from ..folders.names import SLIDE_SUFFIXES, name_key, slide_name
+from ..folders.names import SLIDE_SUFFIXES, is_url, name_key, slide_name
 from ..folders.search import NO_SLIDES, find_slides
+from ..folders.slide_table import expand_tables
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SEVERAL_FILES = (".mrxs", ".vms", ".vmu", ".dcm")
 _NO_MD5_ETAG = ("aws:kms", "aws:kms:dsse")  # with these encryptions an ETag is no MD5
@@ -40,11 +40,6 @@ class RemoteFile(NamedTuple):
     modified_ns: int
     md5: str = ""
     part_size: int = 0
-
-
-def is_url(path: object) -> bool:
-    """Whether a path is an address such as ``s3://bucket/slide.tif``."""
-    return isinstance(path, str) and _SCHEME.match(path) is not None
 
 
 def check_url(url: str) -> str:
@@ -156,12 +151,12 @@ def read_ranges(store: Any, url: str, ranges: Sequence[tuple[int, int]]) -> list
 
 
 def list_slides(paths: str | Path | Sequence[str | Path]) -> list[str]:
-    """Slides among files, folders and addresses, sorted by name.
+    """Slides among files, folders, addresses and tables of slides (`folders.slide_table`), sorted by name.
 
     Raises:
         InputError: see `folders.search.find_slides`, `find_remote_slides`.
     """
-    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    given = expand_tables(paths)
     local = [path for path in given if not is_url(path)]
     slides = find_slides(local) if local or not given else []
     found = {name_key(slide_name(path)): str(path) for path in slides}

@@ -60,7 +60,7 @@ class DenseRegionDataset(PatchWSIDataset):
 
     def _get_label(self, sample: dict[str, Any]) -> torch.Tensor:
         path = str(sample["image"])
-        slide = self.slides.get(path)
+        slide = self.slides.get(path, sample.get("mpp"))
         if path not in self._truths:
             self._truths[path] = read_slide_truth(
                 self.truth_paths[path],

@@ -23,7 +23,7 @@ class PatchWSIDataset(monai.data.PatchWSIDataset):
 
     Args:
         data: dicts of ``image`` (slide path), ``location`` ((row, col) of the region's center, level-0 frame) and
-            ``label`` ((1, rows, cols) of 0 and 1).
+            ``label`` ((1, rows, cols) of 0 and 1); with ``mpp`` where another resolution counts than the file states.
         region_size: side of the region in pixels at the model's resolution.
         mpp: the model's µm per pixel.
         transform: applied to ``{"image": (3, h, w) uint8 MetaTensor, "label": float32}``.
@@ -46,7 +46,7 @@ class PatchWSIDataset(monai.data.PatchWSIDataset):
         self.slides = SlidePool(backend, assume_mpp)
 
     def _get_data(self, sample: dict[str, Any]) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-        slide = self.slides.get(sample["image"])
+        slide = self.slides.get(sample["image"], sample.get("mpp"))
         row, col = sample["location"]
         if not (0 <= row < slide.shape[0] and 0 <= col < slide.shape[1]):
             raise InputError(

@@ -7,7 +7,8 @@ import pytest
 
 from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from scripts.errors import InputError
-from scripts.storage.remote import check_url, describe, file_name, find_remote_slides, is_url, list_slides
+from scripts.folders.names import is_url
+from scripts.storage.remote import check_url, describe, file_name, find_remote_slides, list_slides
 
 pytest.importorskip("moto", reason="the extra 'test' brings moto's S3 server")
 

@@ -1,0 +1,100 @@
+"""CSV files with a header and a row for each slide."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError
+from ..files import check_is_file
+from .names import name_key
+
+_MOST_BYTES = 1 << 26
+
+
+class TableRow(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        place: file and line, for messages.
+        cells: by column, without spaces around them; "" where the table has no such column.
+    """
+
+    place: str
+    cells: dict[str, str]
+
+
+def read_table(path: str | Path, columns: Sequence[str], needed: Sequence[str]) -> list[TableRow]:
+    """Read a table: UTF-8, cells separated by commas (RFC 4180), the first line names the columns.
+
+    Args:
+        path: the file. Blank lines do not count.
+        columns: that it may have, in any order.
+        needed: those that it must have, and that no row may leave empty.
+
+    Returns:
+        The rows, at least one.
+
+    Raises:
+        InputError: if the file is missing, damaged or has no row, its columns are others, or a row is not as expected.
+    """
+    check_is_file(path)
+    form = f"a CSV file with the columns {', '.join(columns)}"
+    try:
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; expected {form}")
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected {form}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); expected {form}, in UTF-8") from error
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if len(lines) < 2:
+        raise InputError(f"{path}: holds no slide; expected {form}, and a row for each slide")
+    number, header = lines[0]
+    unknown = [name for name in header if name not in columns]
+    if unknown:
+        raise InputError(
+            f"{path}, line {number}: unknown columns {', '.join(map(repr, unknown))}; expected some of "
+            f"{', '.join(columns)}, separated by commas; rename or remove them"
+        )
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise InputError(f"{path}, line {number}: the column {twice[0]} is there twice; keep one")
+    if missing := [name for name in needed if name not in header]:
+        raise InputError(f"{path}, line {number}: expected the column {missing[0]}, found {', '.join(header)}; add it")
+    rows = []
+    for number, cells in lines[1:]:
+        place = f"{path}, line {number}"
+        if len(cells) != len(header):
+            raise InputError(
+                f"{place}: expected {len(header)} cells as in the header, found {len(cells)}; mend the line, and put "
+                "a cell that holds a comma in quotes"
+            )
+        row = TableRow(place, {**dict.fromkeys(columns, ""), **dict(zip(header, cells, strict=True))})
+        if empty := [name for name in needed if not row.cells[name]]:
+            raise InputError(f"{place}: {empty[0]}: is empty; fill it in, or remove the line")
+        rows.append(row)
+    return rows
+
+
+def check_names(names: Sequence[str], places: Sequence[str]) -> None:
+    """Refuse two rows for one slide.
+
+    Args:
+        names: the slides' names; case and Unicode's forms make no difference.
+        places: for each, file and line.
+
+    Raises:
+        InputError: names both lines.
+    """
+    first: dict[str, str] = {}
+    for name, place in zip(names, places, strict=True):
+        other = first.setdefault(name_key(name), place)
+        if other != place:
+            raise InputError(
+                f"{place}: the slide {name!r} is already in {other} (case makes no difference); keep one of the lines"
+            )
