@@ -33,6 +33,7 @@ from scripts.cli.data import (  # noqa: E402
     sample,
 )
 from scripts.cli.network import calibrate, camelyon16, demo, infer, metrics, package, train  # noqa: E402
+from scripts.cli.review import review  # noqa: E402
 from scripts.cli.scores import export, froc, report  # noqa: E402
 from scripts.errors import InputError, StopRequest, explain  # noqa: E402
 
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
         groundtruth,
         froc,
         report,
+        review,
         camelyon16,
         export,
         mine,
@@ -63,6 +65,7 @@ _AFTER_STOP = {
     "camelyon16": "what is done stays, and the same command goes on",
     "download": "files that are whole are kept, and the same command goes on",
     "infer": "maps that are whole are kept, and the same command does the rest",
+    "review": "each verdict was kept when it was given",
     "train": "what was saved before is as it was",
 }
 

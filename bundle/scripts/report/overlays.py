@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 
+from ..maps.palette import heat_palette
 from .embedding import highest_of_blocks, png_uri
 
 SIDE = 800
@@ -21,8 +21,6 @@ OUTLINE_BYTES = 24_000
 """Bound of a truth outline as SVG path."""
 
 _STEPS = 64
-_OPAQUE_FROM = 0.5
-_COLORMAP = "viridis"  # ordered in lightness, so it reads the same to the color-blind and in gray
 _TISSUE = ((255, 255, 255, 0), (120, 116, 128, 90))
 
 
@@ -50,7 +48,7 @@ class ScaleBar(NamedTuple):
 
 
 def heat_layer(prob_map: npt.NDArray[np.floating[Any]], stride: int, slide_shape: tuple[int, int]) -> Layer:
-    """A probability map as a layer: colored by `heat_palette`, transparent outside of the tissue.
+    """A probability map as a layer: colored by `maps.palette.heat_palette`, transparent outside of the tissue.
 
     Args:
         prob_map: (rows, cols) floating in [0, 1].
@@ -61,7 +59,7 @@ def heat_layer(prob_map: npt.NDArray[np.floating[Any]], stride: int, slide_shape
         The layer; where pixels become one, the highest probability shows.
     """
     # rounded up, so that 0 alone is outside
-    return _layer(np.ceil(prob_map * (_STEPS - 1)).astype(np.uint8), heat_palette(), stride, slide_shape)
+    return _layer(np.ceil(prob_map * (_STEPS - 1)).astype(np.uint8), heat_palette(_STEPS), stride, slide_shape)
 
 
 def tissue_layer(prob_map: npt.NDArray[np.floating[Any]], stride: int, slide_shape: tuple[int, int]) -> Layer:
@@ -79,22 +77,6 @@ def _layer(
     small = np.pad(small, [(0, -side % 4) for side in small.shape])
     height, width = (side * factor * stride / full for side, full in zip(small.shape, slide_shape, strict=True))
     return Layer(png_uri(small, rgba, HEAT_BYTES), width, height, max(small.shape) < SIDE // 2)
-
-
-def heat_palette() -> npt.NDArray[np.uint8]:
-    """The heatmap's colors by probability: (64, 4) uint8 RGBA, opaque from 0.5 on, fading to nothing at 0."""
-    probabilities = np.linspace(0, 1, _STEPS)
-    rgba = (matplotlib.colormaps[_COLORMAP](probabilities) * 255).round().astype(np.uint8)
-    rgba[:, 3] = (255 * np.minimum(1, probabilities / _OPAQUE_FROM)).round()
-    return rgba
-
-
-def heat_gradient() -> str:
-    """`heat_palette` as CSS: ``linear-gradient(to right, ...)``."""
-    stops = [
-        f"rgba({red},{green},{blue},{alpha / 255:.2f})" for red, green, blue, alpha in heat_palette()[::9].tolist()
-    ]
-    return f"linear-gradient(to right,{','.join(stops)})"
 
 
 def outline_path(mask: npt.NDArray[np.bool_], stride: int, slide_shape: tuple[int, int]) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import bundle_root
 from ..files import atomic_path
-from .overlays import heat_gradient
+from ..maps.palette import heat_gradient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,54 @@
+"""The command that shows slides in the browser for people to judge."""
+
+from __future__ import annotations
+
+
+def review(
+    *,
+    maps: str,
+    slides: list[str],
+    output: str,
+    truth: str | None = None,
+    threshold: float = 0.5,
+    nms_radius_um: float | None = None,
+    tumor_value: int | None = None,
+    geojson_origin: str = "bounds",
+    reviewer: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    browser: bool = True,
+) -> None:
+    """Look at slides in the browser, judge what was found and draw what was missed.
+
+    Starts a server on this machine and opens the page. Each verdict is kept at once in <name>.geojson, which QuPath,
+    groundtruth, sample and mine read. Needs the extra 'review'. Ctrl-C ends it.
+
+    Example: tumor-detection review --maps maps --slides slides/ --output verdicts
+
+    Args:
+        maps: folder of maps made by infer.
+        slides: slides or folders of slides.
+        output: folder for the verdicts.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files, to be shown.
+        threshold: probability above which map pixels form lesions and maxima are detections.
+        nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, as in froc.
+        tumor_value: the value that is tumor in masks of three values.
+        geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
+            QuPath does; slide if it counts from the corner of level 0.
+        reviewer: your name, kept with each verdict; none if not given.
+        host: address of this machine to listen at; other machines reach the page if it is not 127.0.0.1.
+        port: to listen at; 0 is any that is free.
+        browser: whether to open the page in this machine's browser.
+    """
+    try:
+        from scripts.review.run import run_review
+    except ImportError as error:
+        from scripts.errors import InputError
+
+        raise InputError(
+            f"review needs the extra 'review' ({error}): pip install 'pathology-tumor-detection[review]'"
+        ) from error
+    from scripts.scoring.settings import ScoreSettings
+
+    scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, origin=geojson_origin)
+    run_review(maps, slides, output, truth, scoring, host, port, browser, reviewer)

@@ -1,0 +1,199 @@
+"""One review: what the browser asks for, made of maps, slides and truth. Numbers in, bytes and plain values out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..annotations.polygons import Polygon
+from ..errors import InputError
+from ..geometry import map_shape
+from ..maps.files import MapInfo, read_map, with_bounds
+from ..maps.findings import Findings, FindingSettings, find_lesions
+from ..scoring.settings import NMS_RADIUS_UM, ScoreSettings
+from ..slides.slide import Slide
+from .caches import Cache, SlideHandles
+from .cohort import ReviewSlide, truth_of, truth_outlines
+from .judging import Judging
+from .layers import MAP_TILE_SIDE, map_pyramid, map_tile
+from .tiles import (
+    TILE_SIDE,
+    coarsest_downsample,
+    cut_overview,
+    cut_tile,
+    encode_jpeg,
+    locate_tile,
+    overview_stride,
+    shrink,
+)
+from .worklist import by_suspicion, worklist_row
+
+_PIXELS_KEPT = 6
+"""Overviews, maps and findings that are kept, of the slides looked at last: some 20 MB each."""
+
+_THUMBNAILS_KEPT = 2000  # 8 kB each
+
+
+class _View(NamedTuple):
+    """What is kept of a slide that is looked at."""
+
+    info: MapInfo
+    findings: Findings
+    levels: list[npt.NDArray[np.uint8]]
+    truth: tuple[Polygon, ...]
+
+
+class Session:
+    """The slides of a review, and what was made of them last.
+
+    Threads may share it. Memory is bounded: `max_open` slides are open, and what `_PIXELS_KEPT` of them need is kept.
+
+    Args:
+        cohort: of `cohort.read_cohort`.
+        judging: its verdicts.
+        scoring: how detections were found.
+        max_open: slides that stay open.
+    """
+
+    def __init__(
+        self, cohort: Sequence[ReviewSlide], judging: Judging, scoring: ScoreSettings, max_open: int = 8
+    ) -> None:
+        self.cohort = cohort
+        self.judging = judging
+        self.scoring = scoring
+        self.handles = SlideHandles(max_open)
+        self._overviews = Cache(self._read_overview, _PIXELS_KEPT)
+        self._views = Cache(self._read_view, _PIXELS_KEPT)
+        self._thumbnails = Cache(self._make_thumbnail, _THUMBNAILS_KEPT)
+
+    def slide(self, number: int) -> ReviewSlide:
+        """A slide by its number.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if not 0 <= number < len(self.cohort):
+            raise InputError(f"no slide {number} in this review of {len(self.cohort)}; reload the page")
+        return self.cohort[number]
+
+    def version(self, number: int) -> str:
+        """Changes with the slide's file and its map, so that a browser keeps no tile of another."""
+        slide = self.slide(number)
+        paths = [slide.info.path] if slide.path is None else [slide.info.path, slide.path]
+        stated = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        return hashlib.sha256(repr(stated).encode()).hexdigest()[:16]
+
+    def tile(self, number: int, downsample: int, row: int, col: int) -> bytes:
+        """A tile of the slide as JPEG, see `tiles`.
+
+        Raises:
+            InputError: if there is no such tile, or the slide cannot be read.
+        """
+        slide = self.slide(number)
+        tile = locate_tile(slide.info.slide_shape, downsample, row, col)
+        stride = overview_stride(slide.info.slide_shape)
+        if downsample >= stride:
+            return encode_jpeg(cut_overview(self._overviews.get(number), stride, tile))
+        with self._open(slide) as opened:
+            pixels = cut_tile(opened, tile)
+        return encode_jpeg(pixels)
+
+    def map_tile(self, number: int, halvings: int, row: int, col: int, above: float) -> bytes:
+        """A tile of the map as PNG, see `layers.map_tile`."""
+        return map_tile(self._views.get(number).levels, halvings, row, col, above)
+
+    def thumbnail(self, number: int) -> bytes:
+        """The slide in small, as JPEG."""
+        return self._thumbnails.get(number)
+
+    def describe(self, number: int) -> dict[str, Any]:
+        """What the page needs of a slide; coordinates are (x, y) in level-0 pixels.
+
+        Raises:
+            InputError: if its map, its truth or its file of verdicts is damaged.
+        """
+        slide, view = self.slide(number), self._views.get(number)
+        info = view.info
+        height, width = info.slide_shape
+        self.judging.begin(number, info, view.findings)
+        return {
+            "number": number,
+            "name": info.name,
+            "file": info.slide,
+            "version": self.version(number),
+            "width": width,
+            "height": height,
+            "mpp": info.mpp,
+            "tile_side": TILE_SIDE,
+            "coarsest": coarsest_downsample(info.slide_shape),
+            "map": {
+                "stride": info.stride,
+                "tile_side": MAP_TILE_SIDE,
+                "shape": map_shape(info.slide_shape, info.stride),
+            },
+            "fault": self.fault(number),
+            "notes": info.notes,
+            "truth": None if slide.truth is None else [ring for part in view.truth for ring in rings_xy(part)],
+            **self.judging.state(number),
+        }
+
+    def worklist(self) -> list[dict[str, Any]]:
+        """The slides as the page lists them, the most suspicious first, see `worklist`."""
+        numbers = ((slide, self.version(slide.number), self.judging.counts(slide.number)) for slide in self.cohort)
+        return by_suspicion([worklist_row(*found) for found in numbers])
+
+    def fault(self, number: int) -> str:
+        """Why a slide has no pixels to show; empty if it has."""
+        try:
+            with self._open(self.slide(number)):
+                return ""
+        except InputError as error:
+            return str(error)
+
+    @contextmanager
+    def _open(self, slide: ReviewSlide) -> Iterator[Slide]:
+        if slide.path is None:
+            raise InputError(f"{slide.info.slide}: not among --slides, so only its map is shown; start again with it")
+        with self.handles.borrow(slide.path, slide.info.mpp) as opened:
+            if opened.shape != slide.info.slide_shape:
+                (height, width), (rows, cols) = slide.info.slide_shape, opened.shape
+                raise InputError(
+                    f"{slide.path}: expected the map's slide of {height} x {width} (height x width), found {rows} x "
+                    f"{cols}; give the slides that the maps were made of"
+                )
+            yield opened
+
+    def _read_view(self, number: int) -> _View:
+        slide = self.slide(number)
+        try:
+            info = with_bounds(slide.info, slide.path)
+        except InputError:  # `fault` says why it cannot be opened
+            info = slide.info
+        prob_map = read_map(info)
+        radius_um = NMS_RADIUS_UM if self.scoring.nms_radius_um is None else self.scoring.nms_radius_um
+        findings = find_lesions(prob_map, info, FindingSettings(self.scoring.threshold, radius_um, 0.0))
+        truth = () if slide.truth is None else truth_outlines(truth_of(info, slide.truth, self.scoring))
+        return _View(info, findings, map_pyramid(prob_map), truth)
+
+    def _read_overview(self, number: int) -> npt.NDArray[np.uint8]:
+        slide = self.slide(number)
+        with self._open(slide) as opened:
+            return opened.read_overview(overview_stride(slide.info.slide_shape))
+
+    def _make_thumbnail(self, number: int) -> bytes:
+        return encode_jpeg(shrink(self._overviews.get(number)))
+
+    def close(self) -> None:
+        """Close all slides, and let another server write to the folder of verdicts."""
+        self.handles.close()
+        self.judging.folder.close()
+
+
+def rings_xy(polygon: Polygon) -> list[list[list[float]]]:
+    """The rings of a polygon as lists of [x, y]."""
+    return [ring[:, ::-1].tolist() for ring in polygon.rings]
