@@ -186,6 +186,12 @@ def _own_maps(folder: Path) -> None:
     for name in ("test_003", "test_005", "test_049", "test_114"):
         _copy_map(folder / "demo" / "maps" / "test_002", folder / "maps" / name)
     shutil.copytree(folder / "demo" / "cohort" / "annotations", folder / "camelyon16" / "annotations")
+    _write_reference(folder / "camelyon16", "test_003,Normal,IDC,None", "test_005,Normal,DCIS,None")
+
+
+def _write_reference(folder: Path, *rows: str) -> None:
+    """CAMELYON16's table of test slides."""
+    (folder / "reference.csv").write_text("\n".join(rows), encoding="utf-8")
 
 
 def _copy_map(source: Path, target: Path) -> None:
@@ -206,6 +212,7 @@ def _camelyon16(folder: Path) -> None:
     for name in ("test_003", "test_005"):
         shutil.copy(cohort / "testing" / "test_002.tif", target / "test" / f"{name}.tif")
     (target / "annotations" / "test_002.xml").unlink()
+    _write_reference(target, "test_001,Tumor,IDC,Macro", "test_003,Normal,IDC,None", "test_005,Normal,DCIS,None")
     for part in ("coords", "jsons"):
         (folder / "NCRF" / part).mkdir(parents=True)
     for split in ("train", "valid"):

@@ -16,8 +16,8 @@ from ..masks.truth import TruthFolder
 from ..report.published import CAMELYON16
 from ..report.report import PAGE, ReportSettings, write_report
 from ..scoring.evaluation import score_folder
-from ..scoring.report import summary
 from ..scoring.settings import ScoreSettings
+from ..scoring.summary import summary
 from ..workflow import run_bundle
 from .cohort import TEST
 from .engine import Outcome
@@ -158,7 +158,7 @@ class _Scored(Step):
     """A stage that scores the maps by the challenge's protocol.
 
     Attributes:
-        exclude: see `scoring.pairing.leave_out`.
+        exclude: see `cohort.exclusions.leave_out`.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
     """

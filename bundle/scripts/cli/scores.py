@@ -22,6 +22,8 @@ def froc(
     num_resamples: int = 1000,
     seed: int = 0,
     geojson_origin: str = "bounds",
+    protocol: str = "physical",
+    reference: list[str] | None = None,
 ) -> None:
     """Score probability maps, or detections, by CAMELYON16's FROC (step 6).
 
@@ -36,7 +38,8 @@ def froc(
         maps: folder of maps made by infer.
         detections: folder of <name>.csv, instead of maps: lines confidence,x,y in level-0 pixels.
         normal: names of slides without tumor and without truth, separated by commas.
-        exclude: names of slides to leave out, separated by commas; camelyon16 stands for test_049 and test_114.
+        exclude: names of slides to leave out, separated by commas; camelyon16 stands for the challenge's
+            list: test_049, and test_114 of which only the lesions are left out.
         against: folder of another run's maps, detections or scores, on the same slides, to compare with.
         slides: slides or folders of slides; those without a map are warned of, and detections take shape and scale
             from them where the truth says neither.
@@ -50,15 +53,32 @@ def froc(
         seed: of the bootstrap.
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
+        protocol: physical, or camelyon16 to score as the challenge did: 0.243 µm per level-0 pixel for all slides,
+            annotations sampled as its masks are, its list of slides.
+        reference: the challenge's reference table, a CSV file of slide, class, histological type and metastasis, or
+            several; normal is needless with it.
     """
     from scripts.scoring.evaluation import score_folder
-    from scripts.scoring.report import summary
     from scripts.scoring.settings import ScoreSettings
+    from scripts.scoring.summary import summary
 
     settings = ScoreSettings(
-        nms_radius_um, threshold, tumor_value, slide_threshold, rules, num_resamples, seed, geojson_origin
+        nms_radius_um, threshold, tumor_value, slide_threshold, rules, num_resamples, seed, geojson_origin, protocol
     )
-    print(summary(score_folder(maps, truth, output, normal, settings, detections, slides or (), mpp, exclude, against)))
+    found = score_folder(
+        maps,
+        truth,
+        output,
+        normal,
+        settings,
+        detections,
+        slides or (),
+        mpp,
+        exclude,
+        against,
+        reference=reference or (),
+    )
+    print(summary(found))
 
 
 def report(
@@ -78,6 +98,8 @@ def report(
     title: str = "",
     note: str = "",
     geojson_origin: str = "bounds",
+    protocol: str = "physical",
+    reference: list[str] | None = None,
 ) -> None:
     """Show probability maps as one HTML page, with scores if there is truth (step 7).
 
@@ -91,7 +113,7 @@ def report(
         truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
         slides: slides or folders of slides, for thumbnails and details; a slide not among them is shown as its map.
         normal: names of slides without tumor and without truth, separated by commas.
-        exclude: names of slides to show but not to score, separated by commas; camelyon16 stands for two.
+        exclude: names of slides to show but not to score, separated by commas; camelyon16 as in froc.
         nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
         threshold: probability above which a map's maxima are detections.
         tumor_value: the value that is tumor in masks of three values.
@@ -102,13 +124,17 @@ def report(
         note: a remark at the top of the page.
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
+        protocol: physical, or camelyon16 to score as the challenge did, see froc.
+        reference: the challenge's reference table, see froc.
     """
     from scripts.report.report import ReportSettings, write_report
     from scripts.scoring.settings import ScoreSettings
 
-    scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, num_resamples=num_resamples, origin=geojson_origin)
+    scoring = ScoreSettings(
+        nms_radius_um, threshold, tumor_value, num_resamples=num_resamples, origin=geojson_origin, protocol=protocol
+    )
     settings = ReportSettings(num_crops, max_slides, title, note)
-    print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings))
+    print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings, reference or ()))
 
 
 def export(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin
+from ..cohort.pairing import missing_warnings, pair_truth
 from ..errors import InputError
 from ..folders.names import name_key
 from ..geometry import level0_to_map, model_downsample
@@ -21,7 +22,6 @@ from ..maps.files import MapInfo, read_map, read_map_infos
 from ..masks.truth import TruthFolder
 from ..scoring.cases import evaluation_stride
 from ..scoring.lesions import evaluation_mask
-from ..scoring.pairing import missing_warnings, pair_truth
 from ..scoring.settings import NMS_RADIUS_UM
 from ..slides.slide import MODEL_MPP
 from .regions import Regions, check_output, known_centers, label_regions, read_slide_truth, write_regions
@@ -81,7 +81,7 @@ def mine_hard_negatives(
         truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`.
         output: the CSV file to write; may be the one appended to.
         append: a loclabel file whose lines come first, as they are; locations in it are not written again.
-        normal: names of slides without tumor and without truth, see `scoring.pairing.pair_truth`.
+        normal: names of slides without tumor and without truth, see `cohort.pairing.pair_truth`.
         nms_radius_um: radius of non-maximum suppression in µm; the default is the side of a region, so that the
             mined regions of a slide hardly overlap.
         threshold: in [0, 1); only higher probabilities are false positives.

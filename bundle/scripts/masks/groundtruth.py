@@ -27,16 +27,21 @@ logger = logging.getLogger(__name__)
 _PIXELS_AT_ONCE = 1 << 22
 
 
-def tumor_mask(annotation: Annotation, slide_shape: tuple[int, int], stride: int) -> npt.NDArray[np.uint8]:
+def tumor_mask(
+    annotation: Annotation, slide_shape: tuple[int, int], stride: int, at_corner: bool = False
+) -> npt.NDArray[np.uint8]:
     """Draw a tumor mask.
 
-    A pixel is tumor if the level-0 point at its center, ((row + 0.5) * stride, (col + 0.5) * stride), is in the sense
-    of `annotations.annotations.contains`, with which it agrees in every pixel.
+    A pixel is tumor if one level-0 point of it is, in the sense of `annotations.annotations.contains`, with which it
+    agrees in every pixel: the point at its center, ((row + 0.5) * stride, (col + 0.5) * stride), or with ``at_corner``
+    the center of its upper left level-0 pixel, (row * stride + 0.5, col * stride + 0.5). The latter is how the levels
+    of CAMELYON16's masks come about: ASAP writes them by leaving out rows and columns of the finest level.
 
     Args:
         annotation: the polygons; what lies beyond the slide is cut off.
         slide_shape: (height, width) of the slide in level-0 pixels.
         stride: level-0 pixels per mask pixel.
+        at_corner: sample the upper left level-0 pixel instead of the center.
 
     Returns:
         (ceil(height / stride), ceil(width / stride)) uint8, [row, col], 1 where there is tumor, else 0.
@@ -48,7 +53,7 @@ def tumor_mask(annotation: Annotation, slide_shape: tuple[int, int], stride: int
     tumor, exclusion = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     for mask, polygons in ((tumor, annotation.tumor), (exclusion, annotation.exclusion)):
         for polygon in polygons:
-            _fill(mask, polygon, stride)
+            _fill(mask, polygon, stride, 0.5 if at_corner else 0.5 * stride)
     return (tumor & ~exclusion).astype(np.uint8)
 
 
@@ -156,22 +161,22 @@ def _check_inside(
             )
 
 
-def _fill(mask: npt.NDArray[np.bool_], polygon: Polygon, stride: int) -> None:
-    """Set the pixels of ``mask`` whose centers lie in the polygon."""
-    row_centers = (np.arange(mask.shape[0], dtype=np.float64) + 0.5) * stride
-    col_centers = (np.arange(mask.shape[1], dtype=np.float64) + 0.5) * stride
+def _fill(mask: npt.NDArray[np.bool_], polygon: Polygon, stride: int, offset: float) -> None:
+    """Set the pixels of ``mask`` whose points, ``offset`` beyond their first rows and columns, lie in the polygon."""
+    rows = np.arange(mask.shape[0], dtype=np.float64) * stride + offset
+    cols = np.arange(mask.shape[1], dtype=np.float64) * stride + offset
     top_edge, left_edge, bottom_edge, right_edge = polygon.bounds()
-    top, bottom = np.searchsorted(row_centers, (top_edge, bottom_edge))
-    left = np.searchsorted(col_centers, left_edge)
-    right = np.searchsorted(col_centers, right_edge, side="right")
+    top, bottom = np.searchsorted(rows, (top_edge, bottom_edge))
+    left = np.searchsorted(cols, left_edge)
+    right = np.searchsorted(cols, right_edge, side="right")
     width = int(right - left)
     if width == 0:
         return
     band_rows = max(1, _PIXELS_AT_ONCE // (width + 1))
     for start in range(top, bottom, band_rows):
         stop = min(start + band_rows, bottom)
-        index, crossing = crossings(polygon, row_centers[start:stop])
-        col = np.searchsorted(col_centers[left:right], crossing)  # the first pixel at or beyond the crossing
+        index, crossing = crossings(polygon, rows[start:stop])
+        col = np.searchsorted(cols[left:right], crossing)  # the first pixel at or beyond the crossing
         bins = np.bincount(index * (width + 1) + col, minlength=(stop - start) * (width + 1))
         num_left = bins.reshape(stop - start, width + 1)[:, :-1].cumsum(axis=1)
         mask[start:stop, left:right] |= num_left % 2 == 1  # odd to the left as well, for all of a row are even

@@ -23,11 +23,18 @@ class Truth(NamedTuple):
         path: the file it came from.
         mask: (rows, cols) bool, true is tumor.
         stride: level-0 pixels per mask pixel.
+        num_outlines: tumor outlines of an annotation, which may be too small to be drawn; None of a mask.
     """
 
     path: Path
     mask: npt.NDArray[np.bool_]
     stride: int
+    num_outlines: int | None = None
+
+    @property
+    def marks_tumor(self) -> bool:
+        """Whether there is tumor."""
+        return bool(self.mask.any() if self.num_outlines is None else self.num_outlines)
 
 
 class TruthFolder:
@@ -91,6 +98,7 @@ def read_truth(
     wanted_stride: int,
     tumor_value: int | None = None,
     origin: tuple[int, int] = (0, 0),
+    at_corner: bool = False,
 ) -> Truth:
     """Read the ground truth of a slide.
 
@@ -106,6 +114,7 @@ def read_truth(
         wanted_stride: level-0 pixels per pixel, for truth that comes at any stride or at several.
         tumor_value: the value that is tumor in masks of three values 0, 1, 2. None: masks are 0/1 or 0/255.
         origin: see `annotations.annotations.read_annotation`.
+        at_corner: where an annotation is sampled, see `groundtruth.tumor_mask`.
 
     Returns:
         The mask and its stride.
@@ -124,8 +133,16 @@ def read_truth(
         from ..annotations.annotations import read_annotation
         from .groundtruth import tumor_mask
 
-        return Truth(path, tumor_mask(read_annotation(path, origin), slide_shape, wanted_stride) != 0, wanted_stride)
+        annotation = read_annotation(path, origin)
+        drawn = tumor_mask(annotation, slide_shape, wanted_stride, at_corner)
+        return Truth(path, drawn != 0, wanted_stride, len(annotation.tumor))
     return Truth(path, _is_tumor(path, one_channel(path, array), tumor_value), stride)
+
+
+def is_flat_mask(path: Path) -> bool:
+    """Whether a truth is a mask of one level, which does not say where its pixels were sampled."""
+    is_tiff = path.suffix.lower() in (".tif", ".tiff")
+    return path.suffix.lower() in MASK_SUFFIXES and not (is_tiff and len(level_shapes(path)) > 1)
 
 
 class StatedScale(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from ..cohort.pairing import missing_warnings, scale_warnings, tissue_warnings
 from ..errors import InputError, few, one_line
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
@@ -19,7 +20,6 @@ from ..folders.search import find_slides
 from ..maps.files import MapInfo, read_failures, read_map, read_map_infos, read_run
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
-from ..scoring.pairing import missing_warnings, scale_warnings, tissue_warnings
 from ..scoring.settings import MONAI_NMS_RADIUS, NMS_RADIUS_UM, ScoreSettings
 from ..scoring.slides import SlideEvidence
 from .crops import CROP_SIDE, WIDER
@@ -28,7 +28,7 @@ from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
 from .provenance import made_with, read_sidecars
 from .published import PublishedScore
-from .scores import figures_of_scores, plots_of_scores, strata_text
+from .scores import figures_of_scores, parts_of_scores, plots_of_scores, strata_text
 from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ def write_report(
     exclude: Sequence[str] | str = (),
     scoring: ScoreSettings | None = None,
     settings: ReportSettings | None = None,
+    reference: Sequence[str | Path] = (),
 ) -> str:
     """Write ``report.html``; with truth also what `scoring.evaluation.score_folder` writes.
 
@@ -100,9 +101,10 @@ def write_report(
         truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`; without it the page has no scores.
         slides: slides or folders of slides; what is not among them is shown without its pixels.
         normal: see `scoring.evaluation.score_folder`.
-        exclude: see `scoring.pairing.leave_out`; these slides are shown, but not scored.
+        exclude: see `cohort.exclusions.leave_out`; these slides are shown, but not scored.
         scoring: how detections are found and scored; the defaults if None.
         settings: what the page shows; the defaults if None.
+        reference: see `scoring.evaluation.score_folder`.
 
     Returns:
         A line that says what was written.
@@ -119,8 +121,9 @@ def write_report(
     output = make_output_dir(output)
     scores, by_name = None, dict[str, MapView]()
     if truth is not None:
+        on_slide = partial(_add_scored_view, by_name, scoring)
         scores = score_folder(
-            maps, truth, output, normal, scoring, exclude=exclude, on_slide=partial(_add_scored_view, by_name, scoring)
+            maps, truth, output, normal, scoring, exclude=exclude, on_slide=on_slide, reference=reference
         )
     for info in tqdm([info for info in infos if info.name not in by_name], desc="maps", unit="slide"):
         prob_map = read_map(info)
@@ -147,7 +150,10 @@ def _add_scored_view(views: dict[str, MapView], scoring: ScoreSettings, evidence
     info, prob_map, detections = evidence.case.info, evidence.prob_map, evidence.found.detections
     if not isinstance(info, MapInfo) or prob_map is None:
         raise TypeError(f"expected the evidence of a map, but got that of {info.path}")
-    places = verdicts(detections, evidence.lesions, info.mpp)
+    if not evidence.case.facts.counts_lesions:  # its truth is not whole, so it says nothing of a detection
+        views[info.name] = view_map(info, prob_map, evidence.found, scoring.threshold)
+        return
+    places = verdicts(detections, evidence.lesions, evidence.case.mpp)
     views[info.name] = view_map(
         info, prob_map, evidence.found, scoring.threshold, evidence.truth, evidence.lesions, places
     )
@@ -226,6 +232,7 @@ def _content(
         "ranks": {slide.name: slide.rank for slide in shown},
         "plots": [] if scores is None else plots_of_scores(scores, reliability),
         "strata": "" if scores is None else strata_text(scores),
+        "parts": [] if scores is None else parts_of_scores(scores),
         "scored_lesions": {(row["slide"], row["lesion"]): row for row in scores["lesions"]} if scores else {},
         "seconds": {info.slide: sidecar.get("seconds") for info, sidecar in zip(infos, sidecars, strict=True)},
         "settings": _settings(infos, sidecars, scoring, scores),
@@ -262,7 +269,8 @@ def _settings(
     lines = made_with(infos, sidecars, read_run(infos[0].path.parent))
     lines.append(("Detections", f"maxima above {scoring.threshold:g} that are the highest within {radius}"))
     if scores:
-        lines.append(("Rules of scoring", f"{scores['settings']['rules']}, see docs/scoring_rules.md of the package"))
+        rules, protocol = scores["settings"]["rules"], scores["settings"]["protocol"]
+        lines.append(("Rules of scoring", f"{rules}, protocol {protocol}, see docs/scoring_rules.md of the package"))
     lines += [
         ("Written", f"{date.today().isoformat()} by pathology-tumor-detection {version('pathology-tumor-detection')}"),
     ]

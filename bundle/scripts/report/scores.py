@@ -23,7 +23,7 @@ def figures_of_scores(scores: dict[str, Any]) -> list[dict[str, str]]:
     auc, auc_remark = with_interval(level["auc"], level["auc_interval"])
     num_hit = sum(row["num_lesions_hit"] for row in scores["slides"])
     num_false = sum(row["num_false_positives"] for row in scores["slides"])
-    rate = num_false / scores["num_slides"]
+    rate = num_false / scores["num_froc_slides"]
     return [
         {"name": "Slides", "value": str(scores["num_slides"]), "remark": f"{scores['num_tumor_slides']} with tumor"},
         {
@@ -50,6 +50,33 @@ def strata_text(scores: dict[str, Any]) -> str:
     return f"Found: {parts_text} (limit 2 mm).{rest}"
 
 
+def parts_of_scores(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """The scores of each center, histological type and size of metastasis, as rows of a table.
+
+    Args:
+        scores: what ``froc.json`` holds.
+
+    Returns:
+        Of each part its scores, the ``fact`` that makes it and its ``name``, ``froc`` and ``roc`` in words.
+    """
+    return [
+        {
+            **found,
+            "fact": fact.replace("_", " "),
+            "name": name,
+            "froc": _with_range(found["froc_score"], found["froc_interval"]),
+            "roc": _with_range(found["auc"], found["auc_interval"]),
+        }
+        for fact, parts in scores["slide_strata"].items()
+        for name, found in parts.items()
+    ]
+
+
+def _with_range(value: float | None, interval: list[float] | None) -> str:
+    shown = "–" if value is None else f"{value:.3f}"
+    return shown if interval is None else f"{shown} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
 def plots_of_scores(scores: dict[str, Any], reliability: dict[str, Any] | None) -> list[dict[str, str]]:
     """The curves.
 
@@ -66,7 +93,7 @@ def plots_of_scores(scores: dict[str, Any], reliability: dict[str, Any] | None) 
         for rate, value in zip(scores["false_positives_per_slide"], scores["sensitivity"], strict=True)
     )
     band = " The band is the 95% interval over resampled slides." if scores["curve_band"] else ""
-    subtitle = f"{scores['num_lesions']} lesions in {scores['num_slides']} slides"
+    subtitle = f"{scores['num_lesions']} lesions in {scores['num_froc_slides']} slides"
     plots = [
         {
             "svg": figure_svg(froc_plot(scores, subtitle), "froc"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..cohort.facts import SlideFacts
 from ..errors import InputError, few
 from ..folders.names import name_key, slide_file_name, slide_name
 from ..folders.slide_table import SlideTable
@@ -18,7 +19,10 @@ from ..maps.detections import Detections, detections_to_level0, non_maximum_supp
 from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth import StatedScale, stated_scale
 
-EVALUATION_PIXEL_UM = 32 * 0.243
+CHALLENGE_MPP = 0.243
+"""µm per level-0 pixel of every slide in CAMELYON16's evaluation code, whatever the file states."""
+
+EVALUATION_PIXEL_UM = 32 * CHALLENGE_MPP
 """CAMELYON16 scores on masks of level 5, 7.776 µm per pixel; truth that comes at several strides is read there."""
 
 _MPP_TOLERANCE = 0.01
@@ -34,6 +38,7 @@ class Case(NamedTuple):
         stride: level-0 pixels per map pixel; of detections, those per pixel of the challenge's masks.
         mpp: µm per level-0 pixel.
         bounds_origin: (row, col) of the part of the slide that was scanned, level-0 frame.
+        facts: what else is known of it.
     """
 
     info: MapInfo | DetectionFile
@@ -42,6 +47,7 @@ class Case(NamedTuple):
     stride: int
     mpp: float
     bounds_origin: tuple[int, int] = (0, 0)
+    facts: SlideFacts = SlideFacts()
 
 
 def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:

@@ -10,7 +10,7 @@ import numpy as np
 from . import froc, roc
 from .bootstrap import resample_weights, resampled_sensitivity
 from .intervals import interval, p_value
-from .report import Resampling, ScoredSlide, pooled_curve
+from .report import Resampling, ScoredSlide
 
 
 def compare_runs(
@@ -35,16 +35,18 @@ def compare_runs(
     Returns:
         The object ``comparison`` of ``froc.json``.
     """
-    weights = resample_weights(len(slides), *resampling)
+    weights = resample_weights(sum(slide.counts_lesions for slide in slides), *resampling)
+    slide_weights = resample_weights(len(slides), *resampling)
     is_tumor = np.array([slide.is_tumor for slide in slides])
     froc_scores, froc_resampled, aucs, auc_resampled = [], [], [], []
     for run in (slides, others):
-        matches, scores = [slide.match for slide in run], np.array([slide.score for slide in run])
-        curve = pooled_curve(matches, monai)
+        matches = [slide.match for slide in run if slide.counts_lesions]
+        scores = np.array([slide.score for slide in run])
+        curve = froc.pooled_curve(matches, monai)
         froc_scores.append(froc.froc_score(curve.fps_per_slide, curve.sensitivity))
         froc_resampled.append(resampled_sensitivity(matches, weights, froc.TARGETS, monai).mean(axis=1))
         aucs.append(float(roc.roc_auc(scores, is_tumor)[0]))
-        auc_resampled.append(roc.roc_auc(scores, is_tumor, weights) if len(weights) else np.empty(0))
+        auc_resampled.append(roc.roc_auc(scores, is_tumor, slide_weights) if len(weights) else np.empty(0))
     first, second = froc_scores
     froc_differences = froc_resampled[0] - froc_resampled[1]
     auc_differences = auc_resampled[0] - auc_resampled[1]

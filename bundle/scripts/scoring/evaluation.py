@@ -9,6 +9,18 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from ..cohort.exclusions import Exclusion, leave_out
+from ..cohort.facts import gather_facts, reference_warnings
+from ..cohort.pairing import (
+    missing_warnings,
+    name_warnings,
+    pair_truth,
+    scale_warnings,
+    slide_warnings,
+    split_names,
+    tissue_warnings,
+)
+from ..cohort.reference import Reference, read_references
 from ..errors import InputError, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key, slide_name
@@ -17,17 +29,8 @@ from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
 from ..maps.files import MapInfo, read_map_infos, with_bounds
 from ..masks.truth import TruthFolder
-from .cases import Case, detection_cases, find_run, map_case, scale_differences
+from .cases import CHALLENGE_MPP, Case, detection_cases, find_run, map_case, scale_differences
 from .comparison import compare_runs
-from .pairing import (
-    leave_out,
-    missing_warnings,
-    name_warnings,
-    pair_truth,
-    scale_warnings,
-    slide_warnings,
-    tissue_warnings,
-)
 from .report import Resampling, ScoredSlide, score_report
 from .settings import ScoreSettings
 from .slides import SlideEvidence, read_evidence, score_slide
@@ -36,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 _SLIDE_COLUMNS = (
     *("slide", "is_tumor", "score", "num_lesions", "num_lesions_hit", "num_isolated_tumor_cells"),
-    *("num_detections", "num_false_positives", "max_confidence"),
+    *("num_detections", "num_false_positives", "max_confidence", "counts_lesions"),
+    *("histological_type", "metastasis", "center"),
 )
 _LESION_COLUMNS = ("slide", "lesion", "stratum", "size_um", "area_mm2", "x", "y", "confidence", "is_hit")
 
@@ -53,6 +57,7 @@ def score_folder(
     exclude: Sequence[str] | str = (),
     against: str | Path | None = None,
     on_slide: Callable[[SlideEvidence], None] | None = None,
+    reference: str | Path | Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Score probability maps, or detections, by CAMELYON16's rules and write the report, the curves and the tables.
 
@@ -69,9 +74,10 @@ def score_folder(
         detections: folder of detections instead of maps, see `maps.detection_files.find_detection_files`.
         slides: slides or folders of slides: their shapes and scales for detections, and which slides there are.
         mpp: µm per level-0 pixel of all slides, for detections.
-        exclude: see `pairing.leave_out`.
+        exclude: see `cohort.exclusions.leave_out`; by the protocol of the challenge its list comes on top.
         against: another run on the same slides, see `cases.find_run`.
         on_slide: is called for each slide with what was read of it, so that nobody reads it again.
+        reference: tables of the slides' classes, see `cohort.reference.read_references`; they make ``normal`` needless.
 
     Returns:
         The report.
@@ -89,11 +95,25 @@ def score_folder(
         )
     if against is not None and Path(output).resolve() in (Path(against).resolve(), Path(against).resolve().parent):
         raise InputError(f"against {against}: expected another folder than the output, which replaces it; mend one")
-    table = SlideTable(slides)
+    if settings.is_challenge:
+        if mpp not in (None, CHALLENGE_MPP):
+            raise InputError(
+                f"mpp: protocol camelyon16 takes {CHALLENGE_MPP} for all slides, found {mpp}; leave it out"
+            )
+        mpp = CHALLENGE_MPP
     cohort = _find_cohort(
-        maps, detections, TruthFolder(truth), normal, find_slides(slides) if slides else [], mpp, exclude, table
+        maps,
+        detections,
+        TruthFolder(truth),
+        normal,
+        find_slides(slides) if slides else [],
+        mpp,
+        exclude,
+        settings,
+        read_references(reference),
+        SlideTable(slides),
     )
-    others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded)
+    others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded.names)
     output = make_output_dir(output)
     make_output_dir(output / "detections")
     scored: list[ScoredSlide] = []
@@ -115,7 +135,8 @@ def score_folder(
         **score_report(scored, settings.slide_threshold, settings.monai, resampling),
         "comparison": compare_runs(scored, other_scored, str(against), settings.monai, resampling) if others else None,
         "settings": settings.report(maps is not None, mpp),
-        "excluded": cohort.left_out,
+        "excluded": cohort.excluded.left_out,
+        "excluded_from_lesions": [case.info.name for case in cohort.cases if not case.facts.counts_lesions],
         "warnings": warnings,
         "truth_without_map": cohort.truth_without_map,
         "lesions": [row for slide in scored for row in slide.lesions],
@@ -129,11 +150,10 @@ def score_folder(
 
 
 class _Cohort(NamedTuple):
-    """The slides that count, those left out by name, and what is to be warned of."""
+    """The slides that count, what is left out, and what is to be warned of."""
 
     cases: list[Case]
-    left_out: list[str]
-    excluded: frozenset[str]
+    excluded: Exclusion
     truth_without_map: list[str]
     warnings: list[str]
 
@@ -146,13 +166,18 @@ def _find_cohort(
     slides: Sequence[Path],
     mpp: float | None,
     exclude: Sequence[str] | str,
+    settings: ScoreSettings,
+    references: dict[str, Reference],
     table: SlideTable,
 ) -> _Cohort:
     """Find out what is scored, before anything is read that takes time."""
     warnings: list[str] = []
+    if settings.is_challenge:
+        exclude = [*split_names(exclude), settings.protocol]
     if maps is not None:
-        infos, left_out, excluded = leave_out(read_map_infos(maps), exclude)
-        truths = pair_truth(infos, folder, normal)
+        infos, excluded = leave_out(read_map_infos(maps), exclude)
+        facts = gather_facts(infos, references, excluded, settings.is_challenge)
+        truths = pair_truth(infos, folder, normal, facts)
         of_name = {name_key(slide_name(path)): path for path in slides}
         cases = []
         for info, path in zip(infos, truths, strict=True):
@@ -161,17 +186,22 @@ def _find_cohort(
             cases.append(map_case(with_bounds(info, slide), path))
         warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
     else:
-        files, left_out, excluded = leave_out(find_detection_files(detections or ""), exclude)
-        cases = detection_cases(files, pair_truth(files, folder, normal), slides, mpp, table)
+        files, excluded = leave_out(find_detection_files(detections or ""), exclude)
+        facts = gather_facts(files, references, excluded, settings.is_challenge)
+        truths = pair_truth(files, folder, normal, facts)
+        cases = detection_cases(files, truths, slides, mpp, None if settings.is_challenge else table)
     known = [case.info for case in cases]
-    without_map = [name for name in folder.names_beyond(info.name for info in known) if name not in excluded]
+    without_map = [name for name in folder.names_beyond(info.name for info in known) if name not in excluded.names]
     warnings = [
         *missing_warnings(Path(maps or detections or ""), known, without_map),
-        *slide_warnings(known, slides, excluded),
+        *slide_warnings(known, slides, excluded.names),
+        *reference_warnings(known, references, excluded.names),
         *warnings,
-        *scale_differences(cases),
+        *([] if settings.is_challenge else scale_differences(cases)),
+        *settings.truth_warnings(cases),
     ]
-    return _Cohort(cases, left_out, excluded, without_map, warnings)
+    cases = [case._replace(facts=fact) for case, fact in zip(settings.on_scale(cases), facts, strict=True)]
+    return _Cohort(cases, excluded, without_map, warnings)
 
 
 def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[str]:
@@ -180,7 +210,13 @@ def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[s
     maps = [(case.info, slide.score) for case, slide in pairs if isinstance(case.info, MapInfo)]
     empty = [info.slide for info, score in maps if score == 0 and info.has_tissue]
     return [
-        *name_warnings([(case.info, slide.is_tumor) for case, slide in pairs if case.truth is not None]),
+        *name_warnings(
+            [
+                (case.info, slide.is_tumor)
+                for case, slide in pairs
+                if case.truth is not None and case.facts.is_tumor is None
+            ]
+        ),
         *([f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []),
     ]
 

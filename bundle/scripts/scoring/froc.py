@@ -146,6 +146,22 @@ def froc_curve(
     )
 
 
+def pooled_curve(matches: Sequence[SlideMatch], monai: bool) -> FrocCurve:
+    """The FROC curve of all slides.
+
+    Args:
+        matches: of each slide.
+        monai: whether the lowest point is dropped as MONAI does; where there are isolated tumor cells, none is.
+
+    Raises:
+        InputError: if there is no lesion.
+    """
+    has_isolated = any(match.num_isolated_tumor_cells for match in matches)
+    false_positives = np.concatenate([match.false_positives for match in matches])
+    confidences = np.concatenate([match.lesions for match in matches])
+    return froc_curve(false_positives, confidences, len(matches), monai and not has_isolated)
+
+
 def froc_score(
     fps_per_slide: npt.NDArray[np.float64],
     sensitivity: npt.NDArray[np.float64],

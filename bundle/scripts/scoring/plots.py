@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .figures import Band, froc_figure, roc_figure
-from .report import counts
+from .summary import counts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,6 +12,7 @@ from . import froc, lesions
 from .bootstrap import resample_weights, resampled_sensitivity
 from .intervals import LEVEL, interval
 from .slide_level import slide_level_report
+from .strata import lesion_scores, slide_strata
 
 BAND_RATES = np.unique([*np.linspace(0, 0.25, 17), *(0.25 * 2 ** np.linspace(0, 5, 81)), *froc.TARGETS])
 """False positives per slide at which the curve's band is given: as dense in each octave."""
@@ -34,8 +35,13 @@ class ScoredSlide(NamedTuple):
 
     @property
     def is_tumor(self) -> bool:
-        """Whether its truth marks tumor."""
+        """Whether it holds tumor."""
         return bool(self.row["is_tumor"])
+
+    @property
+    def counts_lesions(self) -> bool:
+        """Whether its lesions and false positives are scored."""
+        return bool(self.row["counts_lesions"])
 
 
 class Resampling(NamedTuple):
@@ -104,14 +110,16 @@ def score_report(slides: Sequence[ScoredSlide], slide_threshold: float, monai: b
     Raises:
         InputError: if there is no lesion.
     """
-    matches = [slide.match for slide in slides]
-    weights = resample_weights(len(slides), *resampling)
-    curve = pooled_curve(matches, monai)
+    lesion_slides = [slide for slide in slides if slide.counts_lesions]
+    matches = [slide.match for slide in lesion_slides]
+    weights = resample_weights(len(matches), *resampling)
+    slide_weights = resample_weights(len(slides), *resampling)
+    curve = froc.pooled_curve(matches, monai)
     score = froc.froc_score(curve.fps_per_slide, curve.sensitivity)
     resampled = resampled_sensitivity(matches, weights, froc.TARGETS, monai)
     is_tumor = np.array([slide.is_tumor for slide in slides])
     scores = np.array([slide.score for slide in slides])
-    num_tumor = weights @ is_tumor.astype(np.int32)
+    num_tumor = slide_weights @ is_tumor.astype(np.int32)
     shown = int(np.searchsorted(curve.fps_per_slide, froc.TARGETS[-1])) + 1
     return {
         "froc_score": score.mean,
@@ -121,10 +129,15 @@ def score_report(slides: Sequence[ScoredSlide], slide_threshold: float, monai: b
         "false_positives_per_slide": list(froc.TARGETS),
         "num_slides": len(slides),
         "num_tumor_slides": int(is_tumor.sum()),
+        "num_froc_slides": len(matches),
         "num_lesions": sum(match.lesions.size for match in matches),
         "num_isolated_tumor_cells": sum(match.num_isolated_tumor_cells for match in matches),
-        "strata": {name: _stratum_report(slides, name, weights, monai) for name in (lesions.MICRO, lesions.MACRO)},
-        "slide_level": slide_level_report(scores, is_tumor, slide_threshold, weights),
+        "strata": {
+            name: lesion_scores(_matches_of(lesion_slides, name), weights, monai)
+            for name in (lesions.MICRO, lesions.MACRO)
+        },
+        "slide_strata": slide_strata(slides, monai, resampling),
+        "slide_level": slide_level_report(scores, is_tumor, slide_threshold, slide_weights),
         "bootstrap": {
             **resampling._asdict(),
             "level": LEVEL,
@@ -140,46 +153,14 @@ def score_report(slides: Sequence[ScoredSlide], slide_threshold: float, monai: b
     }
 
 
-def pooled_curve(matches: Sequence[froc.SlideMatch], monai: bool) -> froc.FrocCurve:
-    """The FROC curve of all slides.
-
-    Args:
-        matches: of each slide.
-        monai: see `score_report`; where there are isolated tumor cells, nothing is lost.
-
-    Raises:
-        InputError: if there is no lesion.
-    """
-    has_isolated = any(match.num_isolated_tumor_cells for match in matches)
-    false_positives = np.concatenate([match.false_positives for match in matches])
-    confidences = np.concatenate([match.lesions for match in matches])
-    return froc.froc_curve(false_positives, confidences, len(matches), monai and not has_isolated)
-
-
-def _stratum_report(
-    slides: Sequence[ScoredSlide], name: str, weights: npt.NDArray[np.int32], monai: bool
-) -> dict[str, Any]:
-    """Score of the lesions of one stratum; false positives are those of all slides."""
+def _matches_of(slides: Sequence[ScoredSlide], name: str) -> list[froc.SlideMatch]:
+    """The matches with the lesions of one stratum; false positives are those of all slides."""
     matches = []
     for slide in slides:
         counted = [row["stratum"] for row in slide.lesions if row["stratum"] != lesions.ISOLATED]
         is_member = np.array([found == name for found in counted], dtype=np.bool_)
         matches.append(slide.match._replace(lesions=slide.match.lesions[is_member]))
-    confidences = np.concatenate([match.lesions for match in matches])
-    report: dict[str, Any] = {
-        "num_lesions": int(confidences.size),
-        "num_hit": int(np.count_nonzero(confidences)),
-        "froc_score": None,
-        "froc_interval": None,
-        "sensitivity": None,
-    }
-    if confidences.size:
-        curve = pooled_curve(matches, monai)
-        score = froc.froc_score(curve.fps_per_slide, curve.sensitivity)
-        resampled = resampled_sensitivity(matches, weights, froc.TARGETS, monai)
-        report["froc_score"], report["sensitivity"] = score.mean, score.sensitivity.tolist()
-        report["froc_interval"] = interval(resampled.mean(axis=1))
-    return report
+    return matches
 
 
 def _intervals(resampled: npt.NDArray[np.float64]) -> list[list[float]] | None:
@@ -194,66 +175,3 @@ def _band(resampled: npt.NDArray[np.float64]) -> dict[str, Any] | None:
         return None
     low, high = zip(*bounds, strict=True)
     return {"false_positives_per_slide": BAND_RATES.tolist(), "low": list(low), "high": list(high)}
-
-
-def summary(report: dict[str, Any]) -> str:
-    """The report as a short table for the console; its warnings were logged when they were found.
-
-    Args:
-        report: what ``froc.json`` holds.
-
-    Returns:
-        Several lines, without a line break at the end.
-    """
-    rates = "".join(f"{rate:>8g}" for rate in report["false_positives_per_slide"])
-    values = "".join(f"{value:>8.3f}" for value in report["sensitivity"])
-    level = report["slide_level"]
-    lines = [
-        f"FROC score {report['froc_score']:.4f}{_range(report['froc_interval'])} ({counts(report)})",
-        f"false positives per slide {rates}",
-        f"sensitivity               {values}",
-        *(_stratum_line(name, found) for name, found in report["strata"].items() if found["num_lesions"]),
-    ]
-    if level["auc"] is not None:
-        lines.append(
-            f"slides: AUC {level['auc']:.4f}{_range(level['auc_interval'])}, at {level['threshold']:g} "
-            f"sensitivity {level['sensitivity']:.3f}{_range(level['sensitivity_interval'])}, "
-            f"specificity {level['specificity']:.3f}{_range(level['specificity_interval'])}"
-        )
-    if report["comparison"] is not None:
-        lines += _comparison_lines(report["comparison"])
-    if report["excluded"]:
-        lines.append(f"excluded: {', '.join(report['excluded'])}")
-    return "\n".join(lines)
-
-
-def counts(report: dict[str, Any]) -> str:
-    """How many slides and lesions there are, in words."""
-    return (
-        f"{report['num_slides']} slides, {report['num_tumor_slides']} with tumor, {report['num_lesions']} lesions, "
-        f"{report['num_isolated_tumor_cells']} isolated tumor cells not counted"
-    )
-
-
-def _stratum_line(name: str, found: dict[str, Any]) -> str:
-    return (
-        f"{name} ({found['num_hit']} of {found['num_lesions']} hit): FROC score {found['froc_score']:.4f}"
-        f"{_range(found['froc_interval'])}"
-    )
-
-
-def _comparison_lines(comparison: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, key in (("FROC score", "froc"), ("slides' AUC", "auc")):
-        difference = comparison[f"{key}_difference"]
-        if difference is not None:
-            p = comparison[f"{key}_p_value"]
-            lines.append(
-                f"{name} against {comparison['against']}: {difference:+.4f}"
-                f"{_range(comparison[f'{key}_difference_interval'], '+.3f')}" + ("" if p is None else f", p {p:.3g}")
-            )
-    return lines
-
-
-def _range(found: list[float] | None, form: str = ".3f") -> str:
-    return "" if found is None else f" [{found[0]:{form}}, {found[1]:{form}}]"

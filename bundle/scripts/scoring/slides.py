@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..annotations.annotations import geojson_origin
+from ..cohort.facts import check_class
 from ..maps.files import MapInfo, read_map
 from ..masks.truth import Truth, read_truth
 from . import froc
@@ -64,31 +65,34 @@ def read_evidence(case: Case, settings: ScoreSettings) -> SlideEvidence:
         found = settings.find_on(prob_map, case.info)
     else:
         prob_map, found = None, settings.find(case.info)
-    truth = read_case_truth(case, settings.monai, settings.tumor_value, settings.origin)
+    truth = read_case_truth(case, settings)
     return SlideEvidence(case, prob_map, found, truth, find_lesions(truth, case.mpp))
 
 
-def read_case_truth(case: Case, at_map_stride: bool, tumor_value: int | None, origin: str = "bounds") -> Truth | None:
+def read_case_truth(case: Case, settings: ScoreSettings) -> Truth | None:
     """Read the truth of a slide.
+
+    Truth that comes at several strides is read at the challenge's, or by MONAI's rules at the map's.
 
     Args:
         case: the slide.
-        at_map_stride: read truth that comes at several strides at the map's, as MONAI does, rather than at the
-            challenge's.
-        tumor_value: see `masks.truth.read_truth`.
-        origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
+        settings: how it is scored.
 
     Returns:
         The truth, or None of a slide without a file.
 
     Raises:
-        InputError: if the truth is damaged or belongs to another slide.
+        InputError: if the truth is damaged or belongs to another slide, or a reference table contradicts it.
     """
     if case.truth is None:
         return None
-    wanted_stride = case.stride if at_map_stride else evaluation_stride(case.mpp)
-    begin = geojson_origin(origin, case.bounds_origin)
-    return read_truth(case.truth, case.slide_shape, case.stride, wanted_stride, tumor_value, begin)
+    wanted_stride = case.stride if settings.monai else evaluation_stride(case.mpp)
+    begin = geojson_origin(settings.origin, case.bounds_origin)
+    shape, stride, value = case.slide_shape, case.stride, settings.tumor_value
+    truth = read_truth(case.truth, shape, stride, wanted_stride, value, begin, settings.is_challenge)
+    check_class(case.facts, truth.path, truth.marks_tumor)
+    settings.check_truth(truth)
+    return truth
 
 
 def find_lesions(truth: Truth | None, mpp: float) -> SlideLesions | None:
@@ -120,7 +124,12 @@ def score_slide(case: Case, found: Found, lesions: SlideLesions | None) -> Score
     """
     check_inside(case, found.detections)
     rows = []
-    if lesions is None:
+    facts = case.facts
+    is_tumor = lesions is not None if facts.is_tumor is None else facts.is_tumor
+    if not facts.counts_lesions:
+        nothing = found.detections.prob[:0]
+        match = froc.SlideMatch(nothing, nothing, np.empty(0, dtype=np.int64), 0, nothing)
+    elif lesions is None:
         match = froc.match_detections(found.detections, None, [], 1)
     else:
         isolated = lesions.isolated(case.mpp)
@@ -128,7 +137,7 @@ def score_slide(case: Case, found: Found, lesions: SlideLesions | None) -> Score
         rows = lesion_rows(case.info.slide, match, lesions.sizes, lesions.stride * case.mpp, lesions.stride)
     row = {
         "slide": case.info.slide,
-        "is_tumor": lesions is not None,
+        "is_tumor": is_tumor,
         "score": found.score,
         "truth": None if case.truth is None else case.truth.name,
         "truth_stride": None if lesions is None else lesions.stride,
@@ -137,6 +146,7 @@ def score_slide(case: Case, found: Found, lesions: SlideLesions | None) -> Score
         "num_isolated_tumor_cells": match.num_isolated_tumor_cells,
         "num_detections": int(found.detections.prob.size),
         "num_false_positives": int(match.false_positives.size),
+        **{key: value for key, value in facts._asdict().items() if key not in ("is_tumor", "place")},
         "max_confidence": float(found.detections.prob.max(initial=0)),
         "lesion_confidences": [float(confidence) for confidence in match.lesions],
     }

@@ -17,7 +17,7 @@ from ..masks.groundtruth import write_groundtruth
 from ..report.pictures import slide_picture
 from ..report.report import PAGE, ReportSettings, write_report
 from ..scoring.evaluation import score_folder
-from ..scoring.report import summary
+from ..scoring.summary import summary
 from ..slides.slide import open_slide
 from ..workflow import run_bundle
 from . import specimen

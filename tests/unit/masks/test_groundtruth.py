@@ -41,14 +41,21 @@ def case(tmp_path):
     return tmp_path / "json", tmp_path / "slides", tmp_path / "out"
 
 
-@given(polygons, polygons, st.sampled_from([1, 2, 3, 7, 16, 64, 500]))
-def test_tumor_mask_agrees_with_contains(tumor, exclusion, stride):
+@given(polygons, polygons, st.sampled_from([1, 2, 3, 7, 16, 64, 500]), st.booleans())
+def test_tumor_mask_agrees_with_contains(tumor, exclusion, stride, at_corner):
     annotation = Annotation(Path("a"), tumor, exclusion)
-    mask = tumor_mask(annotation, (131, 203), stride)
+    mask = tumor_mask(annotation, (131, 203), stride, at_corner)
     assert mask.dtype == np.uint8
     assert mask.shape == map_shape((131, 203), stride)
-    centers = (np.stack(np.indices(mask.shape), axis=-1).reshape(-1, 2) + 0.5) * stride
-    assert (mask.ravel() == contains(annotation, centers)).all()
+    points = np.stack(np.indices(mask.shape), axis=-1).reshape(-1, 2) * stride + (0.5 if at_corner else stride / 2)
+    assert (mask.ravel() == contains(annotation, points)).all()
+
+
+@given(polygons, polygons, st.sampled_from([2, 3, 7, 32]))
+def test_tumor_mask_at_corners_is_the_finest_mask_without_the_rows_between(tumor, exclusion, stride):
+    annotation = Annotation(Path("a"), tumor, exclusion)
+    finest = tumor_mask(annotation, (131, 203), 1)
+    assert (tumor_mask(annotation, (131, 203), stride, at_corner=True) == finest[::stride, ::stride]).all()
 
 
 def test_tumor_mask_rows_and_columns():

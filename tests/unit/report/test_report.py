@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from helpers.made_maps import write_map_of, write_truth_of
+from scripts.cohort.pairing import pair_truth
 from scripts.errors import InputError
 from scripts.maps.files import read_map
 from scripts.masks.truth import read_truth
@@ -23,7 +24,6 @@ from scripts.report.slide_views import THUMBNAIL_BYTES
 from scripts.scoring import evaluation as evaluation_module
 from scripts.scoring import settings as settings_module
 from scripts.scoring import slides as slides_module
-from scripts.scoring.pairing import pair_truth
 from scripts.scoring.settings import ScoreSettings
 from scripts.slides.pyramid import write_pyramid
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.made_maps import write_map, write_truth
-from scripts.report.scores import figures_of_scores, plots_of_scores, strata_text
+from scripts.report.scores import figures_of_scores, parts_of_scores, plots_of_scores, strata_text
 from scripts.scoring.evaluation import score_folder
 from scripts.scoring.map_reliability import count_pixels, reliability_report
 
@@ -41,6 +41,13 @@ def test_scores_of_one_class_have_no_area(scores: dict[str, Any]) -> None:
     figures = {figure["name"]: (figure["value"], figure["remark"]) for figure in figures_of_scores(scores)}
     assert figures["AUC of slides"] == ("–", "needs slides with and without tumor")
     assert [plot["summary"].split()[0] for plot in plots_of_scores(scores, None)] == ["FROC"]
+
+
+def test_parts_are_rows_with_their_intervals(scores: dict[str, Any]) -> None:
+    assert parts_of_scores(scores) == []
+    part = {"froc_score": 0.5, "froc_interval": [0.25, 0.75], "auc": None, "auc_interval": None, "num_slides": 3}
+    (row,) = parts_of_scores({"slide_strata": {"histological_type": {"IDC": part}, "center": {}}})
+    assert row == part | {**{"fact": "histological type", "name": "IDC", "froc": "0.500 (0.250 to 0.750)", "roc": "–"}}
 
 
 def test_strata_text(scores: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.slow_scores import drawn, slow_auc, slow_sensitivity
+from scripts.cohort.facts import SlideFacts
 from scripts.scoring.bootstrap import resample_weights
 from scripts.scoring.comparison import compare_runs
 from scripts.scoring.froc import SlideMatch
@@ -20,7 +21,9 @@ def run_of(rng, num_lesions):
     for count in num_lesions:
         confidences = np.where(rng.random(count) < 0.3, 0.0, rng.integers(1, 6, count) / 5)
         match = SlideMatch(rng.integers(1, 6, rng.integers(0, 6)) / 5, confidences, np.arange(count), 0, np.empty(0))
-        slides.append(ScoredSlide({"is_tumor": bool(count)}, match, [], float(rng.integers(0, 5) / 4)))
+        slides.append(
+            ScoredSlide({**SlideFacts()._asdict(), "is_tumor": bool(count)}, match, [], float(rng.integers(0, 5) / 4))
+        )
     return slides
 
 
@@ -58,6 +61,19 @@ def test_a_run_against_itself_differs_in_nothing():
     assert found["sensitivity_differences"] == [0] * 6
     assert found["froc_difference_interval"] == found["auc_difference_interval"] == [0, 0]
     assert found["froc_p_value"] == found["auc_p_value"] == 1
+
+
+def test_slides_left_out_of_lesion_scores_are_compared_as_slides():
+    first, second = (run_of(np.random.default_rng(seed), [2, 1, 0, 0]) for seed in (1, 2))
+    before = compare_runs(first, second, "old", False, Resampling(60))
+    nothing = SlideMatch(np.empty(0), np.empty(0), np.empty(0, dtype=np.int64), 0, np.empty(0))
+    row = SlideFacts(True, False)._asdict()
+    runs = ([*run, ScoredSlide(row, nothing, [], score)] for run, score in ((first, 1.0), (second, 0.0)))
+    found = compare_runs(*runs, "old", False, Resampling(60))
+    assert {key: value for key, value in found.items() if "froc" in key} == {
+        key: value for key, value in before.items() if "froc" in key
+    }
+    assert found["auc_difference"] > before["auc_difference"]
 
 
 def test_without_resamples_only_the_differences():

@@ -170,6 +170,8 @@ def test_truth_of_another_shape_is_named(cohort):
         ({"threshold": -0.1}, "threshold"),
         ({"tumor_value": 0}, "tumor_value"),
         ({"rules": "ncrf"}, "rules: expected camelyon16 or monai"),
+        ({"protocol": "ncrf"}, "protocol: expected physical or camelyon16"),
+        ({"rules": "monai", "protocol": "camelyon16"}, "protocol camelyon16: expected rules camelyon16"),
         ({"num_resamples": -1}, "num_resamples"),
         ({"slide_threshold": float("nan")}, "slide_threshold"),
     ],
@@ -242,12 +244,125 @@ def test_excluded_slides_do_not_count(cohort):
     maps, truth, output = cohort
     write_map(maps, "test_049", [(0.9, 40, 215)])
     write_truth(truth, "test_049", LESION_A)
-    write_truth(truth, "test_114", LESION_A)
     report = score_folder(maps, truth, output, settings=QUICK, exclude="camelyon16")
     assert (report["num_slides"], report["num_lesions"]) == (3, 3)
     assert report["excluded"] == ["test_049"]
     assert report["warnings"] == report["truth_without_map"] == []
     assert score_folder(maps, truth, output, settings=QUICK)["num_slides"] == 4
+
+
+@pytest.mark.parametrize("has_truth", [True, False])
+@pytest.mark.parametrize("source", ["maps", "detections"])
+def test_test_114_counts_as_a_slide_alone(cohort, tmp_path, has_truth, source):
+    maps, truth, output = cohort
+    before = score_folder(maps, truth, output, settings=QUICK)
+    write_map(maps, "test_114", [(0.99, 40, 215), (0.97, 10, 10)])
+    if has_truth:
+        write_truth(truth, "test_114", LESION_A)
+    write_sidecars(truth)
+    if source == "detections":
+        score_folder(maps, truth, output, normal="" if has_truth else "test_114", settings=QUICK)
+        report = score_folder(None, truth, tmp_path / "second", detections=output, settings=QUICK, exclude="camelyon16")
+    else:
+        report = score_folder(maps, truth, output, settings=QUICK, exclude="camelyon16")
+    assert report["curve"] == before["curve"]
+    assert (report["num_slides"], report["num_froc_slides"], report["num_tumor_slides"]) == (4, 3, 3)
+    assert (report["excluded"], report["excluded_from_lesions"]) == ([], ["test_114"])
+    (row,) = (row for row in report["slides"] if row["slide"].startswith("test_114"))
+    assert (row["is_tumor"], row["counts_lesions"], row["num_lesions"], row["num_false_positives"]) == (
+        True,
+        False,
+        0,
+        0,
+    )
+    assert report["slide_level"]["auc"] > before["slide_level"]["auc"]
+    assert all(not row["slide"].startswith("test_114") for row in report["lesions"])
+
+
+def test_the_protocol_has_the_challenges_scale_and_list(cohort, tmp_path):
+    maps, truth, output = cohort
+    settings = QUICK._replace(protocol="camelyon16")
+    # 0.3 um and stride 32: the challenge sees 7.776 um per map pixel, so 24 pixels of radius, and not 19
+    for name, points in (("Tumor_001", [(0.9, 40, 215), (0.8, 40, 193)]), ("tumor_002", []), ("Normal_001", [])):
+        write_map(maps, name, points, changes={"mpp": 0.3})
+    for name in ("test_049", "test_114"):
+        write_map(maps, name, changes={"mpp": 0.3})
+    report = score_folder(maps, truth, output, settings=settings)
+    rows = {row["slide"]: row for row in report["slides"]}
+    assert rows["Tumor_001.tif"]["num_detections"] == 1
+    assert rows["Tumor_001.tif"]["truth_stride"] == 32
+    assert (report["excluded"], report["excluded_from_lesions"]) == (["test_049"], ["test_114"])
+    assert (report["settings"]["protocol"], report["settings"]["mpp"]) == ("camelyon16", 0.243)
+    assert report["warnings"][0].startswith("protocol camelyon16: masks of one level")
+    own = score_folder(maps, truth, output, normal="test_049,test_114", settings=QUICK)
+    assert {row["slide"]: row for row in own["slides"]}["Tumor_001.tif"]["num_detections"] == 2
+    size_um = [item["lesions"][0]["size_um"] + 75 for item in (report, own)]
+    assert size_um[0] / size_um[1] == pytest.approx(0.243 / 0.3, rel=0.05)
+    with pytest.raises(InputError, match=r"mpp: protocol camelyon16 takes 0\.243 for all slides, found 0\.25"):
+        score_folder(maps, truth, output, settings=settings, mpp=0.25)
+
+
+def test_a_reference_table_stands_in_for_a_list_of_normal_slides(cohort):
+    maps, truth, output = cohort
+    write_map(maps, "test_003", [(0.6, 9, 9)])
+    table = output.parent / "reference.csv"
+    rows = ["tumor_001,Tumor,IDC,Macro", "Tumor_002,Tumor,ILC,Micro", "test_003,Normal,DCIS,None", "b,Normal,IDC,None"]
+    table.write_text("\n".join(rows))
+    report = score_folder(maps, truth, output, settings=QUICK, reference=[table])
+    expected = score_folder(maps, truth, output, settings=QUICK, normal="test_003")
+    assert report["curve"] == expected["curve"]
+    assert report["warnings"] == [
+        "slides that are in no reference table: Normal_001",
+        "1 slides of the reference table have no map, not scored: b",
+    ]
+    found = {row["slide"]: (row["histological_type"], row["metastasis"], row["center"]) for row in report["slides"]}
+    assert found["tumor_002.tif"] == ("ILC", "micro", None)
+    assert found["test_003.tif"] == ("DCIS", "none", None)
+    score_folder(maps, truth, output, settings=QUICK, reference=table)
+    with (output / "slides.csv").open() as file:
+        assert {row["slide"]: row["histological_type"] for row in csv.DictReader(file)}["Tumor_001.tif"] == "IDC"
+    strata = report["slide_strata"]
+    assert {name: found["num_slides"] for name, found in strata["histological_type"].items()} == {
+        **{"DCIS": 1, "IDC": 1, "ILC": 1}
+    }
+    assert strata["metastasis"]["macro"]["num_slides"] == 3  # with the two that hold no tumor
+    assert strata["center"] == {}
+
+
+@pytest.mark.parametrize("form", ["mask", "annotation"])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "tumor_001,Normal,IDC,None",
+            r"reference\.csv, row 1: the slide is Normal, but its truth .*tumor_001\.\w+ marks",
+        ),
+        (
+            "tumor_002,Tumor,IDC,Micro",
+            r"reference\.csv, row 1: the slide is Tumor, but its truth .*tumor_002_mask\.\w+ m",
+        ),
+        (
+            "Normal_001,Tumor,IDC,Micro",
+            r"reference\.csv, row 1: the slide is Tumor, but .*truth has no annotation or m",
+        ),
+    ],
+    ids=["truth has tumor", "truth has none", "no truth"],
+)
+def test_a_table_that_contradicts_the_truth_is_refused(cohort, form, row, message):
+    maps, truth, output = cohort
+    write_truth(truth, "tumor_002_mask")
+    if form == "annotation":
+        for path, vertices in (
+            (truth / "tumor_001", [[960, 4160], [3520, 4160], [3520, 4800]]),
+            (truth / "tumor_002_mask", []),
+        ):
+            path.with_suffix(".png").unlink()
+            outlines = [{"name": "A", "vertices": vertices}] if vertices else []
+            path.with_suffix(".json").write_text(json.dumps({"positive": outlines, "negative": []}))
+    table = output.parent / "reference.csv"
+    table.write_text(row)
+    with pytest.raises(InputError, match=message):
+        score_folder(maps, truth, output, settings=QUICK, reference=table)
 
 
 def test_odd_maps_and_missing_slides_are_counted(cohort, tmp_path):

@@ -14,6 +14,7 @@ SCORES: dict[str, Any] = {
     "curve": {"false_positives_per_slide": [0.0, 0.1, 9.0], "sensitivity": [0.0, 0.5, 0.5], "threshold": [None, 1, 0]},
     "curve_band": {"false_positives_per_slide": [0.0, 8.0], "low": [0.3, 0.4], "high": [0.6, 0.7]},
     "num_slides": 4,
+    "num_froc_slides": 4,
     "num_tumor_slides": 2,
     "num_lesions": 3,
     "num_isolated_tumor_cells": 1,

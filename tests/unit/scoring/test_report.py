@@ -1,46 +1,24 @@
-"""The report: strata and the table of lesions by hand, the console's table, and what is left out."""
+"""The report: strata and the table of lesions by hand, and what is left out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from helpers.scored_slides import report_of, slide_of
 from scripts.errors import InputError
 from scripts.scoring.froc import SlideMatch
 from scripts.scoring.lesions import ISOLATED, MACRO, MICRO, measure_lesions
 from scripts.scoring.report import (
     BAND_RATES,
-    Resampling,
-    ScoredSlide,
-    counts,
     lesion_rows,
-    score_report,
     stratum,
-    summary,
 )
-
-
-def slide_of(false_positives, lesions=(), strata=(), score=0.0, num_isolated=0):
-    match = SlideMatch(
-        np.array(false_positives, dtype=np.float64),
-        np.array(lesions, dtype=np.float64),
-        np.arange(1, len(lesions) + 1),
-        num_isolated,
-        np.zeros(num_isolated),
-    )
-    rows = [{"stratum": name} for name in strata]
-    return ScoredSlide({"is_tumor": bool(strata)}, match, rows, score)
-
 
 SLIDES = [
     slide_of([0.7], [0.9, 0.0, 0.8], [MICRO, ISOLATED, MICRO, MACRO], 0.9, 1),
     slide_of([0.85], score=0.85),
 ]
-
-
-def report_of(slides, num_resamples=0, monai=False):
-    parts = {"comparison": None, "excluded": [], "warnings": []}
-    return {**score_report(slides, 0.5, monai, Resampling(num_resamples, 3)), **parts}
 
 
 def test_strata_by_hand():
@@ -61,6 +39,15 @@ def test_strata_by_hand():
         "sensitivity": pytest.approx([0, 1 / 3, 1 / 3, 2 / 3, 2 / 3]),
         "threshold": [None, 0.9, 0.85, 0.8, 0.7],
     }
+
+
+def test_a_slide_left_out_of_lesion_scores_counts_as_a_slide():
+    left_out = slide_of([], score=0.8, is_tumor=True, counts_lesions=False)
+    report, before = report_of([*SLIDES, left_out], 50), report_of(SLIDES, 50)
+    alike = ("froc_score", "froc_interval", "sensitivity_intervals", "curve", "curve_band", "strata", "num_lesions")
+    assert {key: report[key] for key in alike} == {key: before[key] for key in alike}
+    assert (report["num_slides"], report["num_tumor_slides"], report["num_froc_slides"]) == (3, 2, 2)
+    assert report["slide_level"]["auc"] == 0.5  # 0.9 above the normal slide's 0.85, 0.8 below
 
 
 def test_intervals_hold_the_score_and_resamples_without_lesions_are_counted():
@@ -128,23 +115,3 @@ def test_lesion_rows_by_hand():
 
 def test_a_macrometastasis_is_larger_than_2_mm():
     assert [stratum(size) for size in (2000.0, 2000.1)] == [MICRO, MACRO]
-
-
-def test_summary_is_a_short_table():
-    comparison = {
-        **{"against": "old", "froc_difference": 0.0123, "froc_difference_interval": [-0.01, 0.03], "froc_p_value": 0.2},
-        **{"auc_difference": None},
-    }
-    report = {**report_of(SLIDES), "comparison": comparison, "excluded": ["b"], "warnings": ["something odd"]}
-    report["froc_interval"] = [0.25, 1.0]
-    assert counts(report) == "2 slides, 1 with tumor, 3 lesions, 1 isolated tumor cells not counted"
-    assert summary(report).splitlines() == [
-        "FROC score 0.6111 [0.250, 1.000] (2 slides, 1 with tumor, 3 lesions, 1 isolated tumor cells not counted)",
-        "false positives per slide     0.25     0.5       1       2       4       8",
-        "sensitivity                  0.333   0.667   0.667   0.667   0.667   0.667",
-        "micrometastasis (1 of 2 hit): FROC score 0.5000",
-        "macrometastasis (1 of 1 hit): FROC score 0.8333",
-        "slides: AUC 1.0000, at 0.5 sensitivity 1.000 [0.207, 1.000], specificity 0.000 [0.000, 0.793]",
-        "FROC score against old: +0.0123 [-0.010, +0.030], p 0.2",
-        "excluded: b",
-    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,9 +13,8 @@ from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo, read_failures
 from ..masks.truth import TruthFolder
 
-EXCLUSIONS = {"camelyon16": ("test_049", "test_114")}
-"""Slides that are not to be scored, by the name of their list. CAMELYON16's organizers exclude two of the test slides:
-test_049 is a duplicate, test_114 is not annotated exhaustively (README of the published data set)."""
+if TYPE_CHECKING:
+    from .facts import SlideFacts
 
 _SCALE_TOLERANCE = 0.1  # as between CAMELYON16's scanners, whose maps go together
 
@@ -32,37 +31,14 @@ class Named(Protocol):
         """The slide's file name."""
 
 
-_Named = TypeVar("_Named", bound=Named)
-
-
-def leave_out(
-    infos: Sequence[_Named], exclude: Sequence[str] | str | int
-) -> tuple[list[_Named], list[str], frozenset[str]]:
-    """Leave slides out of a score.
-
-    Args:
-        infos: the slides.
-        exclude: names of slides, in any case, or of a list in `EXCLUSIONS`: a list, or one comma-separated string.
-            A slide of a named list need not be there, any other must.
-
-    Returns:
-        The slides that stay, the names of those left out, and all names to leave out (`folders.names.name_key`).
-
-    Raises:
-        InputError: if a name is of no slide, or none is left.
-    """
-    words = str(exclude).split(",") if isinstance(exclude, (str, int)) else [str(name) for name in exclude]
-    words = [name_key(word.strip()) for word in words if word.strip()]
-    plain = _stems([word for word in words if word not in EXCLUSIONS], infos, "exclude")
-    wanted = {name_key(name) for name in plain} | {name for word in words for name in EXCLUSIONS.get(word, ())}
-    kept = [info for info in infos if name_key(info.name) not in wanted]
-    if not kept:
-        raise InputError(f"exclude: expected slides to be left, but all {len(infos)} are excluded; shorten the list")
-    return kept, [info.name for info in infos if name_key(info.name) in wanted], frozenset(wanted)
+AnyNamed = TypeVar("AnyNamed", bound=Named)
 
 
 def pair_truth(
-    infos: Sequence[Named], folder: TruthFolder, normal: Sequence[str] | str | int = ()
+    infos: Sequence[Named],
+    folder: TruthFolder,
+    normal: Sequence[str] | str | int = (),
+    facts: Sequence[SlideFacts] = (),
 ) -> list[Path | None]:
     """Find the truth of each map.
 
@@ -70,27 +46,40 @@ def pair_truth(
         infos: the slides whose maps, or files of detections, are there.
         folder: the truth.
         normal: stems or file names of slides without tumor, in any case: a list, or one comma-separated string.
+        facts: of each slide, of `facts.gather_facts`; none: nothing is known of any.
 
     Returns:
-        For each map its truth, or None if it has none and is normal, by its name or as listed.
+        For each map its truth, or None if it has none and is normal, by the facts, by its name or as listed, or if
+        its lesions are not scored.
 
     Raises:
-        InputError: if a map has no truth and is not known to be normal, or ``normal`` lists slides that have no map,
-            or have truth.
+        InputError: if a map has no truth and is not known to be normal, or a reference table says that it has tumor,
+            or ``normal`` lists slides that have no map, or have truth or tumor.
     """
     from ..annotations.annotations import is_normal_name
 
-    listed = _normal_names(normal, infos)
+    listed = find_stems(split_names(normal), infos, "normal")
     paths = [folder.find(info.name) for info in infos]
+    classes = {info.name: fact.is_tumor for info, fact in zip(infos, facts, strict=True)} if facts else {}
+    for info, fact in zip(infos, facts, strict=bool(facts)):
+        if fact.is_tumor and fact.place and info.name in listed:
+            raise InputError(
+                f"{fact.place}: the slide is Tumor, but --normal lists {info.name}; mend the row or the list"
+            )
+        if fact.is_tumor and fact.counts_lesions and folder.find(info.name) is None:
+            raise InputError(
+                f"{fact.place}: the slide is Tumor, but {folder.folder} has no annotation or mask of {info.name}; add "
+                f"it, mend the row, or leave the slide out with --exclude {info.name}"
+            )
     unknown = [
         info.name
         for info, path in zip(infos, paths, strict=True)
-        if path is None and info.name not in listed and not is_normal_name(info.name)
+        if path is None and classes.get(info.name) is None and info.name not in listed and not is_normal_name(info.name)
     ]
     if unknown:
         raise InputError(
             f"{folder.folder}: no truth for {len(unknown)} of {len(infos)} maps: {few(unknown)}; add their masks or "
-            "annotations, or list the normal ones with --normal NAME,NAME"
+            "annotations, list the normal ones with --normal NAME,NAME, or give a reference table with --reference"
         )
     marked = [info.name for info, path in zip(infos, paths, strict=True) if path is not None and info.name in listed]
     if marked:
@@ -163,7 +152,7 @@ def slide_warnings(infos: Sequence[Named], slides: Sequence[Path], excluded: fro
     Args:
         infos: the slides that are scored.
         slides: the slides that there are.
-        excluded: names left out on purpose, see `leave_out`.
+        excluded: names left out on purpose, see `exclusions.leave_out`.
 
     Returns:
         At most one warning.
@@ -200,15 +189,24 @@ def _remark(name: str, is_tumor: bool) -> str | None:
     return None
 
 
-def _normal_names(normal: Sequence[str] | str | int, infos: Sequence[Named]) -> set[str]:
-    """Stems of the slides listed as normal; each must be that of a map, by stem or by file name, in any case."""
+def split_names(names: Sequence[str] | str | int) -> list[str]:
+    """Names of slides by `folders.names.name_key`, from a list or one comma-separated string."""
     # The command line turns a numeric name into a number.
-    names = str(normal).split(",") if isinstance(normal, (str, int)) else [str(name) for name in normal]
-    return _stems([name_key(name.strip()) for name in names if name.strip()], infos, "normal")
+    words = str(names).split(",") if isinstance(names, (str, int)) else [str(name) for name in names]
+    return [name_key(word.strip()) for word in words if word.strip()]
 
 
-def _stems(wanted: Sequence[str], infos: Sequence[Named], key: str) -> set[str]:
-    """Stems of the slides of these names: stems or file names, by `folders.names.name_key`."""
+def find_stems(wanted: Sequence[str], infos: Sequence[Named], key: str) -> set[str]:
+    """Stems of the slides of these names.
+
+    Args:
+        wanted: stems or file names, by `folders.names.name_key`.
+        infos: the slides.
+        key: the flag, for messages.
+
+    Raises:
+        InputError: if a name is of no slide.
+    """
     stems = {name_key(spelling): info.name for info in infos for spelling in (info.name, info.slide)}
     unknown = [name for name in wanted if name not in stems]
     if unknown:

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from helpers.made_maps import write_truth
-from scripts.errors import InputError
-from scripts.maps.files import MapInfo
-from scripts.masks.truth import TruthFolder
-from scripts.scoring.pairing import (
-    leave_out,
+from scripts.cohort.exclusions import leave_out
+from scripts.cohort.facts import SlideFacts
+from scripts.cohort.pairing import (
     missing_warnings,
     name_warnings,
     pair_truth,
     scale_warnings,
     slide_warnings,
 )
+from scripts.errors import InputError
+from scripts.maps.files import MapInfo
+from scripts.masks.truth import TruthFolder
 
 
 def infos_of(*names):
@@ -97,23 +98,18 @@ def test_name_warnings():
     ]
 
 
-def test_leave_out_takes_names_and_camelyon16s_list():
-    infos = infos_of("test_048", "Test_049", "test_050", "001")
-    kept, left_out, excluded = leave_out(infos, "camelyon16,001")
-    assert [info.name for info in kept] == ["test_048", "test_050"]
-    assert left_out == ["Test_049", "001"]
-    assert excluded == {"test_049", "test_114", "001"}
-    assert leave_out(infos, "") == (infos, [], frozenset())
-    assert leave_out(infos, ["TEST_050.tif"])[1] == ["test_050"]
-
-
-@pytest.mark.parametrize(
-    ("exclude", "message"),
-    [("test_114", "exclude: 1 names are of no map: test_114"), ("camelyon16,a", "exclude: expected slides to be left")],
-)
-def test_leave_out_refuses(exclude, message):
-    with pytest.raises(InputError, match=message):
-        leave_out(infos_of("a", "test_049"), exclude)
+def test_facts_say_who_needs_no_truth(folder):
+    infos = infos_of("Test_114", "test_003", "tumor_001")
+    facts = [SlideFacts(True, False), SlideFacts(False, place="gt.csv, row 3"), SlideFacts(True, place="gt.csv, row 9")]
+    assert [path and path.name for path in pair_truth(infos, folder, facts=facts)] == [None, None, "tumor_001.png"]
+    facts[0] = SlideFacts(True, place="gt.csv, row 114")
+    with pytest.raises(InputError, match=r"gt\.csv, row 114: the slide is Tumor, but .* has no annotation or mask of"):
+        pair_truth(infos, folder, facts=facts)
+    with pytest.raises(InputError, match=r"gt\.csv, row 114: the slide is Tumor, but --normal lists Test_114; "):
+        pair_truth(infos, folder, "test_114", facts=facts)
+    infos = infos_of("Test_114", "tumor_001")
+    with pytest.raises(InputError, match="no truth for 1 of 2 maps: Test_114"):
+        pair_truth(infos, folder)
 
 
 def test_scale_warnings_of_maps_unlike_most():
