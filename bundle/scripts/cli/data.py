@@ -141,8 +141,9 @@ def sample(
 def mine(
     *,
     maps: str,
-    truth: str,
     output: str,
+    truth: str | None = None,
+    verdicts: str | None = None,
     append: str | None = None,
     normal: str = "",
     nms_radius_um: float = 186.624,
@@ -153,14 +154,17 @@ def mine(
 ) -> None:
     """Collect the false positives of probability maps as training regions (hard negatives).
 
-    Writes a CSV as loclabel does; its first rows are the strongest false positive of each slide.
+    Writes a CSV as loclabel does; its first rows are the strongest false positive of each slide. False positives are
+    detections outside of --truth, or those that a person rejected: --verdicts. Of verdicts, confirmed detections and
+    drawn outlines become regions, too, after the negatives; radius, threshold, normal and tumor_value say nothing then.
 
     Example: tumor-detection mine --maps maps --truth annotations --append training.csv --output training_2.csv
 
     Args:
         maps: folder of maps made by infer, of slides to train on, never of those to be scored.
-        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
         output: the CSV to write.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
+        verdicts: folder that review or QuPath wrote, <slide>.geojson, in place of truth.
         append: a CSV whose rows are kept and come first; locations that it has are not written again.
         normal: names of slides without tumor and without truth, separated by commas.
         nms_radius_um: non-maximum suppression radius in µm; the default is the side of a region.
@@ -170,10 +174,17 @@ def mine(
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
     """
+    from scripts.errors import InputError
+    from scripts.labels.judged import mine_verdicts
     from scripts.labels.mining import mine_hard_negatives
 
-    limits = nms_radius_um, threshold, limit_per_slide
-    print(mine_hard_negatives(maps, truth, output, append, normal, *limits, tumor_value, geojson_origin))
+    if verdicts is not None and truth is None:
+        print(mine_verdicts(maps, verdicts, output, append, limit_per_slide, geojson_origin))
+    elif truth is not None and verdicts is None:
+        limits = nms_radius_um, threshold, limit_per_slide
+        print(mine_hard_negatives(maps, truth, output, append, normal, *limits, tumor_value, geojson_origin))
+    else:
+        raise InputError("mine needs one of --truth, a folder of truth, and --verdicts, the folder of a review")
 
 
 def foreground(

@@ -24,7 +24,7 @@ from ..scoring.cases import evaluation_stride
 from ..scoring.lesions import evaluation_mask
 from ..scoring.settings import NMS_RADIUS_UM
 from ..slides.slide import MODEL_MPP
-from .regions import Regions, check_output, known_centers, label_regions, read_slide_truth, write_regions
+from .regions import Regions, check_output, is_normal, known_centers, label_regions, read_slide_truth, write_regions
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ def mine_hard_negatives(
     """Write the false positives of probability maps as rows of a loclabel file.
 
     False positives are those that `scoring.evaluation.score_folder` counts at the same settings. None lies in a
-    hole of tumor or within 37.5 µm of it, about what a patch of 224 px at 0.243 µm reaches. The cells around the
+    hole of tumor or within 37.5 µm of it, about what a patch of 224 px at 0.243 µm reaches, nor in an outline of which
+    nobody knows (see `annotations.classes`). The cells around the
     central one are labelled by the truth and may be tumor, as in a training at 0.243 µm per pixel, whatever
     resolution made the map. The rows begin with the strongest of every slide, by name; then come the
     second ones, and so on. So the beginning of the file is balanced over slides.
@@ -180,8 +181,8 @@ def _mine_slide(
     centers = np.stack([found.row, found.col], axis=1)
     labels = label_regions(truth, centers, model_downsample(info.mpp, MODEL_MPP))
     # Outlines narrower than a pixel of the mask, which it lacks, still make a region's center tumor.
-    is_normal = labels[:, 1, 1] == 0
-    return Regions(info.name, centers[is_normal], labels[is_normal])
+    kept = is_normal(truth, centers)
+    return Regions(info.name, centers[kept], labels[kept])
 
 
 def _check_settings(nms_radius_um: Any, threshold: Any, limit_per_slide: Any) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..annotations.annotations import ANNOTATION_SUFFIXES, Annotation, contains, is_normal_name, read_annotation
+from ..annotations.polygons import in_any
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
 from ..folders.names import check_cell, name_key, slide_file_name, slide_name
@@ -146,6 +147,23 @@ def is_tumor(truth: SlideTruth, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     is_on = (rows >= 0) & (cols >= 0) & (rows < truth.mask.shape[0]) & (cols < truth.mask.shape[1])
     found = np.zeros(len(points), dtype=np.bool_)
     found[is_on] = truth.mask[rows[is_on], cols[is_on]]
+    return found
+
+
+def is_normal(truth: SlideTruth, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which points are known to be no tumor: all that are none, but for those in outlines of which nobody knows.
+
+    Args:
+        truth: the slide's truth.
+        points: see `is_tumor`.
+
+    Returns:
+        (N,) bool.
+    """
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    found = ~is_tumor(truth, points)
+    if truth.annotation is not None and truth.annotation.undecided:
+        found[found] = ~in_any(truth.annotation.undecided, points[found])
     return found
 
 

@@ -21,7 +21,16 @@ from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..masks.truth import TruthFolder
 from ..slides.slide import check_reading
-from .regions import Regions, check_output, find_truths, is_tumor, label_regions, read_slide_truth, write_regions
+from .regions import (
+    Regions,
+    check_output,
+    find_truths,
+    is_normal,
+    is_tumor,
+    label_regions,
+    read_slide_truth,
+    write_regions,
+)
 from .strata import NORMAL_EDGE, NORMAL_FAR, TUMOR_CORE, TUMOR_EDGE, choose_pixels, place_points, share_out
 from .survey import Survey, survey_slide
 from .thumbnails import mark_points, write_contact_sheet
@@ -188,7 +197,7 @@ def _draw(
     in_tumor = choose_pixels(rng, strata, TUMOR_EDGE, TUMOR_CORE, num_tumor - len(tiny), share, lesions)
     in_normal = choose_pixels(rng, strata, NORMAL_EDGE, NORMAL_FAR, num_normal, share)
     tumor = place_points(rng, in_tumor, stride, survey.shape, lambda points: is_tumor(truth, points))
-    normal = place_points(rng, in_normal, stride, survey.shape, lambda points: ~is_tumor(truth, points))
+    normal = place_points(rng, in_normal, stride, survey.shape, lambda points: is_normal(truth, points))
     centers = np.concatenate([tiny, tumor, normal])
     return Regions(survey.name, centers, label_regions(truth, centers, survey.model_downsample))
 

@@ -17,6 +17,7 @@ from ..folders.names import named_file, slide_name
 from ..geometry import level0_to_map, map_shape, map_to_level0
 from ..masks.foreground import foreground_mask
 from ..masks.foreground_files import read_mask
+from ..masks.groundtruth import tumor_mask
 from ..slides.colors import check_color
 from ..slides.enlargement import enlargement_notes
 from ..slides.slide import MODEL_MPP, open_slide
@@ -112,6 +113,9 @@ def survey_slide(
     tumor[tiny_pixels] = True  # they have a boundary as well
     strata = draw_strata(tumor, foreground, stride * mpp, boundary_um)
     strata[tiny_pixels] = 0  # but the points that these pixels stand for are no tumor
+    if truth.annotation is not None and truth.annotation.undecided:
+        undecided = tumor_mask(truth.annotation._replace(tumor=truth.annotation.undecided), shape, stride) != 0
+        strata[undecided & (strata > TUMOR_CORE)] = 0
     strata[_beyond(shape[0], stride)] = 0  # a last row or column that stands for points beyond the slide
     strata[:, _beyond(shape[1], stride)] = 0
     num_tumor = int(np.count_nonzero((strata > 0) & (strata <= TUMOR_CORE)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.annotation_forms import write, write_ncrf
+from helpers.annotation_forms import collection, feature, write, write_ncrf
 from helpers.even_odd import slow_inside
 from helpers.flat_slide import write_flat_slide
 from scripts.cli.main import main
@@ -252,3 +252,17 @@ def test_command_line(cohort, tmp_path, capsys):
     main(["sample", "--slides", *slides, *flags, *counts])
     assert capsys.readouterr().out == "13 regions of 2 slides: 7 with a tumor center, 6 with a normal one\n"
     assert len(read_loclabels(tmp_path / "new" / "a.csv")) == 13
+
+
+def test_undecided_outlines_are_neither_tumor_nor_normal(cohort, tmp_path):
+    """Half of the tissue is of class Unsure; the map is so fine that points fall on both sides of its outline."""
+    ring = [[0, 0], [1675.5, 0], [1675.5, 2100], [0, 2100]]
+    content = collection(feature("Tumor", *xy(LARGE)), feature("Unsure", ring), feature("Unreviewed", *xy(CUT)))
+    (tmp_path / "truth").mkdir()
+    write(tmp_path / "truth" / "tumor_1.geojson", content)
+    slides = [cohort / "slides" / "tumor_1.tif"]
+    sample(cohort, tmp_path / "a.csv", slides=slides, truth=tmp_path / "truth", num_tumor=60, num_normal=200)
+    normal = [item["center"] for item in read_loclabels(tmp_path / "a.csv") if not item["label"][0, 1, 1]]
+    assert len(normal) == 200
+    assert min(col for _, col in normal) >= 1675
+    assert any(slow_inside([CUT], *item["center"]) for item in read_loclabels(tmp_path / "a.csv")), "tumor goes first"
