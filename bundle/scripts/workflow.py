@@ -72,7 +72,7 @@ _BY_TYPE = {bool: _SWITCH, int: _WHOLE, float: _NUMBER, str: _TEXT, list: _LIST}
 _BY_NAME = {
     **dict.fromkeys(("dataset_dir", "slides"), _either(_TEXT, _TEXTS)),
     **dict.fromkeys(("train_folders", "train_tables", "validation_folders"), _either(_TEXT, _LIST)),
-    "validation_tables": _either(_TEXT, _LIST),
+    **dict.fromkeys(("validation_tables", "training_overlays", "inference_overlays"), _either(_TEXT, _LIST)),
     **dict.fromkeys(("weights", "foreground_dir", "cache_dir", "cache", "tracking_uri"), _either(_TEXT, _NULL)),
     **dict.fromkeys(("teacher", "teacher_40x"), _either(_TEXT, _LIST, _NULL)),
     **dict.fromkeys(("assume_mpp", "max_grad_norm"), _either(_NUMBER, _NULL)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from helpers.challenge_bucket import TRUNCATED, put_bucket, write_bucket
+from helpers.challenge_bucket import TRUNCATED, UNANNOTATED, put_bucket, write_bucket
 from helpers.networks import TinyNetwork
 from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from integration.conftest import Outcome
@@ -18,9 +19,6 @@ from integration.conftest import Outcome
 pytestmark = pytest.mark.integration
 
 TumorDetection = Callable[..., Outcome]
-
-TINY = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "mode": "sliding", "num_workers": 0}
-"""In place of the bundle's network where what is around it is tested: a patch takes microseconds."""
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +74,25 @@ def test_shipped_weights_from_the_bucket_to_the_page(source: list[str], tumor_de
     assert again.error == outcome.error
     assert again.out.count("is up to date") == 6
     assert times == {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.npy")}
+
+
+def test_a_tiny_training_in_two_rounds(bucket: Path, tumor_detection: TumorDetection, tmp_path: Path) -> None:
+    """From files that are there, with a stand-in for the network; then one stage begins anew."""
+    shutil.copytree(bucket, tmp_path / "data")
+    network = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}}  # a patch takes microseconds
+    (tmp_path / "tiny.json").write_text(json.dumps(network), encoding="utf-8")
+    command = ["camelyon16", "--root", "data", "--output", "out", "--stride", "256", "--num_resamples", "0"]
+    command += ["--num_tumor", "6", "--num_validation", "2", "--mining_threshold", "0.05"]
+    for key in ("training", "second_training"):
+        command += [f"--{key}", str({"epochs": 1, "batch_size": 2, "num_workers": 0})]
+    command += ["--inference", str({"mode": "sliding", "num_workers": 0})]
+    command += ["--training_overlays", "tiny.json", "--inference_overlays", "tiny.json"]
+    outcome = tumor_detection(*command)
+    print(outcome.out, outcome.err)
+    assert outcome.error.startswith("error: 2 slides were set aside")
+    assert TRUNCATED in outcome.error
+    assert UNANNOTATED in outcome.error
+    assert set(ledger("out")) == {
+        *("verify", "labels", "training", "training_maps", "mining", "second_training"),
+        *("foreground", "infer", "froc", "report"),
+    }

@@ -35,6 +35,13 @@ class Stage(Protocol):
     def left_out(self) -> str | None:
         """Why this run has no such stage, None if it has."""
 
+    def check(self) -> None:
+        """Refuse settings that would fail later, before anything is computed.
+
+        Raises:
+            InputError: names the setting.
+        """
+
     def settings(self) -> dict[str, Any]:
         """What its results depend on beside files, as values of JSON."""
 
@@ -105,6 +112,8 @@ def run_stages(
         InputError: if ``begin_at`` is no stage, or a stage fails; what those before it made stays.
     """
     wanted = [stage for stage in stages if stage.left_out() is None]
+    for stage in wanted:
+        stage.check()
     again = stages_from([stage.name for stage in wanted], begin_at)
     if again:
         ledger.forget(again)

@@ -18,10 +18,11 @@ from ..report.report import PAGE, ReportSettings, write_report
 from ..scoring.evaluation import score_folder
 from ..scoring.settings import ScoreSettings
 from ..scoring.summary import summary
-from ..workflow import run_bundle
+from ..workflow import find_overlays, run_bundle
 from .cohort import TEST
 from .engine import Outcome
 from .steps import Step
+from .subconfigs import as_names, check_values
 
 
 def by_name(failed: FilesFailedError) -> dict[str, str]:
@@ -29,12 +30,13 @@ def by_name(failed: FilesFailedError) -> dict[str, str]:
     return {Path(path).name: reason for path, reason in failed.reasons.items()}
 
 
-def compute_maps(slides: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, str]:
+def compute_maps(slides: Sequence[Path], settings: Mapping[str, Any], overlays: Sequence[str]) -> dict[str, str]:
     """Run ``inference.json`` on slides.
 
     Args:
         slides: their files.
         settings: values for its ids.
+        overlays: configs laid over it.
 
     Returns:
         Slides that failed, by file name, each with the reason.
@@ -43,7 +45,7 @@ def compute_maps(slides: Sequence[Path], settings: Mapping[str, Any]) -> dict[st
         InputError: if nothing could be computed.
     """
     try:
-        run_bundle("inference", "inference.json", {**settings, "slides": [str(path) for path in slides]})
+        run_bundle("inference", "inference.json", {**settings, "slides": [str(path) for path in slides]}, overlays)
     except Exception as error:  # MONAI wraps what a component raises
         known = first_input_error(error)
         if not isinstance(known, FilesFailedError) or len(known.reasons) == len(slides):
@@ -66,6 +68,10 @@ class Foreground(Step):
     backend: str = "auto"
     foreground: Mapping[str, Any] = field(default_factory=dict)
     name = "foreground"
+
+    def check(self) -> None:
+        """Refuse thresholds that there are not, or out of range."""
+        self.thresholds().check()
 
     def settings(self) -> dict[str, Any]:
         """Stride, backend and thresholds."""
@@ -106,27 +112,57 @@ class Foreground(Step):
 
 
 @dataclass
-class Infer(Step):
-    """Probability maps of the test slides.
+class MapStep(Step):
+    """A stage that computes probability maps.
 
     Attributes:
         stride: level-0 pixels per map pixel.
         backend: see `slides.slide.open_slide`.
         inference: values for ids of ``inference.json``.
+        overlays: configs laid over it.
     """
 
     stride: int = 64
     backend: str = "auto"
     inference: Mapping[str, Any] = field(default_factory=dict)
-    name = "infer"
+    overlays: str | Sequence[str] = ()
+
+    def check(self) -> None:
+        """Refuse what ``inference.json`` does not take."""
+        check_values("inference", "inference.json", self.inference, as_names(self.overlays))
 
     def settings(self) -> dict[str, Any]:
         """Settings of inference."""
         return {"stride": self.stride, "backend": self.backend, **self.inference}
 
+    def overlay_paths(self) -> list[Path]:
+        """Files of the overlays."""
+        return find_overlays(as_names(self.overlays))
+
+    def compute(self, slides: Sequence[Path], settings: Mapping[str, Any]) -> Outcome:
+        """Compute the maps that are not up to date."""
+        values = {**self.settings(), **settings, "output_dir": str(self.folder)}
+        failed = compute_maps(slides, values, as_names(self.overlays))
+        return Outcome(f"{len(slides) - len(failed)} maps in {self.folder}", failed)
+
+
+@dataclass
+class Infer(MapStep):
+    """Probability maps of the test slides."""
+
+    name = "infer"
+
+    def check(self) -> None:
+        """Refuse what ``inference.json`` does not take, and weights that are not there."""
+        super().check()
+        weights = self.layout.weights()
+        if self.layout.given_weights is not None and not weights.is_file():
+            raise InputError(f"weights {weights}: no such file; give a file of weights, or shipped")
+
     def inputs(self) -> Sequence[Path]:
-        """Slides, masks and weights."""
-        return [*self.slides(), self.layout.folder(Foreground.name), self.layout.weights()]
+        """Slides, masks, weights and overlays."""
+        masks = self.layout.folder(Foreground.name)
+        return [*self.slides(), masks, self.layout.weights(), *self.overlay_paths()]
 
     def slides(self) -> list[Path]:
         """The test slides that have a mask."""
@@ -140,17 +176,8 @@ class Infer(Step):
 
     def run(self, goes_on: bool) -> Outcome:
         """Compute the maps that are not up to date."""
-        slides = self.slides()
-        failed = compute_maps(
-            slides,
-            {
-                **self.settings(),
-                "foreground_dir": str(self.layout.folder(Foreground.name)),
-                "weights": str(self.layout.weights()),
-                "output_dir": str(self.folder),
-            },
-        )
-        return Outcome(f"{len(slides) - len(failed)} maps in {self.folder}", failed)
+        masks = self.layout.folder(Foreground.name)
+        return self.compute(self.slides(), {"foreground_dir": str(masks), "weights": str(self.layout.weights())})
 
 
 @dataclass

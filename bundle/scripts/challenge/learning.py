@@ -9,12 +9,13 @@ from typing import Any
 
 from ..labels.loclabel import read_loclabels
 from ..labels.mining import mine_hard_negatives
-from ..workflow import run_bundle
+from ..workflow import find_overlays, run_bundle
 from .cohort import PARTLY_ANNOTATED, TRAINING
 from .engine import Outcome
-from .judging import compute_maps
+from .judging import MapStep
 from .labelling import Labels
 from .steps import Step
+from .subconfigs import as_names, check_values
 
 
 @dataclass
@@ -25,12 +26,18 @@ class Training(Step):
         backend: see `slides.slide.open_slide`.
         seed: of everything random.
         training: values for ids of ``train.json``.
+        overlays: configs laid over it.
     """
 
     backend: str = "auto"
     seed: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
+    overlays: str | Sequence[str] = ()
     name = "training"
+
+    def check(self) -> None:
+        """Refuse what ``train.json`` does not take."""
+        check_values(self.name, "train.json", self.training, as_names(self.overlays))
 
     def left_out(self) -> str | None:
         """With given weights there is none."""
@@ -52,7 +59,8 @@ class Training(Step):
         """Labels, slides and the weights to start from."""
         validation = self.layout.folder(Labels.name) / Labels.validation_file
         start = self.start()
-        return [self.labels(), validation, *self.layout.slides(TRAINING), *([] if start is None else [start])]
+        others = [*find_overlays(as_names(self.overlays)), *([] if start is None else [start])]
+        return [self.labels(), validation, *self.layout.slides(TRAINING), *others]
 
     def outputs(self) -> Sequence[Path]:
         """The weights."""
@@ -70,7 +78,7 @@ class Training(Step):
             "output_dir": str(self.folder),
             "resume": goes_on,
         }
-        run_bundle("training", "train.json", settings)
+        run_bundle("training", "train.json", settings, as_names(self.overlays))
         return Outcome(f"weights in {self.folder / 'model.pt'}")
 
 
@@ -94,29 +102,17 @@ class SecondTraining(Training):
 
 
 @dataclass
-class TrainingMaps(Step):
+class TrainingMaps(MapStep):
     """Probability maps of the slides that were trained on, to find where the network is wrong about normal tissue.
 
     Slides to validate on have none, nor have partly annotated ones, whose unmarked tumor would count as normal.
-
-    Attributes:
-        stride: level-0 pixels per map pixel.
-        backend: see `slides.slide.open_slide`.
-        inference: values for ids of ``inference.json``.
     """
 
-    stride: int = 64
-    backend: str = "auto"
-    inference: Mapping[str, Any] = field(default_factory=dict)
     name = "training_maps"
 
     def left_out(self) -> str | None:
         """With one round there are none."""
         return self.layout.trains_twice()
-
-    def settings(self) -> dict[str, Any]:
-        """Settings of inference."""
-        return {"stride": self.stride, "backend": self.backend, **self.inference}
 
     def weights(self) -> Path:
         """Those of the first training."""
@@ -130,15 +126,12 @@ class TrainingMaps(Step):
         return [self.layout.root / member.path for member in members]
 
     def inputs(self) -> Sequence[Path]:
-        """Slides and weights."""
-        return [*self.slides(), self.weights()]
+        """Slides, weights and overlays."""
+        return [*self.slides(), self.weights(), *self.overlay_paths()]
 
     def run(self, goes_on: bool) -> Outcome:
         """Compute the maps that are not up to date."""
-        slides = self.slides()
-        settings = {**self.settings(), "weights": str(self.weights()), "output_dir": str(self.folder)}
-        failed = compute_maps(slides, settings)
-        return Outcome(f"{len(slides) - len(failed)} maps in {self.folder}", failed)
+        return self.compute(self.slides(), {"weights": str(self.weights())})
 
 
 @dataclass

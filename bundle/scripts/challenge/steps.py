@@ -31,6 +31,9 @@ class Step:
         """Each run has the stage."""
         return None
 
+    def check(self) -> None:
+        """Any settings do."""
+
     def settings(self) -> dict[str, Any]:
         """Nothing."""
         return {}

@@ -32,6 +32,9 @@ class Copy:
     def left_out(self) -> str | None:
         return self.is_out
 
+    def check(self) -> None:
+        self.fail(f"{self.name} is checked")
+
     def settings(self) -> dict[str, Any]:
         return {"setting": self.setting}
 

@@ -47,7 +47,7 @@ def test_foreground_goes_on_after_the_slides_that_are_done(layout: Layout, monke
 def test_foreground_takes_only_settings_that_there_are(layout: Layout) -> None:
     assert Foreground(layout, foreground={"min_value": 0.2}).settings()["min_value"] == 0.2
     with pytest.raises(InputError, match=r"foreground: expected saturation, .*found 'min_brightness'"):
-        Foreground(layout, foreground={"min_brightness": 0.2}).settings()
+        Foreground(layout, foreground={"min_brightness": 0.2}).check()
 
 
 @pytest.mark.parametrize("stage", [Foreground, Infer])
@@ -81,7 +81,7 @@ def test_bad_slides_are_set_aside_unless_all_are(
 
 def test_inference_takes_the_slides_that_have_a_mask(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr("scripts.challenge.judging.run_bundle", lambda run, config, ids: given.update(ids))
+    monkeypatch.setattr("scripts.challenge.judging.run_bundle", lambda run, config, ids, overlays: given.update(ids))
     masks = layout.folder("foreground")
     masks.mkdir()
     (masks / "test_002.png").touch()
