@@ -20,6 +20,7 @@ from ..network.network import resolve_precision
 from ..network.purpose import overlay_for, shipped_weights
 from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import NOTED_FROM
+from ..slides.fallbacks import tell_fallbacks
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
 from .probe import Speed, available_gb, duration, measure_speed
 
@@ -86,7 +87,7 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
         )
         lines = [
             f"{path}",
-            f"  format      {slide.vendor}, pixels by {slide.backend}",
+            f"  format      {slide.vendor}, pixels by {_readers(slide)}",
             f"  levels      {levels}  height x width (downsample)",
         ]
         num_positions, tissue = _tissue(slide)
@@ -110,6 +111,18 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
         slide.read_region(center, (16, 16), downsample)
         is_refused = slide.mpp > _MOST_ENLARGED * MODEL_MPP
         return lines, Needs(0, 0) if is_refused else Needs(num_positions, rows * cols * 4, downsample)
+
+
+def _readers(slide: Slide) -> str:
+    """What decodes a slide, and why that is slower than it could be."""
+    if slide.cucim_fault is not None:
+        return f"{slide.backend}, several times slower than by cuCIM: {slide.cucim_fault}"
+    others = {
+        reader: [str(level) for level, found in enumerate(slide.level_backends) if found == reader]
+        for reader in slide.level_backends
+        if reader != slide.backend
+    }
+    return slide.backend + "".join(f", of level {', '.join(levels)} by {reader}" for reader, levels in others.items())
 
 
 def _tissue(slide: Slide) -> tuple[int, str]:
@@ -168,6 +181,7 @@ def doctor(
         except InputError as error:
             failures += 1
             lines.append(f"{path}\n  FAILS       {error}")
+    tell_fallbacks({})  # they are told of one by one
     if needs:
         lines += ["", *_describe_run(needs, backend, table, assume_mpp, probe)]
     return "\n".join(lines), failures

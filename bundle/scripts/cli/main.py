@@ -85,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with request:
             _dispatch(arguments)
+            _tell_fallbacks()
     except (KeyboardInterrupt, Exception) as error:  # the one place that turns any failure into a line and a status
         if debug:
             traceback.print_exc()
@@ -95,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         kept = _AFTER_STOP.get(arguments[0], "no file is left half-written; the same command begins anew")
         print(f"stopped; {kept}", file=sys.stderr)
         sys.exit(128 + request.number)
+
+
+def _tell_fallbacks() -> None:
+    if "scripts.slides.fallbacks" in sys.modules:  # commands without slides do not import it
+        sys.modules["scripts.slides.fallbacks"].tell_fallbacks()
 
 
 def _interrupt() -> None:

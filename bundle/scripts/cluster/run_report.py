@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..inference.results import Results
-from ..inference.run_summary import paths_without_tissue, still_failed, tissue_warning
+from ..inference.run_summary import paths_without_cucim, paths_without_tissue, still_failed, tissue_warning
 from ..inference.timing import say_rates
+from ..slides.fallbacks import tell_fallbacks
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class RunReport:
             "slides_done": self.done,
             "slides_skipped": self.skipped,
             "slides_without_tissue": self.without_tissue,
+            "slides_without_cucim": paths_without_cucim(self.done),
             "slides_failed": failures + still_failed(self._earlier, settled),
             "seconds": round(self._seconds, 3),
             "seconds_in": {what: round(value, 3) for what, value in seconds_in.items()},
@@ -125,7 +127,7 @@ class RunReport:
         self.write()
 
     def finish(self) -> None:
-        """Warn of slides without tissue, and fail the run if slides failed.
+        """Warn of slides without tissue or without cuCIM, and fail the run if slides failed.
 
         Raises:
             InputError: if any did.
@@ -133,6 +135,7 @@ class RunReport:
         total = len(self.done) + len(self.skipped) + len(self.failed)
         if self.without_tissue:
             logger.warning("%s", tissue_warning(self.without_tissue, total))
+        tell_fallbacks(paths_without_cucim(self.done))
         if self.failed:
             raise InputError(
                 f"{len(self.failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "

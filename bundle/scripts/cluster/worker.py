@@ -114,12 +114,12 @@ class SlideWorker:
             state, reason = "fatal", explain(error)
         finally:
             self._writer.sampler.release(path)
-        entry = {"slide": path, "num_positions": 0, "seconds": 0.0}
+        entry = {"slide": path, "num_positions": 0, "seconds": 0.0, "cucim_fault": None}
         if state == "done":
             entry = dict(self._writer.done[0])
         elif state == "skipped":
             sidecar = self._writer.results.read_sidecar(slide_name(path))
-            entry |= {"num_positions": sidecar.get("num_positions"), "seconds": sidecar.get("seconds")}
+            entry |= {key: sidecar.get(key) for key in ("num_positions", "seconds", "cucim_fault")}
         return {
             "state": state,
             "reason": reason,

@@ -58,6 +58,7 @@ class GrowingMap:
             "model_downsample": plan.downsample,
             "mask": plan.mask,
             "backend": plan.backend,
+            "cucim_fault": plan.cucim_fault,
             "num_positions": plan.num_positions,
             "num_tiles": plan.num_tiles,
             "notes": list(plan.notes),

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..errors import FilesFailedError, InputError, Stopped, StopRequest
 from ..folders.names import check_result_name, slide_name
+from ..slides.fallbacks import tell_fallbacks
 from .freshness import older_map_remark, reading_settings, slide_identity
 from .growing_map import GrowingMap
 from .provenance import describe_weights, versions
@@ -195,7 +196,7 @@ class ProbabilityMapWriter:
         raise Stopped(self._stop_request.number or 0)
 
     def finish(self) -> None:
-        """Warn of slides without tissue, and fail the run if slides were set aside, by any process.
+        """Warn of slides without tissue or without cuCIM, and fail the run if slides were set aside, by any process.
 
         It is called in each process; the first one speaks and fails.
 
@@ -203,11 +204,13 @@ class ProbabilityMapWriter:
             FilesFailedError: if any was.
         """
         if self.queue.rank > 0:
+            tell_fallbacks({})  # the first process tells of all
             return
         failed = self.summary.all_failed()
         total = len(self.summary.all_done()) + len(self.skipped) + len(failed)
         if empty := self.summary.without_tissue():
             logger.warning("%s", tissue_warning(empty, total))
+        tell_fallbacks(self.summary.without_cucim())
         if failed:
             reason = next(iter(failed.values()))
             raise FilesFailedError(
@@ -234,7 +237,7 @@ class ProbabilityMapWriter:
         sidecar = {**about, **self.inferer.report(path), **self._expected.get(path, {}), **self.provenance}
         self.results.write(slide_name(path), whole.values, sidecar)
         self.sampler.release(path)
-        self.done.append({"slide": path, "num_positions": about["num_positions"], "seconds": about["seconds"]})
+        self.done.append({"slide": path, **{key: about[key] for key in ("num_positions", "seconds", "cucim_fault")}})
         self.summary.tell()
         self._summarize_at_times()
 

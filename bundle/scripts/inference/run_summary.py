@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import few
 from ..folders.names import slide_name
+from ..slides.fallbacks import group_fallbacks
 from .slide_queue import SlideQueue
 from .timing import Timing
 
@@ -44,7 +45,7 @@ class RunSummary:
     """Slides done, skipped and failed; what other processes did is asked of the queue.
 
     Attributes:
-        done: of this process: ``slide`` (path), ``num_positions``, ``seconds``.
+        done: of this process: ``slide`` (path), ``num_positions``, ``seconds``, ``cucim_fault``.
         skipped: paths of slides whose maps were up to date.
         skipped_without_tissue: those of them that have no tissue.
         failed: reasons by path, of this process.
@@ -82,6 +83,10 @@ class RunSummary:
         """Paths of slides on which no tissue was found, of all processes and of earlier runs."""
         return [*self.skipped_without_tissue, *paths_without_tissue(self.all_done())]
 
+    def without_cucim(self) -> dict[str, list[str]]:
+        """Paths of slides that ``auto`` left to OpenSlide, of all processes, by reason."""
+        return paths_without_cucim(self.all_done())
+
     def num_by_others(self) -> int:
         """How many slides the other processes are through with."""
         return sum(len(part["done"]) + len(part["failed"]) for part in self.queue.others())
@@ -100,6 +105,7 @@ class RunSummary:
             "slides_done": done,
             "slides_skipped": self.skipped,
             "slides_without_tissue": self.without_tissue(),
+            "slides_without_cucim": self.without_cucim(),
             "slides_failed": failures + still_failed(self.earlier, settled),
             **self.timing.summary([part["timing"] for part in self.queue.others()]),
         }
@@ -108,6 +114,11 @@ class RunSummary:
 def paths_without_tissue(done: Sequence[Mapping[str, Any]]) -> list[str]:
     """Paths of those slides that have no tissue, of entries of ``run.json``."""
     return [str(entry["slide"]) for entry in done if entry["num_positions"] == 0]
+
+
+def paths_without_cucim(done: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Paths of those slides that ``auto`` left to OpenSlide, by reason, of entries of ``run.json``."""
+    return group_fallbacks((str(entry["slide"]), entry.get("cucim_fault")) for entry in done)
 
 
 def tissue_warning(paths: Sequence[str], total: int) -> str:

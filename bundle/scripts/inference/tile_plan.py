@@ -22,6 +22,7 @@ class SlidePlan(NamedTuple):
         map_shape: (rows, cols) of the map.
         mask: where the foreground mask came from: a file's name or the method.
         backend: what decodes the pixels.
+        cucim_fault: see `slides.slide.Slide`.
         num_positions: map pixels inside the foreground.
         num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
         notes: what people must know of the slide, a sentence each, such as that it has no tissue.
@@ -42,6 +43,7 @@ class SlidePlan(NamedTuple):
     notes: tuple[str, ...] = ()
     copy: str | None = None
     bounds_origin: tuple[int, int] = (0, 0)
+    cucim_fault: str | None = None
 
 
 NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)

@@ -192,6 +192,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             num_tiles=len(blocks),
             copy=copy,
             bounds_origin=slide.bounds[:2],
+            cucim_fault=slide.cucim_fault,
         )
         plan = with_notes(plan, self.mpp, self.patch_size, reason)
         kept = self._kept(slide, plan, blocks, first_tile)

@@ -50,6 +50,18 @@ def import_cucim() -> ModuleType | None:
     return cucim if hasattr(cucim, "CuImage") else None
 
 
+class NotForCucimError(OSError):
+    """CuCIM is not known to decode a file right.
+
+    Attributes:
+        kind: why, without what is this file's own.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class CucimPixels:
     """Reads pixels of one slide with cuCIM; tiles that the file does not store are white.
 
@@ -60,7 +72,8 @@ class CucimPixels:
 
     Raises:
         ImportError: if cuCIM is not installed.
-        OSError: if cuCIM cannot open the file, or is not known to decode it right.
+        NotForCucimError: if cuCIM is not known to decode it right.
+        OSError: if cuCIM cannot open the file.
     """
 
     name = "cucim"
@@ -69,9 +82,9 @@ class CucimPixels:
         cucim = import_cucim()
         if cucim is None:
             raise ImportError("cuCIM is not installed; pip install cucim-cu13 (Linux only)")
-        for layout in layouts:
+        for level, layout in enumerate(layouts):
             if layout.cucim_fault is not None:
-                raise OSError(layout.cucim_fault)
+                raise NotForCucimError(layout.cucim_fault, f"level {level}: {layout.cucim_fault}")
         self._layouts = layouts
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115
         try:
@@ -84,7 +97,8 @@ class CucimPixels:
         found = tuple((int(height), int(width)) for width, height in resolutions["level_dimensions"])
         if found != level_shapes:
             self.close()
-            raise OSError(f"it sees levels of (height, width) {found}, OpenSlide {level_shapes}")
+            message = f"it sees levels of (height, width) {found}, OpenSlide {level_shapes}"
+            raise NotForCucimError("it sees other levels than OpenSlide", message)
         self._downsamples = tuple(resolutions["level_downsamples"])
 
     def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
@@ -107,23 +121,46 @@ class CucimPixels:
         if layout.is_jpeg:
             for offset, num_bytes in zip(layout.offsets[tiles].flat, layout.sizes[tiles].flat, strict=True):
                 if num_bytes > 0:
-                    self._check_frame(int(offset), int(num_bytes), layout.tile_shape)
+                    self._check_frame(int(offset), int(num_bytes), layout)
+        if layout.num_samples == 1 and not layout.sizes[tiles].all():
+            return self._read_stored(location, size, level, tiles)
+        return _whiten_missing(self._read(location, size, level), location, tiles, layout)
+
+    def _read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
         location_xy = tuple(self._to_level0(value, level) for value in location[::-1])
         try:
             with messages_as_errors():
-                pixels = np.asarray(self._image.read_region(location_xy, size[::-1], level))[..., :3]
+                return np.asarray(self._image.read_region(location_xy, size[::-1], level))[..., :3]
         except (RuntimeError, ValueError) as error:
             raise OSError(str(error)) from error
-        return _whiten_missing(pixels, location, tiles, layout)
 
-    def _check_frame(self, offset: int, num_bytes: int, tile_shape: tuple[int, int]) -> None:
+    def _read_stored(
+        self, location: tuple[int, int], size: tuple[int, int], level: int, tiles: tuple[slice, slice]
+    ) -> npt.NDArray[np.uint8]:
+        """Pixels of a gray level tile by tile: cuCIM leaves it to libtiff, which gives up at a tile that is missing."""
+        layout = self._layouts[level]
+        pixels = np.full((*size, 3), _WHITE, dtype=np.uint8)
+        for tile in np.argwhere(layout.sizes[tiles] > 0) + [part.start for part in tiles]:
+            starts = [
+                max(int(at) * side, start) for at, side, start in zip(tile, layout.tile_shape, location, strict=True)
+            ]
+            stops = [
+                min((int(at) + 1) * side, start + extent)
+                for at, side, start, extent in zip(tile, layout.tile_shape, location, size, strict=True)
+            ]
+            inside = tuple(slice(a - start, b - start) for a, b, start in zip(starts, stops, location, strict=True))
+            height, width = (stop - start for start, stop in zip(starts, stops, strict=True))
+            pixels[inside] = self._read((starts[0], starts[1]), (height, width), level)
+        return pixels
+
+    def _check_frame(self, offset: int, num_bytes: int, layout: TileLayout) -> None:
         frame = read_frame(os.pread(self._file.fileno(), min(num_bytes, _HEAD_BYTES), offset))
         if frame is None:
             frame = read_frame(os.pread(self._file.fileno(), num_bytes, offset))
-        if frame != (tile_shape, 3, 8):
+        expected = Frame(layout.tile_shape, layout.num_samples, 8)
+        if frame != expected:
             raise OSError(
-                f"the JPEG stream at byte {offset} has {_describe(frame)}, but the TIFF says "
-                f"{_describe(Frame(tile_shape, 3, 8))}"
+                f"the JPEG stream at byte {offset} has {_describe(frame)}, but the TIFF says {_describe(expected)}"
             )
 
     def _to_level0(self, value: int, level: int) -> int:

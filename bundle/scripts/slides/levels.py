@@ -33,6 +33,9 @@ _PATCH = 32  # px
 _LEAST_SIDE = 8  # px; fewer agree by chance
 _LEAST_CORRELATION = 0.6
 
+PHILIPS = "philips"
+"""What OpenSlide calls the vendor of Philips TIFFs."""
+
 
 class Level(NamedTuple):
     """A level that shows the slide.
@@ -42,7 +45,7 @@ class Level(NamedTuple):
         shape: (height, width) in pixels.
         downsample: level-0 pixels per pixel.
         cell_shape: (height, width) of its compressed tiles.
-        is_exact: whether its shape is an exact fraction of level 0.
+        is_exact: whether its shape is an exact fraction of level 0, or OpenSlide reads it as if it were.
     """
 
     number: int
@@ -64,6 +67,8 @@ def sound_levels(
     - its pixels are not those of the level before. They are compared where its shape is one of whole tiles, which
       padding gives too, its downsample no multiple of that of the level before, or it is stored otherwise, as in a
       SubIFD.
+
+    A Philips TIFF states the downsamples and leaves out the padding: its levels are taken as they are.
 
     Args:
         path: the slide, for messages.
@@ -91,7 +96,11 @@ def sound_levels(
             f"{_x(shapes[first])}; write the slide to a file without it"
         )
     sound = [Level(0, shapes[0], 1.0, cells[0], True)]
-    for number in sorted(range(1, len(shapes)), key=lambda number: -shapes[number][0]):
+    numbers = range(1, len(shapes))
+    if handle.properties.get(openslide.PROPERTY_NAME_VENDOR) == PHILIPS:
+        sound += _stated_levels(handle, shapes, cells)
+        numbers = range(0)
+    for number in sorted(numbers, key=lambda number: -shapes[number][0]):
         shape = shapes[number]
         downsample = level_downsample(shapes[0], shape)
         is_known = any(shape == level.shape for level in sound)
@@ -117,6 +126,17 @@ def sound_levels(
             "is passed over, which makes reading slower"
         )
     return tuple(sound)
+
+
+def _stated_levels(handle: openslide.OpenSlide, shapes: Sequence[_Shape], cells: Sequence[_Shape]) -> list[Level]:
+    """All levels but the first of a Philips TIFF.
+
+    Their downsamples are whole numbers by which OpenSlide and cuCIM divide level 0's shape, rounded down; so neither
+    interpolates on a level whose shape is no exact fraction.
+    """
+    downsamples = [float(downsample) for downsample in handle.level_downsamples]
+    levels = [Level(number, *about, True) for number, about in enumerate(zip(shapes, downsamples, cells, strict=True))]
+    return [level for level, finer in zip(levels[1:], levels, strict=False) if level.downsample > finer.downsample]
 
 
 def _x(shape: _Shape) -> str:

@@ -12,11 +12,16 @@ from contextlib import contextmanager
 
 _OUTPUTS = (1, 2)
 _DAMAGE = re.compile(
-    rb"^.*(?:error|failed|corrupt|cannot|unsupported).*?(?: while\n.*)?(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
+    rb"^.*(?:error|failed|corrupt|cannot|unsupported|invalid|not enough).*?(?: while\n.*)?(?:\n|\Z)",
+    re.IGNORECASE | re.MULTILINE,
 )
 """Lines that tell of damage; libjpeg's go on after ``while``."""
 
-_HARMLESS = re.compile(rb"^.*compression support is not configured\.\n", re.MULTILINE)  # its libtiff; it decodes itself
+_HARMLESS = re.compile(
+    rb"^.*compression support is not configured\.\n"  # cuCIM's libtiff, where cuCIM decodes by itself
+    rb"|^\[Warning\] Loading image\(.*\) with a slow-path.*\n",  # cuCIM where it leaves gray to libtiff
+    re.MULTILINE,
+)
 _CAPTURE_LOCK = threading.Lock()
 if hasattr(os, "register_at_fork"):  # a fork during a capture would leave the child a lock that nobody releases
     os.register_at_fork(

@@ -20,12 +20,16 @@ class OpenSlidePixels:
 
     OpenSlide takes whole level-0 locations. On a level whose downsample is no whole number it therefore interpolates,
     up to half a level-0 pixel off.
+
+    Attributes:
+        vendor: the format as OpenSlide names it.
     """
 
     name = "openslide"
 
     def __init__(self, handle: openslide.OpenSlide) -> None:
         self._handle = handle
+        self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
         self._downsamples = handle.level_downsamples  # by which OpenSlide divides; it tells nothing after an error
 
     def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:

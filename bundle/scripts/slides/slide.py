@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import openslide
-from PIL import Image
 
 from ..errors import InputError, one_line
 from ..files import check_is_file
 from ..folders.dicom import finest_file
-from ..geometry import check_mpp, finest_level_for, map_shape, model_downsample
+from ..geometry import check_mpp, model_downsample
 from .backends import Pixels, choose_backend
+from .fallbacks import note_fallback
 from .levels import sound_levels
 from .openslide_backend import OpenSlidePixels, open_handle, stated_bounds
+from .overview import read_overview
 from .resampling import Region, locate_region
 from .resolution import stated_mpp
 from .subifds import SubIfdPixels
@@ -29,14 +30,9 @@ BACKENDS = ("auto", "cucim", "openslide")
 MODEL_MPP = 0.243
 """µm per pixel of CAMELYON16's finest level, where the model lives."""
 
-_Resampling = Image.Resampling
 _WHITE = 255
-_BAND_PIXELS = 16_000_000
 MAX_SIDE = 1 << 21
 """No slide is larger, in level-0 pixels a side: half a meter at 40x. Damaged headers claim more."""
-
-MAX_OVERVIEW_PIXELS = 1 << 30
-"""No larger overview is made: 32,768 x 32,768, a slide of `MAX_SIDE` at stride 64."""
 
 
 class Slide:
@@ -52,11 +48,11 @@ class Slide:
         bounds: (top, left, bottom, right) of the part that was scanned, level-0 frame; QuPath's coordinates begin at
             its top left corner.
         vendor: the format as OpenSlide names it.
+        cucim_fault: why ``auto`` leaves the slide to OpenSlide, though it is of a form that cuCIM reads; else None.
     """
 
     def __init__(self, path: Path, handle: openslide.OpenSlide, backend: str, assume_mpp: float | None) -> None:
         self.path = path
-        self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
         file_shapes = tuple((height, width) for width, height in handle.level_dimensions)
         if max(file_shapes[0]) > MAX_SIDE:
             handle.close()
@@ -65,6 +61,7 @@ class Slide:
                 "expected; its header is damaged, copy the slide again from its source"
             )
         self._openslide = OpenSlidePixels(handle)
+        self.vendor = self._openslide.vendor
         self._subifds = SubIfdPixels(path, len(file_shapes)) if self.vendor == "generic-tiff" else None
         in_subifds = () if self._subifds is None else self._subifds.levels
         levels = sound_levels(path, handle, lambda *part: self._first_reader(part[-1]).read(*part), in_subifds)
@@ -76,7 +73,7 @@ class Slide:
         self.mpp = assume_mpp if assume_mpp is not None else stated_mpp(path, handle)
         self._numbers = tuple(level.number for level in levels)
         is_exact = {level.number: level.is_exact for level in levels}
-        self._pixels: Pixels = choose_backend(path, self._openslide, backend, file_shapes, is_exact)
+        self._pixels, self.cucim_fault = choose_backend(path, self._openslide, backend, file_shapes, is_exact)
         # OpenSlide interpolates on levels whose shape is no exact fraction of level 0, cuCIM does not: one for both
         first_readers = [self._first_reader(level.number) for level in levels]
         self._readers = tuple(
@@ -94,6 +91,11 @@ class Slide:
     def backend(self) -> str:
         """What decodes the pixels: ``cucim`` or ``openslide``."""
         return self._pixels.name
+
+    @property
+    def level_backends(self) -> tuple[str, ...]:
+        """What decodes each level: that, or OpenSlide where it alone can, or tifffile levels in SubIFDs."""
+        return tuple(reader.name for reader in self._readers)
 
     def close(self) -> None:
         """Close the file."""
@@ -182,8 +184,7 @@ class Slide:
     def read_overview(self, stride: int) -> npt.NDArray[np.uint8]:
         """The whole slide at one pixel per ``stride`` x ``stride`` level-0 pixels.
 
-        Any pyramid will do: the coarsest level that is fine enough is read in bands, so that memory stays flat. A
-        pixel is the mean of its box; where the boxes do not end with pixels of the level, a mean with soft edges.
+        A pixel is the mean of its box; where the boxes do not end with pixels of a level, a mean with soft edges.
 
         Args:
             stride: level-0 pixels per pixel.
@@ -192,30 +193,9 @@ class Slide:
             (ceil(height / stride), ceil(width / stride), 3) uint8 RGB.
 
         Raises:
-            InputError: if a tile is damaged, or the overview larger than `MAX_OVERVIEW_PIXELS`.
+            InputError: if a tile is damaged, or the overview larger than `overview.MAX_OVERVIEW_PIXELS`.
         """
-        rows, cols = map_shape(self.shape, stride)
-        if rows * cols > MAX_OVERVIEW_PIXELS:
-            raise InputError(
-                f"{self.path}: its {self.shape[0]} x {self.shape[1]} pixels make an overview of {rows} x {cols} at "
-                f"stride {stride}, more than {MAX_OVERVIEW_PIXELS:,}; give a larger stride, or mend the file"
-            )
-        level = finest_level_for(self.downsamples, stride)
-        scale = stride / self.downsamples[level]
-        # Pillow's box of 2.5 pixels takes two or three whole ones, which displaces them
-        resampling, margin = (_Resampling.BOX, 0) if scale.is_integer() else (_Resampling.HAMMING, int(np.ceil(scale)))
-        width = int(np.ceil(cols * scale))
-        band_rows = max(1, int(_BAND_PIXELS / (width * scale)))
-        overview = np.empty((rows, cols, 3), dtype=np.uint8)
-        for start in range(0, rows, band_rows):
-            stop = min(start + band_rows, rows)
-            top = int(np.floor(start * scale)) - margin
-            height = int(np.ceil(stop * scale)) + margin - top
-            band = self.read_level((top, 0), (height, width), level)
-            box = (0.0, start * scale - top, cols * scale, stop * scale - top)
-            reduced = Image.fromarray(band).resize((cols, stop - start), resampling, box=box)
-            overview[start:stop] = np.asarray(reduced)
-        return overview
+        return read_overview(self, stride)
 
     def model_downsample(self, mpp: float = MODEL_MPP) -> float:
         """Level-0 pixels per pixel at the model's resolution, 1 within a tenth of it (see `geometry`)."""
@@ -256,7 +236,10 @@ def open_slide(path: str | Path, backend: str = "auto", assume_mpp: float | None
         raise InputError(f"{path}: no such slide; check the name and the folder")
     check_tile_sizes(file)
     try:
-        return Slide(path, open_handle(file), backend, assume_mpp)
+        slide = Slide(path, open_handle(file), backend, assume_mpp)
+        if slide.cucim_fault is not None:
+            note_fallback(slide.cucim_fault, path)
+        return slide
     except InputError:
         raise
     except Exception as error:  # whatever a damaged header leads to

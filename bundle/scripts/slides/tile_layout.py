@@ -23,11 +23,12 @@ MAX_TILE_PIXELS = 1 << 26
 """No tile has more: 8192 x 8192, where scanners write at most 2048 x 2048."""
 
 _UNCOMPRESSED, _JPEG = 1, 7
-_CUCIM_COMPRESSIONS = (_UNCOMPRESSED, 5, _JPEG, 8, 32946)
-"""None, LZW, JPEG and the two numbers of Deflate (TIFF 6.0 and its technical notes). cuCIM 26.10 refuses some of the
-others, and its JPEG 2000 colors differ. Deflate with a predictor ends the process."""
+_CUCIM_COMPRESSIONS = {3: (_UNCOMPRESSED, 5, _JPEG, 8, 32946), 1: (_UNCOMPRESSED, 5, _JPEG)}
+"""By samples per pixel: none, LZW, JPEG and the two numbers of Deflate (TIFF 6.0 and its technical notes). cuCIM 26.10
+refuses some of the others, and its JPEG 2000 colors differ. Deflate with a predictor ends the process; gray is decoded
+by the libtiff that it brings along, which has no Deflate."""
 
-_RGB, _YCBCR = 2, 6
+_BLACK_IS_ZERO, _RGB, _YCBCR = 1, 2, 6
 _OPENSLIDE_SAMPLES = {
     (0, (), 8),  # gray, white is zero
     (1, (), 8),  # gray, black is zero
@@ -50,7 +51,8 @@ class TileLayout(NamedTuple):
         sizes: (tile rows, tile cols) int64, bytes of each; 0 where the file stores no tile, since nothing was scanned
             there.
         is_jpeg: whether the tiles are JPEG streams.
-        cucim_fault: why cuCIM must not decode the level, or None.
+        num_samples: per pixel, 3 of RGB, 1 of gray.
+        cucim_fault: why cuCIM must not decode the level, or None; in the same words for all files of the kind.
         openslide_fault: why OpenSlide must not, or None.
     """
 
@@ -58,24 +60,32 @@ class TileLayout(NamedTuple):
     offsets: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
     is_jpeg: bool
+    num_samples: int
     cucim_fault: str | None
     openslide_fault: str | None
 
 
-def read_tile_layouts(path: Path, level_shapes: tuple[tuple[int, int], ...]) -> tuple[TileLayout, ...]:
+def read_tile_layouts(
+    path: Path, level_shapes: tuple[tuple[int, int], ...], is_philips: bool = False
+) -> tuple[TileLayout, ...]:
     """Find the tiles of a file's levels.
 
     Args:
         path: the file; of one that is no TIFF, nothing is known, and cuCIM must not decode it.
         level_shapes: (height, width) of each level.
+        is_philips: whether the tiled pages are the levels in this order, filled up to whole tiles; else a page has the
+            shape of its level.
 
     Returns:
         The layout of each level.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
-            pages = {page.shape[:2]: page for page in reversed(_tiled_pages(tiff))}
-            return tuple(_tile_layout(pages.get(shape), shape) for shape in level_shapes)
+            tiled = _tiled_pages(tiff)
+            by_shape = {page.shape[:2]: page for page in reversed(tiled)}
+            is_listed = is_philips and len(tiled) == len(level_shapes)
+            pages = tiled if is_listed else [by_shape.get(shape) for shape in level_shapes]
+            return tuple(_tile_layout(page, shape) for page, shape in zip(pages, level_shapes, strict=True))
     except Exception as error:  # tifffile raises whatever a damaged header leads to
         return tuple(_unknown(f"not readable as a TIFF file: {error}") for _ in level_shapes)
 
@@ -114,33 +124,33 @@ def _tiled_pages(tiff: tifffile.TiffFile) -> list[Any]:
 
 def _unknown(fault: str, openslide_fault: str | None = None) -> TileLayout:
     nothing = np.zeros((0, 0), dtype=np.int64)
-    return TileLayout((1, 1), nothing, nothing, False, fault, openslide_fault)
+    return TileLayout((1, 1), nothing, nothing, False, 3, fault, openslide_fault)
 
 
 def _tile_layout(page: Any, level_shape: tuple[int, int]) -> TileLayout:
     if page is None:
-        return _unknown(f"no tiled TIFF page has the (height, width) {level_shape} of a level")
+        return _unknown("no tiled page of the TIFF has the shape of a level")
     tile_shape = (page.tilelength, page.tilewidth)
     rows, cols = (-(-side // tile) for side, tile in zip(level_shape, tile_shape, strict=True))
     offsets, sizes = (np.array(values, dtype=np.int64) for values in (page.dataoffsets, page.databytecounts))
     cucim_fault, openslide_fault = _cucim_fault(page), _openslide_fault(page)
-    if cucim_fault is None and not offsets.size == sizes.size == rows * cols:
+    if cucim_fault is None and -(-page.imagewidth // tile_shape[1]) != cols:
+        cucim_fault = "its page has more columns of tiles than it shows, by which cuCIM counts"
+    if cucim_fault is None and not (offsets.size == sizes.size >= rows * cols):
         cucim_fault = f"it lists {offsets.size} offsets and {sizes.size} sizes of {rows * cols} tiles"
-    if cucim_fault is None and page.compression == _UNCOMPRESSED and not _are_whole(sizes, tile_shape):
+    whole = (0, tile_shape[0] * tile_shape[1] * page.samplesperpixel)
+    if cucim_fault is None and page.compression == _UNCOMPRESSED and not np.isin(sizes, whole).all():
         cucim_fault = "it has tiles of other sizes than their pixels take"
     if cucim_fault is not None:
-        return _unknown(f"the level of (height, width) {level_shape}: {cucim_fault}", openslide_fault)
-    shaped = offsets.reshape(rows, cols), sizes.reshape(rows, cols)
-    return TileLayout(tile_shape, *shaped, page.compression == _JPEG, None, openslide_fault)
-
-
-def _are_whole(sizes: npt.NDArray[np.int64], tile_shape: tuple[int, int]) -> bool:
-    return bool(np.isin(sizes, (0, tile_shape[0] * tile_shape[1] * 3)).all())
+        return _unknown(cucim_fault, openslide_fault)
+    offsets, sizes = (values[: rows * cols].reshape(rows, cols) for values in (offsets, sizes))
+    is_jpeg = page.compression == _JPEG
+    return TileLayout(tile_shape, offsets, sizes, is_jpeg, page.samplesperpixel, None, openslide_fault)
 
 
 def _cucim_fault(page: Any) -> str | None:
     """Why cuCIM must not decode a page: it is not of the plain kind that cuCIM decodes as it should."""
-    is_jpeg = page.compression == _JPEG
+    is_jpeg, is_gray = page.compression == _JPEG, page.samplesperpixel == 1
     found = {
         "format of samples": (page.samplesperpixel, page.bitspersample, page.sampleformat, page.extrasamples),
         "planar configuration": page.planarconfig,
@@ -148,15 +158,17 @@ def _cucim_fault(page: Any) -> str | None:
         "photometric interpretation": page.photometric,
         "predictor": page.predictor,
         "fill order": page.fillorder,
+        "orientation": _orientation(page) if is_gray else 1,  # libtiff turns gray, cuCIM leaves colors as they are
         "depth": page.tiledepth * page.imagedepth,
     }
     expected: dict[str, tuple[Any, ...]] = {
-        "format of samples": ((3, 8, 1, ()),),
+        "format of samples": ((3, 8, 1, ()), (1, 8, 1, ())),
         "planar configuration": (1,),
-        "compression": _CUCIM_COMPRESSIONS,
-        "photometric interpretation": (_RGB, _YCBCR) if is_jpeg else (_RGB,),
+        "compression": _CUCIM_COMPRESSIONS[1 if is_gray else 3],
+        "photometric interpretation": (_BLACK_IS_ZERO,) if is_gray else (_RGB, _YCBCR) if is_jpeg else (_RGB,),
         "predictor": (1,),
         "fill order": (1,),
+        "orientation": (1,),
         "depth": (1,),
     }
     for key, values in expected.items():
@@ -175,8 +187,7 @@ def _is_tables(stream: bytes) -> bool:
 
 def _openslide_fault(page: Any) -> str | None:
     """Why OpenSlide must not decode a page: it would show other pixels than the file holds, without an error."""
-    tag = page.tags.get("Orientation")
-    orientation = 1 if tag is None else tag.value
+    orientation = _orientation(page)
     is_color = page.photometric in (_RGB, _YCBCR) and page.samplesperpixel == 3
     if orientation != 1 and not (page.compression == _JPEG and is_color and page.planarconfig == 1):
         return f"its TIFF orientation is {_plain(orientation)}, by which OpenSlide turns each tile in its place"
@@ -191,6 +202,11 @@ def _openslide_fault(page: Any) -> str | None:
     if page.photometric == _YCBCR and page.compression not in (_UNCOMPRESSED, _JPEG) and subsampling != (1, 1):
         return "its colors are subsampled, but not by JPEG; libtiff does not notice where the tiles are not"
     return None
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get("Orientation")
+    return 1 if tag is None else tag.value
 
 
 def _plain(value: Any) -> str:

@@ -161,7 +161,8 @@ def _write(
                 )
             for name, picture in pictures.items():
                 if picture is not None:
-                    writer.write(picture, photometric="rgb", compression="jpeg", description=name, metadata=None)
+                    jpeg: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+                    writer.write(picture, subfiletype=1, description=name, **jpeg)
         _forget_first_tiles(temporary, [number for number, is_stored in enumerate(stored_on) if not is_stored[0, 0]])
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from scripts import bundle_root
 from scripts.cli import doctor as module
 from scripts.cli.doctor import describe_machine, describe_slide, doctor
 from scripts.cli.probe import Speed, duration
 from scripts.errors import InputError
+from scripts.slides.fallbacks import tell_fallbacks
 from scripts.slides.pyramid import write_pyramid
 
 
@@ -91,9 +93,26 @@ def test_a_slide_without_a_resolution(tmp_path: Path) -> None:
 
 @pytest.mark.cucim
 def test_the_backend_is_named(tmp_path: Path) -> None:
-    path = write_slide(tmp_path / "a.tif", 0.243)
+    path = write_slide(tmp_path / "a.tif", 0.243, (604, 904))
     for backend in ("cucim", "openslide"):
         assert slide_facts(describe_slide(path, backend)[0])["format"] == f"generic-tiff, pixels by {backend}"
+
+
+@pytest.mark.cucim
+def test_a_slide_that_is_read_slower_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = np.full((700, 903, 3), (190, 100, 170), dtype=np.uint8)
+    options = {"photometric": "rgb", "metadata": None, "tile": (256, 256)}
+    tifffile.imwrite(tmp_path / "a.tif", image, compression="packbits", **options)
+    write_pyramid(tmp_path / "b.tif", image, 0.243, downsamples=(1, 4))
+    report, _ = doctor([str(tmp_path / "a.tif")])
+    assert (
+        "generic-tiff, pixels by openslide, several times slower than by cuCIM: compression 32773 is none that cuCIM "
+        "is known to decode right"
+    ) in report
+    facts = slide_facts(describe_slide(tmp_path / "b.tif")[0])
+    assert facts["format"] == "generic-tiff, pixels by cucim, of level 1 by openslide"
+    tell_fallbacks()
+    assert not [message for message in caplog.messages if "OpenSlide" in message], "told in the report already"
 
 
 def test_without_slides_there_is_only_the_machine() -> None:

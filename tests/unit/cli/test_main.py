@@ -17,6 +17,7 @@ from scripts.cli import main as cli
 from scripts.cli.main import COMMANDS, main
 from scripts.errors import InputError
 from scripts.masks.foreground import ForegroundSettings
+from scripts.slides.fallbacks import note_fallback
 
 COMMAND = Path(sys.executable).with_name("tumor-detection")
 
@@ -393,3 +394,13 @@ def test_the_module_runs_as_a_script() -> None:
     done = subprocess.run([sys.executable, cli.__file__, "-h"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "COMMAND is one of the following" in done.stdout
+
+
+def test_slides_that_were_read_slower_are_told_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(COMMANDS, "sample", command_that(lambda: note_fallback("an odd compression", "data/a.tif")))
+    main(["sample", "--slides=data"])
+    assert caplog.messages == [
+        "1 slide was read by OpenSlide, several times slower than by cuCIM: an odd compression: a.tif"
+    ]

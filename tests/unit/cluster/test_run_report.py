@@ -64,6 +64,17 @@ def test_slides_without_tissue_are_named(
     assert caplog.messages == ["no tissue found on 2 of 4 slides, whose maps are 0: b.tif, c.tif"]
 
 
+def test_slides_that_were_read_slower_are_counted_by_reason(
+    report: RunReport, said: Callable[..., dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, fault in (("a", "odd"), ("b", None), ("c", "odd")):
+        entry = {"slide": f"{name}.tif", "num_positions": 6, "seconds": 3.0, "cucim_fault": fault}
+        report.add(f"{name}.tif", said(f"{name}.tif", entry=entry))
+    assert report.summary()["slides_without_cucim"] == {"odd": ["a.tif", "c.tif"]}
+    report.finish()
+    assert caplog.messages == ["2 slides were read by OpenSlide, several times slower than by cuCIM: odd: a.tif, c.tif"]
+
+
 def test_failures_of_earlier_runs_stay_until_they_are_mended(
     said: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

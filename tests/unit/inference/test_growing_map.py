@@ -50,6 +50,7 @@ def test_description_is_of_the_slide_and_can_be_written():
         "model_downsample": 1.0,
         "mask": "otsu",
         "backend": "openslide",
+        "cucim_fault": None,
         "num_positions": 5,
         "num_tiles": 3,
         "notes": [],

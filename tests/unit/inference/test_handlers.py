@@ -26,7 +26,7 @@ SIDECAR_KEYS = {
     *("max_probability", "seconds", "mode", "agreement", "refined_positions", "weights", "weights_sha256", "versions"),
     *("slide_bytes", "slide_modified", "mode_asked", "runtime", "precision", "refine_above", "tta", "model_mpp"),
     *("weights_purpose", "patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
-    "bounds_origin",
+    *("bounds_origin", "cucim_fault"),
 }
 INFERER = SlidingInferer(precision="float32")
 
@@ -170,6 +170,26 @@ def test_slides_without_tissue_are_named_at_the_end_of_each_run(
         assert summary["slides_without_tissue"] == [str(slides[1])]
         assert len(summary["slides_skipped"]) == (2 if resumed else 0)
     assert read_map(tmp_path / "maps", "b")[1]["notes"] == ["no tissue"]
+
+
+def test_slides_that_were_read_slower_are_counted_by_reason(
+    tmp_path: Path, writer: ProbabilityMapWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    plans = {name: make_plan(f"data/{name}", 1, 0) for name in ("a.tif", "b.svs")}
+    plans["a.tif"] = plans["a.tif"]._replace(backend="openslide", cucim_fault="an odd compression")
+    nothing = np.zeros((0, 0), dtype=bool)
+    run(writer, [(Tile(plan.path, plan, (0, 0), nothing), None) for plan in plans.values()])
+    caplog.clear()
+    writer.finish()
+    assert (
+        "1 slide was read by OpenSlide, several times slower than by cuCIM: an odd compression: a.tif"
+        in caplog.messages
+    )
+    summary = json.loads((tmp_path / "maps" / "run.json").read_text())
+    assert summary["slides_without_cucim"] == {"an odd compression": ["data/a.tif"]}
+    assert [entry["cucim_fault"] for entry in summary["slides_done"]] == ["an odd compression", None]
+    sidecars = [read_map(tmp_path / "maps", name)[1]["cucim_fault"] for name in "ab"]
+    assert sidecars == ["an odd compression", None]
 
 
 def test_run_summary(tmp_path: Path, writer: ProbabilityMapWriter) -> None:

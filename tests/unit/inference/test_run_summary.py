@@ -26,7 +26,7 @@ class Told(SlideQueue):
 
 def work(queue: SlideQueue, name: str, tiles: int, decode: float) -> RunSummary:
     summary = RunSummary(queue)
-    summary.done.append({"slide": f"{name}.tif", "num_positions": 5, "seconds": 1.0})
+    summary.done.append({"slide": f"{name}.tif", "num_positions": 5, "seconds": 1.0, "cucim_fault": None})
     summary.failed[f"bad_{name}.tif"] = f"bad {name}"
     summary.timing.num_tiles = tiles
     summary.timing.mm2 = tiles / 2
@@ -44,12 +44,14 @@ def test_what_all_processes_did_is_added_up(monkeypatch: pytest.MonkeyPatch) -> 
     summary.skipped.append("z.tif")
     summary.skipped_without_tissue.append("z.tif")
     parts[0]["done"][0]["num_positions"] = 0
+    parts[1]["done"][0]["cucim_fault"] = "an odd compression"
     content = summary.content()
     assert content["processes"] == 3
     assert [slide["slide"] for slide in content["slides_done"]] == ["a.tif", "b.tif", "c.tif"]
     assert [slide["slide"] for slide in content["slides_failed"]] == ["bad_a.tif", "bad_b.tif", "bad_c.tif"]
     assert content["slides_skipped"] == ["z.tif"]
     assert content["slides_without_tissue"] == ["z.tif", "b.tif"]
+    assert content["slides_without_cucim"] == {"an odd compression": ["c.tif"]}
     assert content["tiles"] == 17
     assert content["tissue_mm2"] == 8.5
     assert content["seconds_in"] == {"decode": 6.25, "compute": 6.0, "write": 1.5}

@@ -14,7 +14,12 @@ from scripts.slides.native_messages import messages_as_errors
 
 
 def test_native_messages_of_damage_raise(capfd: pytest.CaptureFixture[str]) -> None:
-    for text in (b"ERROR in line 183 while\nreading JPEG header\n", b"Failed to decode\n", b"data corrupted"):
+    for text in (
+        b"ERROR in line 183 while\nreading JPEG header\n",
+        b"Failed to decode\n",
+        b"data corrupted",
+        b"Not enough data",
+    ):
         with pytest.raises(OSError, match=" ".join(text.decode().split())), messages_as_errors():
             ctypes.CDLL(None).printf(text)
     assert capfd.readouterr() == ("", "")
@@ -25,6 +30,7 @@ def test_ordinary_native_messages_pass(capfd: pytest.CaptureFixture[str]) -> Non
         ctypes.CDLL(None).printf(b"a word about\n")
         os.write(2, b"the GPU\n")
         os.write(2, b"/a/slide.tif: AdobeDeflate compression support is not configured.\n")
+        os.write(2, b"[Warning] Loading image('/a/slide.tif') with a slow-path. The pixel format would be RGBA!\n")
     assert capfd.readouterr() == ("", "a word about\nthe GPU\n")  # what was captured goes to stderr, less known noise
     os.write(1, b"afterwards\n")
     assert capfd.readouterr().out == "afterwards\n"

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
 
+from helpers.ome_slide import write_ome
 from scripts.errors import InputError
 from scripts.slides.pyramid import downsample_image, write_pyramid
 from scripts.slides.slide import open_slide
@@ -21,17 +21,6 @@ SHAPE = (603, 907)
 def picture(shape: tuple[int, int] = SHAPE) -> Image:
     coarse = np.random.default_rng(5).integers(60, 240, (-(-shape[0] // 37), -(-shape[1] // 37), 3), dtype=np.uint8)
     return np.ascontiguousarray(coarse.repeat(37, axis=0).repeat(37, axis=1)[: shape[0], : shape[1]])
-
-
-def write_ome(path: Path, levels: list[Image], compression: str | None = "lzw", photometric: str = "rgb") -> Path:
-    """An OME-TIFF whose reduced levels are in SubIFDs, as Bio-Formats writes it."""
-    options: dict[str, Any] = {"tile": (128, 128), "photometric": photometric, "compression": compression}
-    metadata = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
-    with tifffile.TiffWriter(path, bigtiff=True) as writer:
-        writer.write(levels[0], subifds=len(levels) - 1, metadata=metadata, **options)
-        for level in levels[1:]:
-            writer.write(level, subfiletype=1, **options)
-    return path
 
 
 def pyramid_of(image: Image, *downsamples: int) -> list[Image]:
