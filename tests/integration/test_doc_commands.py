@@ -96,6 +96,7 @@ IN_BUNDLE = [
 JOURNEYS = [
     ("README.md", "docs/report.md", "docs/correcting.md"),
     ("docs/evaluation.md",),
+    ("docs/staging.md",),
     ("docs/data.md",),
     ("docs/configs.md",),
     ("docs/scaling.md",),

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from helpers.doc_commands import commands, pages
+from helpers.drawn_nodes import write_nodes
 from helpers.made_patches import write_patches
 from helpers.verdict_marks import found_marks
 from scripts.annotations.verdict_files import VerdictFile
@@ -26,8 +27,12 @@ from scripts.exports.finding_writers import LESION_COLUMNS
 from scripts.inference.handlers import ProbabilityMapWriter
 from scripts.inference.tile_inferer import SlidingInferer
 from scripts.inference.tiles import TileDataset, TileSampler
+from scripts.maps import pictures
+from scripts.masks import thresholds
 from scripts.masks.foreground import ForegroundSettings
 from scripts.slides.pyramid import write_pyramid
+from scripts.staging.fitting import fit_folder
+from scripts.staging.staging import stage_folder
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "bundle" / "configs"
@@ -384,6 +389,32 @@ def test_conventions_document_the_files_of_verdicts(tmp_path: Path) -> None:
         assert _table(TEXTS["docs/conventions.md"], "verdict key").keys() == feature["properties"].keys()
     stated = {verdict: row[0].split(":")[0] for verdict, row in _table(TEXTS["docs/conventions.md"], "verdict").items()}
     assert stated == {verdict or "null": name for verdict, (name, _) in CLASSES.items()}
+
+
+def test_conventions_document_the_keys_of_stagings(tmp_path: Path) -> None:
+    nodes = write_nodes(tmp_path, ("itc", "macro", "negative", "micro"))
+    labels = nodes / "labels.csv"
+    text = TEXTS["docs/conventions.md"]
+    report = stage_folder(nodes / "maps", None, tmp_path / "out", None, labels, nodes / "maps")
+    fitted = fit_folder(nodes / "maps", labels, tmp_path / "fit")
+    for header, found in (
+        ("stage key", report),
+        ("node key", report["nodes"][0]),
+        ("patient key", report["patients"][0]),
+        ("agreement key", report["agreement"]["nodes"]),
+        ("kappa comparison key", report["comparison"]["patients"]),
+        ("fit key", fitted),
+    ):
+        assert _table(text, header).keys() == found.keys(), header
+    for header, key, found in (
+        ("stage key", "settings", report["settings"]),
+        ("fit key", "settings", fitted["settings"]),
+        ("fit key", "nodes", fitted["nodes"][0]),
+        ("agreement key", "bootstrap", report["agreement"]["nodes"]["bootstrap"]),
+    ):
+        assert set(re.findall(r"`(\w+)`", _table(text, header)[key][0])) == found.keys(), key
+    assert _table(text, "picture map key").keys() == {"slide", "shape", "stride", "mpp", pictures.KEY}
+    assert _table(text, "picture mask key").keys() == {"shape", "stride", "mpp", thresholds.KEY}
 
 
 def test_conventions_document_the_columns_of_lesions() -> None:

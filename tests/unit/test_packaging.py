@@ -28,6 +28,7 @@ PROJECT = PYPROJECT["project"]
 PACKAGES = sorted(path.parent.name for path in (BUNDLE / "scripts").glob("*/__init__.py"))
 
 IMPORT_NAMES = {
+    "scikit-learn": "sklearn",
     "cucim-cu13": "cucim",
     "openslide-python": "openslide",
     "pillow": "PIL",

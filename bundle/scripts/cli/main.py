@@ -35,6 +35,7 @@ from scripts.cli.data import (  # noqa: E402
 from scripts.cli.network import calibrate, camelyon16, demo, infer, metrics, package, train  # noqa: E402
 from scripts.cli.review import review  # noqa: E402
 from scripts.cli.scores import export, froc, report  # noqa: E402
+from scripts.cli.staging import stage  # noqa: E402
 from scripts.errors import InputError, StopRequest, explain  # noqa: E402
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
         infer,
         groundtruth,
         froc,
+        stage,
         report,
         review,
         camelyon16,

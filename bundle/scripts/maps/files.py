@@ -1,8 +1,12 @@
-"""Probability maps as files: ``<slide stem>.npy`` and the sidecar ``<slide stem>.json`` that says what it covers."""
+"""Probability maps as files: ``<slide stem>.npy`` and the sidecar ``<slide stem>.json`` that says what it covers.
+
+Maps of other programs may be pictures instead, see `pictures`.
+"""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -13,6 +17,7 @@ from ..errors import InputError
 from ..files import read_json, read_npy
 from ..folders.names import compose, slide_file_name, slide_name
 from ..geometry import MAX_PATCH_SIZE, check_mpp, map_shape
+from .pictures import find_pictures, read_picture, read_value_of_one
 
 
 class Patch(NamedTuple):
@@ -35,7 +40,7 @@ class MapInfo(NamedTuple):
     """What the sidecar of a probability map says.
 
     Attributes:
-        path: the map's ``.npy`` file; its stem is the slide's.
+        path: the map's ``.npy`` file, or the picture that it is; its stem is the slide's.
         slide: the slide's file name.
         slide_shape: (height, width) in level-0 pixels.
         stride: level-0 pixels per map pixel.
@@ -44,6 +49,7 @@ class MapInfo(NamedTuple):
         notes: what people must know of the slide, a sentence each.
         patch: what the network saw of the slide, or None if that is not told.
         bounds_origin: (row, col) of the part of the slide that was scanned, at which QuPath's coordinates begin.
+        value_of_one: of a picture the gray value that is probability 1, else None.
     """
 
     path: Path
@@ -55,6 +61,7 @@ class MapInfo(NamedTuple):
     notes: tuple[str, ...] = ()
     patch: Patch | None = None
     bounds_origin: tuple[int, int] = (0, 0)
+    value_of_one: float | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +73,7 @@ def read_map_infos(maps: str | Path) -> list[MapInfo]:
     """Read the sidecars of all maps of a folder; other JSON files are passed over.
 
     Args:
-        maps: folder of ``.npy`` files with sidecars.
+        maps: folder of ``.npy`` files, or pictures, with sidecars.
 
     Returns:
         One for each map, by name.
@@ -78,18 +85,28 @@ def read_map_infos(maps: str | Path) -> list[MapInfo]:
 
 
 def find_maps(maps: str | Path) -> list[Path]:
-    """The maps of a folder, by name, without a look at their sidecars.
+    """The maps of a folder, by name; pictures are maps if their sidecars say so, see `pictures`.
 
     Raises:
-        InputError: if the folder is missing or empty.
+        InputError: if the folder is missing or empty, or a slide has two maps.
     """
     folder = Path(maps)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a folder of probability maps")
-    paths = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
+    arrays = [path for path in folder.glob("*.npy") if not path.name.startswith(".")]
+    paths = sorted([*arrays, *find_pictures(folder)])
     if not paths:
         raise InputError(f"{folder}: no probability maps (*.npy) found; make them with 'tumor-detection infer'")
+    for first, second in pairwise(paths):
+        if first.stem == second.stem:
+            raise InputError(f"{first} and {second} are two maps of one slide; keep one")
     return paths
+
+
+def holds_maps(folder: str | Path) -> bool:
+    """Whether a folder holds a map."""
+    folder = Path(folder)
+    return folder.is_dir() and (any(folder.glob("*.npy")) or bool(find_pictures(folder)))
 
 
 def read_run(maps: Path) -> dict[str, Any]:
@@ -165,6 +182,7 @@ def read_map_info(path: Path) -> MapInfo:
         *(path, slide, (shape[0], shape[1]), stride, float(mpp), has_tissue, tuple(notes)),
         patch=_patch(sidecar, content),
         bounds_origin=(origin[0], origin[1]),
+        value_of_one=None if path.suffix == ".npy" else read_value_of_one(sidecar, content),
     )
 
 
@@ -216,8 +234,10 @@ def read_map(info: MapInfo) -> npt.NDArray[np.floating[Any]]:
     Raises:
         InputError: if it is damaged, has another shape than its sidecar says, or other values.
     """
-    prob_map = read_npy(info.path)
     expected = map_shape(info.slide_shape, info.stride)
+    if info.value_of_one is not None:
+        return read_picture(info.path, expected, info.value_of_one)
+    prob_map = read_npy(info.path)
     if prob_map.shape != expected:
         raise InputError(
             f"{info.path}: expected shape {expected} for a slide of {info.slide_shape[0]} x {info.slide_shape[1]} at "

@@ -1,4 +1,4 @@
-"""Ground truth of a folder: tumor masks (PNG, npy, TIFF) or annotations, found by slide name."""
+"""Ground truth of a folder: tumor masks (PNG, npy, TIFF; JPEG with a sidecar) or annotations, found by slide name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..files import read_json
 from ..folders.index import NameIndex
 from ..folders.names import name_key
 from .files import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
+from .thresholds import LOSSY_SUFFIXES, read_threshold
 
 
 class Truth(NamedTuple):
@@ -41,7 +42,8 @@ class TruthFolder:
     """The ground truth below a folder, one file per slide: ``<slide stem>`` or ``<slide stem>_mask``, in any case.
 
     Where a slide has a mask and an annotation, the mask counts. JSON files that are no annotations, such as the
-    sidecars of masks, are passed over.
+    sidecars of masks, are passed over. A JPEG is a mask only if its sidecar states `thresholds.KEY`; others are
+    pictures to look at.
 
     Args:
         folder: searched recursively.
@@ -55,8 +57,9 @@ class TruthFolder:
 
         self.folder = Path(folder)
         self._masks = NameIndex(folder, MASK_SUFFIXES, "truth mask")
+        self._lossy = NameIndex(folder, LOSSY_SUFFIXES, "truth mask")
         self._annotations = NameIndex(folder, ANNOTATION_SUFFIXES, "annotation")
-        if not len(self._masks) + len(self._annotations):
+        if not len(self._masks) + len(self._lossy) + len(self._annotations):
             suffixes = " ".join((*MASK_SUFFIXES, *ANNOTATION_SUFFIXES))
             raise InputError(f"{folder}: no ground truth found; expected masks or annotations ending in {suffixes}")
 
@@ -69,18 +72,27 @@ class TruthFolder:
         Raises:
             InputError: if several files have its name.
         """
-        for index in (self._masks, self._annotations):
+        for index in (self._masks, self._lossy, self._annotations):
             for stem in (name, f"{name}_mask"):
                 path = index.get(stem)
-                if path is not None and not (path.suffix.lower() == ".json" and not _is_annotation(path)):
+                if path is not None and _is_truth(path):
                     return path
         return None
 
     def names_beyond(self, names: Iterable[str]) -> list[str]:
         """Slides that have truth here but are not among ``names``, by `folders.names.name_key`, sorted."""
         known = {name_key(name) for name in names}
-        stems = {key.removesuffix("_mask") for key in (*self._masks.keys(), *self._annotations.keys())}
+        keys = (*self._masks.keys(), *self._lossy.keys(), *self._annotations.keys())
+        stems = {key.removesuffix("_mask") for key in keys}
         return sorted(stem for stem in stems - known if self.find(stem) is not None)
+
+
+def _is_truth(path: Path) -> bool:
+    """Whether a file that bears a slide's name says what is tumor."""
+    suffix = path.suffix.lower()
+    return (
+        _is_annotation(path) if suffix == ".json" else suffix not in LOSSY_SUFFIXES or read_threshold(path) is not None
+    )
 
 
 def _is_annotation(path: Path) -> bool:
@@ -126,7 +138,7 @@ def read_truth(
     if suffix in (".tif", ".tiff"):
         level, stride = _choose_level(path, slide_shape, map_stride, wanted_stride)
         array = read_level(path, level)
-    elif suffix in MASK_SUFFIXES:
+    elif suffix in (*MASK_SUFFIXES, *LOSSY_SUFFIXES):
         array = read_mask_array(path)
         stride = _mask_stride(path, array.shape[:2], slide_shape, map_stride)
     else:
@@ -136,13 +148,14 @@ def read_truth(
         annotation = read_annotation(path, origin)
         drawn = tumor_mask(annotation, slide_shape, wanted_stride, at_corner)
         return Truth(path, drawn != 0, wanted_stride, len(annotation.tumor))
-    return Truth(path, _is_tumor(path, one_channel(path, array), tumor_value), stride)
+    gray, threshold = one_channel(path, array), read_threshold(path)
+    return Truth(path, _is_tumor(path, gray, tumor_value) if threshold is None else gray >= threshold, stride)
 
 
 def is_flat_mask(path: Path) -> bool:
     """Whether a truth is a mask of one level, which does not say where its pixels were sampled."""
     is_tiff = path.suffix.lower() in (".tif", ".tiff")
-    return path.suffix.lower() in MASK_SUFFIXES and not (is_tiff and len(level_shapes(path)) > 1)
+    return path.suffix.lower() in (*MASK_SUFFIXES, *LOSSY_SUFFIXES) and not (is_tiff and len(level_shapes(path)) > 1)
 
 
 class StatedScale(NamedTuple):
@@ -170,7 +183,7 @@ def stated_scale(path: Path) -> StatedScale:
     """
     shape, mpp = None, None
     sidecar = path.with_suffix(".json")
-    if path.suffix.lower() in MASK_SUFFIXES and sidecar.is_file():
+    if path.suffix.lower() in (*MASK_SUFFIXES, *LOSSY_SUFFIXES) and sidecar.is_file():
         content = read_json(sidecar)
         if isinstance(content, dict):
             stated, found = content.get("shape"), content.get("mpp")

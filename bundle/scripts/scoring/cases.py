@@ -16,7 +16,7 @@ from ..folders.names import name_key, slide_file_name, slide_name
 from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
-from ..maps.files import MapInfo, read_map_infos
+from ..maps.files import MapInfo, holds_maps, read_map_infos
 from ..masks.truth import StatedScale, stated_scale
 
 CHALLENGE_MPP = 0.243
@@ -59,7 +59,7 @@ def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
     Raises:
         InputError: if it holds neither, or a sidecar is wrong.
     """
-    return read_map_infos(folder) if any(Path(folder).glob("*.npy")) else find_detection_files(folder)
+    return read_map_infos(folder) if holds_maps(folder) else find_detection_files(folder)
 
 
 def map_case(info: MapInfo, truth: Path | None) -> Case:

@@ -75,7 +75,7 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert not err
     names = {"loclabel", "foreground", "train", "infer", "groundtruth", "froc", "demo", "doctor", "sample", "mine"}
-    names |= {"metrics", "calibrate", "download", "report", "review", "export", "package", "camelyon16"}
+    names |= {"metrics", "calibrate", "download", "report", "review", "export", "package", "camelyon16", "stage"}
     for name in names:
         assert re.search(rf"^ +{name}$", out, re.MULTILINE), name
     assert set(COMMANDS) == names
