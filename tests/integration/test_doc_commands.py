@@ -80,7 +80,7 @@ SMALL: list[tuple[str, dict[str, str]]] = [
     (r"--train_folders ", {"train_limit": "8", "batch_size": "4"}),
     (r"--validation_folders ", {"validation_limit": "8"}),
     (r"tumor-detection infer |bundle run inference", {"stride": "512", "num_checks": "4", "num_workers": "0"}),
-    (r"^tumor-detection sample ", {"num_tumor": "4"}),
+    (r"^tumor-detection sample ", {"num_tumor": "2"}),
     (r"^tumor-detection foreground ", {"stride": "512"}),
     (r"benchmarks/patch_metrics\.py", {"resamples": "20"}),
     (r"fuzz_readers\.py", {"minutes": "0.02"}),

@@ -58,9 +58,9 @@ def study(tmp_path: Path) -> Study:
         if not path.stem.startswith("normal"):
             write_asap_xml(found.annotations / f"{path.stem}.xml", slide.tumor, slide.exclusion)
         if path.parent == found.training:
-            centers = sample_centers(np.random.default_rng(seed), slide, num_lesions > 0, 8)
+            centers = sample_centers(np.random.default_rng(seed), slide, num_lesions > 0, 4)
             for index, (row, col) in enumerate(centers):
-                lines["valid.txt" if index < 2 else "train.txt"].append(f"{path.stem},{col},{row}\n")
+                lines["valid.txt" if index < 1 else "train.txt"].append(f"{path.stem},{col},{row}\n")
     for name, content in lines.items():
         (tmp_path / name).write_text("".join(content))
         found.coords.append(tmp_path / name)
@@ -77,7 +77,7 @@ def test_from_annotations_to_score(tumor_detection: Command, study: Study, tmp_p
         labelled = run("loclabel", coords=coords, annotations=study.annotations, output=name, slides=study.training)
         assert "regions of 2 slides" in labelled.out
     files = {"dataset_dir": study.training, "training_file": "training.csv", "validation_file": "validation.csv"}
-    settings = {"epochs": 3, "batch_size": 2, "num_workers": 1, "weights": Path(bundle_root()) / "models" / "model.pt"}
+    settings = {"epochs": 1, "batch_size": 2, "num_workers": 1, "weights": Path(bundle_root()) / "models" / "model.pt"}
     run("train", **files, **settings, output_dir="run")
     run("foreground", slides=study.testing, output="foreground", stride=STRIDE)
     given = {"foreground_dir": "foreground", "weights": "run/model.pt", "stride": STRIDE}

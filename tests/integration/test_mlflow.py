@@ -27,8 +27,11 @@ def test_a_training_is_tracked(
 ) -> None:
     import mlflow
 
-    labels = ("--training_file", loclabels.training, "--validation_file", loclabels.validation)
-    flags = ("--dataset_dir", cohort.training[0].parent, *labels, "--num_workers", 0, "--batch_size", 4, "--epochs", 2)
+    for path in loclabels:  # two regions of each kind, to be quick
+        lines = path.read_text().splitlines(keepends=True)
+        (tmp_path / path.name).write_text("".join((*lines[:2], *lines[-2:])))
+    labels = ("--training_file", "training.csv", "--validation_file", "validation.csv")
+    flags = ("--dataset_dir", cohort.training[0].parent, *labels, "--num_workers", 0, "--batch_size", 2, "--epochs", 2)
     outcome = tumor_detection("train", "--config_file", "mlflow.json", *flags, "--output_dir", tmp_path / "run")
     assert outcome.status == 0, outcome.err
 
@@ -37,7 +40,7 @@ def test_a_training_is_tracked(
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.info.run_name == str(tmp_path / "run")
-    assert run.data.params["batch_size"] == "4"
+    assert run.data.params["batch_size"] == "2"
     assert run.data.params["max_epochs"] == "2"
     assert float(run.data.params["learning_rate"]) == 0.001
 
