@@ -10,7 +10,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
+# glibc keeps less of what tests give back: one arena, and large blocks go to the system at once.
+PYTEST := OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
 PAGES := tests/integration/test_doc_commands.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -20,11 +21,12 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 demo: $(VENV)/.installed
 	$(BIN)/tumor-detection demo --output demo
 
-# Three runs of pytest: each starts without what the libraries of the one before keep in memory. The pages whose commands
+# Four runs of pytest: each starts without what the libraries of the one before keep in memory. The pages whose commands
 # run share one file, so there each test goes to the process that is free.
 test: lint
 	$(PYTEST) --cov-report= tests/unit
-	$(PYTEST) --cov-append --cov-report= --ignore $(PAGES) tests/integration
+	$(PYTEST) --cov-append --cov-report= --ignore $(PAGES) tests/integration/test_[a-i]*.py
+	$(PYTEST) --cov-append --cov-report= tests/integration/test_[j-z]*.py
 	$(PYTEST) --cov-append --cov-report=term --dist load $(PAGES)
 
 lint: $(VENV)/.installed-test
