@@ -12,36 +12,16 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from .. import bundle_root
 from ..errors import InputError
-from ..files import atomic_path, make_output_dir, remove_leftovers
-from ..folders.lock import FolderLock
+from ..files import atomic_path
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
 from .averaging import WeightAverage
+from .cosine import change_length
 from .interruption import Interruption, RandomNumbers, can_resume_within, steps_in_epoch
+from .run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
-
-_LOCKS: dict[Path, FolderLock] = {}
-"""Of this process, in which a training that failed may be tried again."""
-
-
-def prepare_run_dir(output_dir: str | Path) -> str:
-    """Make the folder of a training run, before anything else is written into it.
-
-    Args:
-        output_dir: the folder; the bundle's own ``models`` folder is refused.
-
-    Returns:
-        The folder.
-
-    Raises:
-        InputError: if the folder cannot be written or is the bundle's ``models`` folder.
-    """
-    if Path(output_dir).resolve() == (Path(bundle_root()) / "models").resolve():
-        raise InputError(f"output_dir {output_dir} holds the shipped weights; choose another folder")
-    return str(make_output_dir(output_dir))
 
 
 class TrainingCheckpoints:
@@ -54,7 +34,7 @@ class TrainingCheckpoints:
     Attach it after the validation and learning-rate handlers.
 
     Args:
-        output_dir: see `prepare_run_dir`.
+        output_dir: see `run_folder.prepare_run_dir`.
         network: the network that is trained.
         average: what is validated and becomes ``model.pt``.
         optimizer: the optimizer.
@@ -67,7 +47,7 @@ class TrainingCheckpoints:
         purpose: what the weights will be for.
 
     Raises:
-        InputError: see `prepare_run_dir` and `network.purpose.check_sidecar`.
+        InputError: see `run_folder.prepare_run_dir` and `network.purpose.check_sidecar`.
     """
 
     def __init__(
@@ -85,7 +65,9 @@ class TrainingCheckpoints:
         *,
         purpose: Purpose,
     ) -> None:
-        self.output_dir = Path(prepare_run_dir(output_dir))
+        self.folder = RunFolder(output_dir)
+        self.output_dir = self.folder.path
+        self.last_path = self.output_dir / "last.pt"
         check_sidecar(self.output_dir / "model.pt")
         self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         if loss is not None and any(True for _ in loss.parameters()):
@@ -102,16 +84,11 @@ class TrainingCheckpoints:
         self._saved_epoch = -1
         self._has_warned = False
 
-    @property
-    def last_path(self) -> Path:
-        """Where an interrupted run is resumed from."""
-        return self.output_dir / "last.pt"
-
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         if self.rank == 0:
-            engine.add_event_handler(Events.STARTED, self.lock)
-            engine.add_event_handler(Events.COMPLETED, self.unlock)
+            engine.add_event_handler(Events.STARTED, self.folder.lock)
+            engine.add_event_handler(Events.COMPLETED, self.folder.unlock)
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.STARTED, self.check_start)
         self.interruption.attach(engine)
@@ -129,28 +106,9 @@ class TrainingCheckpoints:
             with self.interruption.request:
                 trainer.run()
         finally:
-            self.unlock()  # a training that failed must not keep others out as long as this process lives
+            self.folder.unlock()  # a training that failed must not keep others out as long as this process lives
         if self.interruption.request.number is not None:
             self.interruption.end(trainer, self.last_path, self.resume)
-
-    def lock(self) -> None:
-        """Keep other trainings out of the folder, until this one or its process has ended.
-
-        Raises:
-            InputError: if another holds it.
-        """
-        folder = self.output_dir.resolve()
-        if folder not in _LOCKS:
-            lock = FolderLock(self.output_dir)
-            lock.acquire()
-            _LOCKS[folder] = lock
-        remove_leftovers(self.output_dir, 0.0)
-
-    def unlock(self) -> None:
-        """Let other trainings in."""
-        lock = _LOCKS.pop(self.output_dir.resolve(), None)
-        if lock is not None:
-            lock.release()
 
     def restore(self, trainer: Engine) -> None:
         """Continue from the last epoch saved, if there is one.
@@ -179,7 +137,7 @@ class TrainingCheckpoints:
                 part.load_state_dict(state[name])
             self.average.resume(state["average"])
             if cosine is not None and cosine.T_max != cosine_length:
-                _change_length(cosine, cosine_length)
+                change_length(cosine, cosine_length)
             step = state.get("step", 0)
             if step and not can_resume_within(trainer):
                 raise InputError(f"{self.last_path}: stopped within an epoch; go on with the same train#sampler")
@@ -283,16 +241,6 @@ class TrainingCheckpoints:
                 self.output_dir / "model.pt",
             )
         self._has_warned = True
-
-
-def _change_length(scheduler: CosineAnnealingLR, length: int) -> None:
-    """Make a cosine end after ``length`` epochs, at the rate where it would be now had it been so from the start."""
-    scheduler.T_max = length
-    progress = (1 + math.cos(math.pi * scheduler.last_epoch / length)) / 2
-    rates = [scheduler.eta_min + (base - scheduler.eta_min) * progress for base in scheduler.base_lrs]
-    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    scheduler._last_lr = rates
 
 
 def _save(state: Any, path: Path) -> None:
