@@ -204,12 +204,12 @@ class _Scored(Step):
         return {"exclude": self.exclude, "num_resamples": self.num_resamples, "seed": self.seed}
 
     def inputs(self) -> Sequence[Path]:
-        """Maps, the list of slides, and the truth."""
-        return [self.maps, *self.layout.slides(TEST), self.layout.truth]
+        """Maps, the list of slides, the truth and the reference table."""
+        return [self.maps, *self.layout.slides(TEST), self.layout.truth, *self.layout.reference()]
 
     def scoring(self) -> ScoreSettings:
         """As the challenge scores."""
-        return ScoreSettings(num_resamples=self.num_resamples, seed=self.seed)
+        return ScoreSettings(num_resamples=self.num_resamples, seed=self.seed, protocol="camelyon16")
 
     def left_out_slides(self) -> list[str]:
         """Names that are not scored: those that the challenge leaves out, and maps of slides that take no part now."""
@@ -219,7 +219,9 @@ class _Scored(Step):
         return given + [name for name in names if name.lower() not in members]
 
     def normal(self) -> list[str]:
-        """Names of maps whose slides have no annotation, since there is nothing to annotate."""
+        """Names of maps whose slides have no annotation, since there is nothing to annotate; a table says it itself."""
+        if self.layout.reference():
+            return []
         folder = TruthFolder(self.layout.truth)
         left_out = set(self.left_out_slides())
         names = [info.name for info in read_map_infos(self.maps)]
@@ -241,6 +243,7 @@ class Froc(_Scored):
             self.normal(),
             self.scoring(),
             exclude=self.left_out_slides(),
+            reference=self.layout.reference(),
         )
         return Outcome(summary(report))
 
@@ -280,6 +283,7 @@ class Report(_Scored):
             self.left_out_slides(),
             self.scoring(),
             settings,
+            self.layout.reference(),
         )
         return Outcome(line)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -104,5 +105,26 @@ def test_maps_are_scored_as_the_challenge_does_and_shown_beside_published_scores
     assert "FROC score 1.0000 (3 slides, 1 with tumor, 1 lesions" in outcome.line
     Report(layout, num_resamples=0, subset=3).run(False)
     page = (layout.folder("report") / "report.html").read_text()
+    assert "Parts of the slides" not in page
     for words in ("Beside published scores", "PFA-ScanNet", "0.902", "A subset of 3 slides", "1 lesions on 3 slides"):
         assert words in page
+
+
+def test_the_reference_table_says_which_slides_hold_tumor(layout: Layout) -> None:
+    outline = np.array([(640.0, 640.0), (640.0, 1920.0), (1920.0, 1920.0), (1920.0, 640.0)])
+    write_asap_xml(layout.truth / "test_001.xml", [outline])
+    maps = layout.folder("infer")
+    maps.mkdir()
+    for name in NAMES:
+        write_map(maps, name, [(0.9, 40, 40)] if name == "test_001" else [])
+    table = layout.root / "reference.csv"
+    table.write_text("test_001,Tumor,IDC,Micro\ntest_002,Normal,DCIS,None\ntest_003,Normal,IDC,None\n")
+    assert table in Froc(layout).inputs()
+    assert "(3 slides, 1 with tumor, 1 lesions" in Froc(layout, num_resamples=0).run(False).line
+    settings = json.loads((layout.folder("froc") / "froc.json").read_text())["settings"]
+    assert (settings["protocol"], settings["mpp"]) == ("camelyon16", 0.243)
+    Report(layout, num_resamples=0).run(False)
+    assert "Parts of the slides" in (layout.folder("report") / "report.html").read_text()
+    table.write_text("test_001,Tumor,IDC,Micro\ntest_002,Normal,DCIS,None\ntest_003,Tumor,IDC,Micro\n")
+    with pytest.raises(InputError, match=r"reference\.csv, row 3: the slide is Tumor, but .* no annotation or mask of"):
+        Froc(layout, num_resamples=0).run(False)
