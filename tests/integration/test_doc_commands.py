@@ -95,7 +95,7 @@ IN_BUNDLE = [
 
 JOURNEYS = [
     ("README.md", "docs/report.md", "docs/correcting.md"),
-    ("docs/evaluation.md",),
+    ("docs/evaluation.md", "docs/scoring_rules.md"),
     ("docs/staging.md",),
     ("docs/data.md",),
     ("docs/configs.md",),
