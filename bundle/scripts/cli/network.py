@@ -135,18 +135,33 @@ def calibrate(
     print(temperature.calibrate(output, weights, folders or (), tables or (), config_file or ()))
 
 
-def package(*, output: str) -> None:
-    """Put the bundle together as the model zoo holds it: a folder and a zip, pathology_tumor_detection.
+def package(
+    *, output: str, format: str = "bundle", weights: str | None = None, config_file: list[str] | None = None
+) -> None:
+    """Put the bundle together as a model zoo holds it: MONAI's, or WSInfer's, from which QuPath runs the network.
 
-    Refuses when version, changelog, pins, metadata, card or files do not agree. Needs a checkout of the repository.
+    For MONAI a folder and a zip, pathology_tumor_detection; refuses when version, changelog, pins, metadata, card or
+    files do not agree, and needs a checkout of the repository. For WSInfer torchscript_model.pt and config.json.
 
-    Example: tumor-detection package --output zoo
+    Example: tumor-detection package --format wsinfer --output pathology_tumor_detection
 
     Args:
-        output: folder for both.
+        output: folder for both files.
+        format: bundle for MONAI's model zoo, wsinfer for WSInfer's.
+        weights: of the network, for wsinfer; the bundle's own for these settings if not given.
+        config_file: overlays on inference.json, for wsinfer, such as screen_10x.json.
     """
+    from scripts.errors import InputError
     from scripts.release.release import package_bundle
+    from scripts.release.wsinfer import package_wsinfer
 
+    if format not in ("bundle", "wsinfer"):
+        raise InputError(f"format: expected bundle or wsinfer, found {format!r}; give one of them")
+    if format == "wsinfer":
+        print(package_wsinfer(output, weights, config_file or ()))
+        return
+    if weights is not None or config_file is not None:
+        raise InputError("weights, config_file: the bundle holds all of its own; leave them, or add --format wsinfer")
     print(package_bundle(output))
 
 

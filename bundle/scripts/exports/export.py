@@ -124,6 +124,10 @@ def _chosen(formats: Sequence[str] | str) -> tuple[str, ...]:
     texts = [formats] if isinstance(formats, str) else formats
     names = [name.strip().lower() for text in texts for name in text.split(",") if name.strip()]
     chosen = tuple(dict.fromkeys(_ALIASES.get(name, name) for name in names))
+    if "wsinfer" in chosen:
+        raise InputError(
+            "format wsinfer: holds a network, not maps; make it with 'tumor-detection package --format wsinfer'"
+        )
     unknown = [name for name in chosen if name not in FORMATS]
     if unknown or not chosen:
         raise InputError(f"format: expected some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}")
