@@ -26,6 +26,9 @@ class Checksums:
         folder: where it is kept which files were compared.
     """
 
+    LISTS = (CHECKSUMS,)
+    """Names of such lists."""
+
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
         self._compared_path = make_output_dir(folder) / _COMPARED
@@ -40,7 +43,7 @@ class Checksums:
     @staticmethod
     def paths(root: Path) -> list[Path]:
         """The lists that are there."""
-        return [path for path in (root / CHECKSUMS,) if path.is_file()]
+        return [path for path in (root / name for name in Checksums.LISTS) if path.is_file()]
 
     def check(self, path: Path) -> None:
         """Compare a file.

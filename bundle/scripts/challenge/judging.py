@@ -19,6 +19,7 @@ from ..scoring.evaluation import score_folder
 from ..scoring.settings import ScoreSettings
 from ..scoring.summary import summary
 from ..workflow import find_overlays, run_bundle
+from .candidates import find_table
 from .cohort import TEST
 from .engine import Outcome
 from .steps import Step
@@ -185,14 +186,16 @@ class _Scored(Step):
     """A stage that scores the maps by the challenge's protocol.
 
     Attributes:
-        exclude: see `cohort.exclusions.leave_out`.
+        exclude: slides that are not scored, beyond the challenge's own list; see `cohort.exclusions.leave_out`.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
+        reference: the challenge's table, see `candidates.find_table`.
     """
 
-    exclude: str = "camelyon16"
+    exclude: str = ""
     num_resamples: int = 1000
     seed: int = 0
+    reference: str | None = None
 
     @property
     def maps(self) -> Path:
@@ -201,26 +204,32 @@ class _Scored(Step):
 
     def settings(self) -> dict[str, Any]:
         """Settings of scoring."""
-        return {"exclude": self.exclude, "num_resamples": self.num_resamples, "seed": self.seed}
+        names = ("exclude", "num_resamples", "seed")
+        return {"protocol": "camelyon16", **{name: getattr(self, name) for name in names}}
 
     def inputs(self) -> Sequence[Path]:
         """Maps, the list of slides, the truth and the reference table."""
-        return [self.maps, *self.layout.slides(TEST), self.layout.truth, *self.layout.reference()]
+        return [self.maps, *self.layout.slides(TEST), self.layout.truth, *self.tables()]
+
+    def tables(self) -> list[Path]:
+        """The reference table, if there is one."""
+        table = find_table(self.layout, self.reference)
+        return [] if table is None else [table]
 
     def scoring(self) -> ScoreSettings:
         """As the challenge scores."""
         return ScoreSettings(num_resamples=self.num_resamples, seed=self.seed, protocol="camelyon16")
 
     def left_out_slides(self) -> list[str]:
-        """Names that are not scored: those that the challenge leaves out, and maps of slides that take no part now."""
+        """Names that are not scored beyond the challenge's list: as asked, and maps of slides that take no part now."""
         members = {member.name for member in self.layout.members(TEST)}
         names = [info.name for info in read_map_infos(self.maps)]
         given = [word.strip() for word in self.exclude.split(",") if word.strip()]
         return given + [name for name in names if name.lower() not in members]
 
     def normal(self) -> list[str]:
-        """Names of maps whose slides have no annotation, since there is nothing to annotate; a table says it itself."""
-        if self.layout.reference():
+        """Names of maps whose slides have no annotation, where no table tells their class."""
+        if self.tables():
             return []
         folder = TruthFolder(self.layout.truth)
         left_out = set(self.left_out_slides())
@@ -243,7 +252,7 @@ class Froc(_Scored):
             self.normal(),
             self.scoring(),
             exclude=self.left_out_slides(),
-            reference=self.layout.reference(),
+            reference=self.tables(),
         )
         return Outcome(summary(report))
 
@@ -283,7 +292,7 @@ class Report(_Scored):
             self.left_out_slides(),
             self.scoring(),
             settings,
-            self.layout.reference(),
+            self.tables(),
         )
         return Outcome(line)
 

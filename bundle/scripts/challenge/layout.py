@@ -44,11 +44,6 @@ class Layout:
         """Folder of the annotations of the usable test slides, which the stage ``verify`` fills."""
         return self.folder("verify") / "truth"
 
-    def reference(self) -> list[Path]:
-        """The organizers' table of the test slides, if it lies in the data set's folder."""
-        path = self.root / "reference.csv"
-        return [path] if path.is_file() else []
-
     def folder(self, stage: str) -> Path:
         """Where a stage writes."""
         return self.output / stage

@@ -109,6 +109,34 @@ def list_names(source: str = SOURCE, endpoint: str | None = None) -> dict[str, l
     return {name: [_relative(source, url) for url in list_files(f"{source}/{name}", store)] for name in FOLDERS}
 
 
+def copy_extras(output: str | Path, source: str, endpoint: str | None, names: Iterable[str]) -> list[Path]:
+    """Copy small files that the data set may have, such as its lists of checksums.
+
+    Args:
+        output: folder to copy to; they lie in it as in the bucket.
+        source: the data set's address.
+        endpoint: see `download_camelyon16`.
+        names: paths relative to ``source``; what is not there is passed over.
+
+    Returns:
+        The copies.
+
+    Raises:
+        InputError: if the bucket cannot be reached, or a file not be copied.
+    """
+    store, folder, copies = _open(source, endpoint), make_output_dir(output), []
+    for name in names:
+        url = f"{source}/{name}"
+        with store_errors(url):
+            is_there = store.exists(url)
+        if is_there:
+            target = _target(folder, source, url)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(describe(url, store), target, store)
+            copies.append(target)
+    return copies
+
+
 def _open(source: str, endpoint: str | None) -> Any:
     return open_store(source, **({"endpoint_url": endpoint} if endpoint else {"anon": True}))
 

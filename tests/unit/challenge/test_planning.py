@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.challenge.acquisition import Download, Verify
+from scripts.challenge.acquisition import Download
 from scripts.challenge.challenge import Challenge
 from scripts.challenge.engine import Stage
 from scripts.challenge.judging import Foreground, Froc
 from scripts.challenge.layout import Layout
 from scripts.challenge.ledger import Ledger
 from scripts.challenge.planning import write_plan
+from scripts.challenge.verification import Verify
 
 
 def test_a_plan_says_of_each_stage_whether_it_runs(tmp_path: Path) -> None:

@@ -1,0 +1,132 @@
+"""Which slides of the data set may take part, and the class of the test slides by the reference table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ..annotations.annotations import Annotation, index_annotations, read_annotation
+from ..cohort.exclusions import EXCLUSIONS, LESIONS
+from ..cohort.facts import SlideFacts, check_class
+from ..cohort.reference import Reference, read_references
+from ..errors import InputError
+from ..folders.names import name_key
+from ..folders.search import find_slides
+from .cohort import TEST, Member, choose_subset, make_member
+from .layout import Layout
+
+logger = logging.getLogger(__name__)
+
+TABLES = ("reference.csv", "GT.csv")
+"""Names under which the challenge's reference table is found."""
+
+
+class Candidates(NamedTuple):
+    """Slides of the data set.
+
+    Attributes:
+        members: that may take part.
+        absent: slides of the reference table without a file or an annotation, by name, each with the reason.
+        num_unknown: files whose names are none of the challenge's.
+    """
+
+    members: list[Member]
+    absent: dict[str, str]
+    num_unknown: int
+
+
+def find_table(layout: Layout, given: str | None) -> Path | None:
+    """The challenge's reference table.
+
+    Args:
+        layout: where the data set lies.
+        given: its path, or None to look in the data set's folder and the folders in it.
+
+    Raises:
+        InputError: if it is given and missing, or there are several.
+    """
+    if given is not None:
+        if not Path(given).is_file():
+            raise InputError(f"reference {given}: no such file; give the challenge's table, or leave it out")
+        return Path(given)
+    found = [path for name in TABLES for place in ("", "*/") for path in sorted(layout.root.glob(f"{place}{name}"))]
+    if len(found) > 1:
+        raise InputError(f"{found[0]} and {found[1]}: expected one reference table; name it with --reference")
+    return found[0] if found else None
+
+
+def slides_of(layout: Layout) -> list[Path]:
+    """Files of the data set that are slides.
+
+    Raises:
+        InputError: if the folder or slides are missing.
+    """
+    if not layout.root.is_dir():
+        raise InputError(f"root {layout.root}: no such folder; give the data set's, or --download true to get it")
+    return find_slides(layout.root)
+
+
+def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed: int) -> Candidates:
+    """Find the slides of the data set, and hold the reference table against the annotations.
+
+    Without a table a test slide has tumor if its annotation marks some.
+
+    Args:
+        layout: where the data set lies; with given weights only test slides are found.
+        table: see `find_table`.
+        subset: slides of each kind, or None for all.
+        seed: of their choice.
+
+    Raises:
+        InputError: if the table is damaged or contradicts an annotation: names its row; see `cohort.choose_subset`.
+    """
+    annotations = _test_annotations(layout)
+    references = {} if table is None else read_references(table)
+    paths = [path.relative_to(layout.root).as_posix() for path in slides_of(layout)]
+    tumor = _tumor_tests(annotations, references)
+    found = [member for member in (make_member(path, tumor) for path in paths) if member is not None]
+    absent = _absent(found, annotations, references, layout) if subset is None else {}
+    members = [member for member in found if member.name not in absent]
+    if layout.trains() is not None:
+        members = [member for member in members if member.part == TEST]
+    chosen = members if subset is None else choose_subset(members, subset, seed)
+    return Candidates(chosen, absent, len(paths) - len(found))
+
+
+def _test_annotations(layout: Layout) -> dict[str, Annotation]:
+    index = index_annotations(layout.annotations)
+    return {key: read_annotation(index[key]) for key in index.keys() if key.startswith("test_")}  # noqa: SIM118
+
+
+def _tumor_tests(annotations: Mapping[str, Annotation], references: Mapping[str, Reference]) -> set[str]:
+    """Names of the test slides with tumor; refuses what the table and an annotation say differently."""
+    tumor = {name for name, annotation in annotations.items() if annotation.tumor}
+    without_lesions = {name for name, what in EXCLUSIONS["camelyon16"].items() if what == LESIONS}
+    for name, row in references.items():
+        if name in annotations:
+            facts = SlideFacts(row.is_tumor, name not in without_lesions, place=row.place)
+            check_class(facts, annotations[name].path, name in tumor)
+    tumor |= {name for name, row in references.items() if row.is_tumor}
+    return tumor
+
+
+def _absent(
+    members: list[Member], annotations: Mapping[str, Annotation], references: Mapping[str, Reference], layout: Layout
+) -> dict[str, str]:
+    """Slides of the table that cannot be scored, and why."""
+    there = {member.name for member in members}
+    excluded = EXCLUSIONS["camelyon16"]
+    absent = {}
+    for name, row in references.items():
+        if not name.startswith("test_") or name in excluded:
+            continue
+        if name not in there:
+            absent[name] = f"{row.place}: the slide {name} is not in {layout.root}; add it, or remove the row"
+        elif row.is_tumor and name not in annotations:
+            absent[name] = f"{row.place}: the slide {name} is Tumor, but {layout.annotations} has no annotation; add it"
+    for member in members:
+        if references and member.part == TEST and name_key(member.name) not in references:
+            logger.warning("%s: in no reference table, so its annotation alone says its class", member.path)
+    return absent

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.annotations.writers import write_asap_xml
+from scripts.challenge.layout import Layout
+from scripts.challenge.verification import Verify
+from scripts.errors import InputError
+from scripts.slides.pyramid import write_pyramid
+
+OUTLINE = np.array([(20.0, 30.0), (20.0, 90.0), (70.0, 90.0)])
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """Training slides of two kinds, test slides with tumor, with an exclusion alone, and without annotation."""
+    root = tmp_path / "root"
+    for name in ("tumor_001", "tumor_002", "normal_001", "test_001", "test_002", "test_003", "other"):
+        (root / "images").mkdir(parents=True, exist_ok=True)
+        write_pyramid(root / "images" / f"{name}.tif", np.full((131, 203, 3), (200, 120, 180), dtype=np.uint8), 0.243)
+    (root / "annotations").mkdir()
+    for name in ("tumor_001", "test_001"):
+        write_asap_xml(root / "annotations" / f"{name}.xml", [OUTLINE])
+    write_asap_xml(root / "annotations" / "test_002.xml", [], [OUTLINE])
+    return Layout(str(root), str(tmp_path / "output"))
+
+
+def test_slides_are_told_apart_and_bad_ones_set_aside(layout: Layout) -> None:
+    path = layout.root / "images" / "test_003.tif"
+    os.truncate(path, path.stat().st_size - 9)
+    outcome = Verify(layout).run(False)
+    assert set(outcome.set_aside) == {"test_003.tif", "tumor_002.tif"}
+    assert "truncated" in outcome.set_aside["test_003.tif"]
+    assert "no annotation of tumor_002" in outcome.set_aside["tumor_002.tif"]
+    assert [(member.name, member.is_tumor) for member in layout.members("test")] == [
+        ("test_001", True),
+        ("test_002", False),
+    ]
+    assert [member.name for member in layout.members("training")] == ["normal_001", "tumor_001"]
+    assert "4 slides (1 training, tumor, 1 training, normal, 1 test, tumor, 1 test, normal)" in outcome.line
+    assert "1 files with other names" in outcome.line
+    assert sorted(path.name for path in layout.truth.iterdir()) == ["test_001.xml", "test_002.xml"]
+
+
+def test_with_weights_only_test_slides_are_looked_at(layout: Layout) -> None:
+    layout.given_weights = "shipped"
+    assert not Verify(layout).run(False).set_aside
+    assert layout.members("training") == []
+
+
+def test_a_subset_is_looked_at_alone(layout: Layout) -> None:
+    layout.given_weights = "shipped"
+    assert "2 slides (1 test, tumor, 1 test, normal), a subset of 1 of each kind" in Verify(layout, 1).run(False).line
+
+
+def test_without_a_usable_test_slide_the_run_ends(layout: Layout) -> None:
+    for path in (layout.root / "images").glob("test_*"):
+        path.write_bytes(b"II*\0nothing")
+    with pytest.raises(InputError, match=r"expected usable test slides, found none; first: .*test_001\.tif"):
+        Verify(layout).run(False)
+
+
+def test_a_missing_root_names_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"root .*missing: no such folder; give the data set's, or --download true"):
+        Verify(Layout(str(tmp_path / "missing"), str(tmp_path))).inputs()
+
+
+def write_table(layout: Layout, *rows: str) -> Path:
+    path = layout.root / "reference.csv"
+    path.write_text("".join(f"{row}\n" for row in rows))
+    return path
+
+
+ROWS = ("test_001,Tumor,IDC,Micro", "test_002,Normal,DCIS,None", "test_003,Normal,DCIS,None")
+
+
+def test_the_reference_table_tells_the_classes(layout: Layout) -> None:
+    write_table(layout, *ROWS)
+    outcome = Verify(layout).run(False)
+    assert [member.is_tumor for member in layout.members("test")] == [True, False, False]
+    assert "classes of test slides by" in outcome.line
+
+
+def test_a_slide_of_the_table_that_is_missing_is_set_aside_with_its_row(layout: Layout) -> None:
+    write_table(layout, *ROWS, "test_004,Normal,DCIS,None")
+    assert (
+        Verify(layout)
+        .run(False)
+        .set_aside["test_004"]
+        .endswith(f"reference.csv, row 4: the slide test_004 is not in {layout.root}; add it, or remove the row")
+    )
+    assert "test_004" not in Verify(layout, 1).run(False).set_aside, "a subset needs no others"
+
+
+def test_a_tumor_slide_without_annotation_is_set_aside_with_its_row(layout: Layout) -> None:
+    write_table(layout, *ROWS[:2], "test_003,Tumor,None,Micro")
+    outcome = Verify(layout).run(False)
+    assert "row 3: the slide test_003 is Tumor, but" in outcome.set_aside["test_003"]
+    assert "test_003" not in {member.name for member in layout.members("test")}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ("test_001,Normal,DCIS,None", *ROWS[1:]),
+            r"row 1: the slide is Normal, but its truth .*test_001\.xml marks tum",
+        ),
+        ((ROWS[0], "test_002,Tumor,None,Micro", ROWS[2]), r"row 2: the slide is Tumor, but its truth .*marks none"),
+    ],
+)
+def test_a_table_that_contradicts_an_annotation_ends_the_run_with_its_row(
+    layout: Layout, rows: tuple[str, ...], message: str
+) -> None:
+    write_table(layout, *rows)
+    with pytest.raises(InputError, match=message):
+        Verify(layout).run(False)
+
+
+def test_a_table_with_unknown_columns_ends_the_run(layout: Layout) -> None:
+    write_table(layout, "slide,class,colour", "test_001,Tumor,red")
+    with pytest.raises(InputError, match=r"reference\.csv, row 1: unknown column 'colour'"):
+        Verify(layout).run(False)
+
+
+def test_a_table_is_found_named_or_refused(layout: Layout) -> None:
+    assert Verify(layout).table() is None
+    path = write_table(layout, *ROWS)
+    assert Verify(layout).table() == path
+    (layout.root / "evaluation").mkdir()
+    (layout.root / "evaluation" / "reference.csv").touch()
+    with pytest.raises(InputError, match="expected one reference table; name it with --reference"):
+        Verify(layout).table()
+    assert Verify(layout, reference=str(path)).table() == path
+    with pytest.raises(InputError, match="no such file; give the challenge's table"):
+        Verify(layout, reference="missing.csv").table()
