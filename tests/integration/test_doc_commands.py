@@ -104,6 +104,7 @@ JOURNEYS = [
     ("docs/export.md",),
     ("docs/experiments.md",),
     ("docs/camelyon16.md",),
+    ("docs/slide_tables.md",),
     ("docs/benchmarks.md", "docs/publishing.md", "docs/security.md"),
 ]
 """Pages that are read one after the other, in one folder."""
@@ -163,6 +164,17 @@ def _scene(folder: Path, demo: Path, page: str) -> None:
         _own_maps(folder)
     if page == "docs/data.md":
         _camelyon16(folder)
+    if page == "docs/slide_tables.md":
+        _slide_tables(folder, page)
+
+
+def _slide_tables(folder: Path, page: str) -> None:
+    """The two tables as the page prints them, and what they list."""
+    _own_slides(folder, folder / "demo")
+    (folder / "annotations").symlink_to(folder / "demo" / "cohort" / "annotations")
+    tables = [text for _, language, text in fences((ROOT / page).read_text(encoding="utf-8")) if language == "csv"]
+    for name, text in zip(("slides.csv", "corrections.csv"), tables, strict=True):
+        (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 def _own_slides(folder: Path, demo: Path) -> None:

@@ -122,3 +122,16 @@ def test_a_training_set_without_a_table_is_as_before(place: Path) -> None:
     (item,) = loclabel_datalist(place / "labels.csv", place / "slides")
     assert set(item) == {"image", "location", "label"}
     assert np.asarray(item["label"]).shape == (1, 3, 3)
+
+
+def test_groundtruth_takes_annotations_and_labels_of_the_table(place: Path) -> None:
+    lines = ("path,label,annotation", "slides/a.tif,,annotations/a.json", "slides/c.tif,normal,")
+    write_flat_slide(place / "slides" / "c.tif", SHAPE, STATED)
+    (place / "list.csv").write_text("\n".join(lines) + "\n")
+    write_groundtruth(None, place / "list.csv", place / "out")
+    about = {name: json.loads((place / "out" / f"{name}.json").read_text()) for name in "ac"}
+    assert about["a"]["annotation"] == "a.json"
+    assert about["a"]["num_tumor_polygons"] == 1
+    assert about["c"]["annotation"] is None
+    with pytest.raises(InputError, match="expected a folder of annotations, found none"):
+        write_groundtruth(None, place / "slides", place / "out")

@@ -12,7 +12,7 @@ from ..folders.names import named_file, slide_name
 from ..maps.files import read_map_infos
 from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import write_foregrounds
-from ..masks.truth import TruthFolder
+from ..masks.truth_folder import TruthFolder
 from ..report.published import CAMELYON16
 from ..report.report import PAGE, ReportSettings, write_report
 from ..scoring.evaluation import score_folder

@@ -28,10 +28,8 @@ from scripts.cli.data import (  # noqa: E402
     download,
     foreground,
     groundtruth,
-    loclabel,
-    mine,
-    sample,
 )
+from scripts.cli.labels import loclabel, mine, sample  # noqa: E402
 from scripts.cli.network import calibrate, camelyon16, demo, infer, metrics, package, train  # noqa: E402
 from scripts.cli.review import review  # noqa: E402
 from scripts.cli.scores import export, froc, report  # noqa: E402

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError, few
 from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo, read_failures
-from ..masks.truth import TruthFolder
+from ..masks.truth_folder import TruthFolder
 
 if TYPE_CHECKING:
     from .facts import SlideFacts
@@ -56,8 +56,6 @@ def pair_truth(
         InputError: if a map has no truth and is not known to be normal, or a reference table says that it has tumor,
             or ``normal`` lists slides that have no map, or have truth or tumor.
     """
-    from ..annotations.annotations import is_normal_name
-
     listed = find_stems(split_names(normal), infos, "normal")
     paths = [folder.find(info.name) for info in infos]
     classes = {info.name: fact.is_tumor for info, fact in zip(infos, facts, strict=True)} if facts else {}
@@ -74,7 +72,10 @@ def pair_truth(
     unknown = [
         info.name
         for info, path in zip(infos, paths, strict=True)
-        if path is None and classes.get(info.name) is None and info.name not in listed and not is_normal_name(info.name)
+        if path is None
+        and classes.get(info.name) is None
+        and info.name not in listed
+        and not folder.is_normal(info.name)
     ]
     if unknown:
         raise InputError(

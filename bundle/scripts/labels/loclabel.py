@@ -20,13 +20,13 @@ from ..annotations.annotations import (
     Annotation,
     contains,
     geojson_origin,
-    index_annotations,
-    is_normal_name,
     read_annotation,
 )
 from ..annotations.coords import Coordinate, parse_coordinate, read_coords, read_rows
+from ..annotations.folder import AnnotationFolder
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
+from ..folders.corrections import Corrections
 from ..folders.index import NameIndex
 from ..folders.names import SLIDE_SUFFIXES, name_key, slide_name
 from ..folders.search import find_slides
@@ -70,12 +70,13 @@ def label_cells(
 
 def generate_loclabels(
     coords: str | Path,
-    annotations: str | Path,
+    annotations: str | Path | None,
     output: str | Path,
     ignore_exclusions: bool = False,
     slides: str | Path | None = None,
     assume_mpp: float | None = None,
     origin: str = "bounds",
+    corrections: str | Path | None = None,
 ) -> LoclabelSummary:
     """Write the loclabel file of a coordinate file, in the same order.
 
@@ -84,7 +85,8 @@ def generate_loclabels(
 
     Args:
         coords: see `annotations.coords.read_coords`.
-        annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`.
+        annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`;
+            None, or where one is missing, those that a table of slides lists.
         output: the CSV file to write.
         ignore_exclusions: take tumor in exclusions for tumor, as NCRF does.
         slides: folder or table of the slides; given, each center must lie inside its slide, and the slide's resolution
@@ -92,6 +94,7 @@ def generate_loclabels(
         assume_mpp: µm per level-0 pixel of the slides, over what they state.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`; without
             ``slides`` they begin at the corner of level 0.
+        corrections: see `folders.corrections.Corrections`; lines of slides that it removes are left out.
 
     Returns:
         Counts.
@@ -109,21 +112,27 @@ def generate_loclabels(
     lines_of: dict[str, list[int]] = {}
     for index, coordinate in enumerate(coordinates):
         lines_of.setdefault(coordinate.name, []).append(index)
+    corrected = Corrections(corrections)
+    lines_of = {name: lines_of[name] for name in corrected.without_removed(list(lines_of))}
+    kept = sorted(line for lines in lines_of.values() for line in lines)
     centers = np.array([(row, col) for _, row, col in coordinates], dtype=np.int64)
     cell_sizes, begins = dict.fromkeys(lines_of, float(CELL_SIZE)), dict.fromkeys(lines_of, (0, 0))
     if slides is not None:
         cell_sizes, begins = _check_centers(coords, lines_of, centers, slides, assume_mpp)
     by_name = _read_annotations(
-        coords, {name: geojson_origin(origin, begin) for name, begin in begins.items()}, annotations
+        coords,
+        {name: geojson_origin(origin, begin) for name, begin in begins.items()},
+        AnnotationFolder(annotations, SlideTable(slides), corrected),
     )
     labels = np.zeros((len(coordinates), *GRID_SHAPE), dtype=np.uint8)
     for name, lines in tqdm(lines_of.items(), desc="loclabel", unit="slide", delay=2):
         annotation = by_name[name]
         if annotation is not None:
             labels[lines] = label_cells(annotation, centers[lines], ignore_exclusions, cell_sizes[name])
-    _write(output, coordinates, labels)
+    labels = labels[kept]
+    _write(output, [coordinates[line] for line in kept], labels)
     return LoclabelSummary(
-        len(coordinates), len(lines_of), int(labels.any(axis=(1, 2)).sum()), int(labels.sum(dtype=np.int64))
+        len(kept), len(lines_of), int(labels.any(axis=(1, 2)).sum()), int(labels.sum(dtype=np.int64))
     )
 
 
@@ -177,19 +186,18 @@ def loclabel_datalist(csv_file: str | Path, slides_dir: str | Path) -> list[dict
 
 
 def _read_annotations(
-    coords: str | Path, origins: Mapping[str, tuple[int, int]], folder: str | Path
+    coords: str | Path, origins: Mapping[str, tuple[int, int]], folder: AnnotationFolder
 ) -> dict[str, Annotation | None]:
     """Read the annotation of each slide, None for a normal slide without one; all the problems in one error.
 
     The slides come with the (row, col) at which the coordinates of their GeoJSON begin.
     """
-    index = index_annotations(folder)
-    found = {name: index.get(name) for name in origins}
-    missing = sorted(name for name, path in found.items() if path is None and not is_normal_name(name))
+    found = {name: folder.find(name) for name in origins}
+    missing = sorted(name for name, path in found.items() if path is None and not folder.is_normal(name))
     if missing:
         raise InputError(
-            f"{coords}: {len(missing)} of {len(origins)} slides have no annotation in {folder} and are not named "
-            f"normal: {', '.join(missing)}; add their annotations or mend the names"
+            f"{coords}: {len(missing)} of {len(origins)} slides have no annotation in {folder.folder} and are not "
+            f"named normal: {', '.join(missing)}; add their annotations or mend the names"
         )
     annotations: dict[str, Annotation | None] = {}
     failures: list[InputError] = []

@@ -15,11 +15,14 @@ from tqdm import tqdm
 from ..annotations.annotations import geojson_origin
 from ..cohort.pairing import missing_warnings, pair_truth
 from ..errors import InputError
-from ..folders.names import name_key
+from ..folders.corrections import Corrections
+from ..folders.names import name_key, slide_name
+from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable
 from ..geometry import level0_to_map, model_downsample
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
-from ..maps.files import MapInfo, read_map, read_map_infos
-from ..masks.truth import TruthFolder
+from ..maps.files import MapInfo, read_map, read_map_infos, with_bounds
+from ..masks.truth_folder import TruthFolder
 from ..scoring.cases import evaluation_stride
 from ..scoring.lesions import evaluation_mask
 from ..scoring.settings import NMS_RADIUS_UM
@@ -58,7 +61,7 @@ class MiningSummary(NamedTuple):
 
 def mine_hard_negatives(
     maps: str | Path,
-    truth: str | Path,
+    truth: str | Path | None,
     output: str | Path,
     append: str | Path | None = None,
     normal: Sequence[str] | str = (),
@@ -67,6 +70,8 @@ def mine_hard_negatives(
     limit_per_slide: int | None = None,
     tumor_value: int | None = None,
     origin: str = "bounds",
+    slides: Sequence[str | Path] = (),
+    corrections: str | Path | None = None,
 ) -> MiningSummary:
     """Write the false positives of probability maps as rows of a loclabel file.
 
@@ -79,7 +84,8 @@ def mine_hard_negatives(
 
     Args:
         maps: folder of probability maps with their sidecars, see `maps.files.read_map_infos`.
-        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`.
+        truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`; None, or where it lacks a
+            file, what a table of slides lists.
         output: the CSV file to write; may be the one appended to.
         append: a loclabel file whose lines come first, as they are; locations in it are not written again.
         normal: names of slides without tumor and without truth, see `cohort.pairing.pair_truth`.
@@ -89,6 +95,9 @@ def mine_hard_negatives(
         limit_per_slide: at most so many rows of a slide, the strongest; None takes all.
         tumor_value: see `masks.truth.read_truth`.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
+        slides: slides, folders of slides or tables of slides: for their truth, and for the part that was scanned where
+            the maps do not state it.
+        corrections: see `folders.corrections.Corrections`; None leaves slides as they are.
 
     Returns:
         Counts.
@@ -101,14 +110,20 @@ def mine_hard_negatives(
     geojson_origin(origin, (0, 0))
     path = check_output(output)
     known = known_centers(append)
+    corrected = Corrections(corrections)
     infos = read_map_infos(maps)
-    folder = TruthFolder(truth)
+    kept = corrected.without_removed([info.name for info in infos])
+    infos = [info for info in infos if info.name in kept]
+    slide_of = {name_key(slide_name(path)): path for path in find_slides(slides)} if slides else {}
+    folder = TruthFolder(truth, SlideTable(slides), corrected)
     truth_paths = pair_truth(infos, folder, normal)
     for warning in missing_warnings(Path(maps), infos, []):
         logger.warning("%s", warning)
     mined: list[Regions] = []
     num_found = num_known = 0
     for info, truth_path in zip(tqdm(infos, desc="mine", unit="slide", delay=2), truth_paths, strict=True):
+        if _may_be_geojson(truth_path):
+            info = with_bounds(info, slide_of.get(name_key(info.name)))
         regions = _mine_slide(info, truth_path, nms_radius_um, threshold, tumor_value, origin)
         is_new = [(name_key(info.name), row, col) not in known for row, col in regions.centers.tolist()]
         num_found += len(is_new)
@@ -160,6 +175,10 @@ def by_rank(slides: Sequence[Regions]) -> list[Regions]:
         for regions in slides
         if rank < len(regions.centers)
     ]
+
+
+def _may_be_geojson(path: Path | None) -> bool:
+    return path is not None and path.suffix.lower() in (".json", ".geojson")
 
 
 def _mine_slide(

@@ -14,14 +14,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..annotations.annotations import ANNOTATION_SUFFIXES, Annotation, contains, is_normal_name, read_annotation
+from ..annotations.annotations import ANNOTATION_SUFFIXES, Annotation, contains, read_annotation
 from ..annotations.polygons import in_any
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
 from ..folders.names import check_cell, name_key, slide_file_name, slide_name
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
 from ..masks.groundtruth import tumor_mask
-from ..masks.truth import TruthFolder, read_truth
+from ..masks.truth import read_truth
+from ..masks.truth_folder import TruthFolder
 from .loclabel import read_loclabels
 
 
@@ -79,7 +80,7 @@ def find_truths(paths: Sequence[Path], folder: TruthFolder, normal: Sequence[str
     missing = [
         slide_name(path)
         for path, truth, is_normal in zip(paths, found, is_listed, strict=True)
-        if truth is None and not is_normal and not is_normal_name(slide_name(path))
+        if truth is None and not is_normal and not folder.is_normal(slide_name(path))
     ]
     if missing:
         raise InputError(
@@ -108,7 +109,7 @@ def read_slide_truth(
     """Read the truth of a slide, keeping its outlines where it has them.
 
     Args:
-        path: a mask or an annotation of `masks.truth.TruthFolder`; None for a slide without tumor.
+        path: a mask or an annotation of `masks.truth_folder.TruthFolder`; None for a slide without tumor.
         slide_shape: (height, width) in level-0 pixels.
         map_stride: see `masks.truth.read_truth`.
         wanted_stride: see `masks.truth.read_truth`.

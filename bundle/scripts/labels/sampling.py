@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin
 from ..errors import InputError
+from ..folders.corrections import Corrections
 from ..folders.names import slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
-from ..masks.truth import TruthFolder
+from ..masks.truth_folder import TruthFolder
 from ..slides.slide import check_reading
 from .regions import (
     Regions,
@@ -91,7 +92,7 @@ class SampleSummary(NamedTuple):
 
 def sample_regions(
     slides: str | Path | Sequence[str | Path],
-    truth: str | Path,
+    truth: str | Path | None,
     output: str | Path,
     settings: SampleSettings = SampleSettings(),  # noqa: B008
     normal: Sequence[str] | str = (),
@@ -100,6 +101,7 @@ def sample_regions(
     backend: str = "auto",
     assume_mpp: float | None = None,
     origin: str = "bounds",
+    corrections: str | Path | None = None,
 ) -> SampleSummary:
     """Draw region centers in tumor and in normal tissue, and write them with their labels as a loclabel file.
 
@@ -111,8 +113,9 @@ def sample_regions(
 
     Args:
         slides: slides, folders of slides or tables of slides, see `folders.slide_table`.
-        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`; a slide without a file is normal if
-            its name says so or ``normal`` lists it.
+        truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`; a slide without a file is
+            normal if its name or a table says so or ``normal`` lists it. None, or where it lacks a file: what a table
+            lists.
         output: the CSV file to write, one slide after the other, tumor first.
         settings: see `SampleSettings`.
         normal: names of slides without tumor, a list or one comma-separated string.
@@ -121,6 +124,7 @@ def sample_regions(
         backend: see `slides.slide.open_slide`.
         assume_mpp: µm per level-0 pixel, over what the slides say.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
+        corrections: see `folders.corrections.Corrections`; None leaves slides as they are.
 
     Returns:
         Counts.
@@ -136,7 +140,10 @@ def sample_regions(
     if foreground_dir is not None and not Path(foreground_dir).is_dir():
         raise InputError(f"foreground_dir {foreground_dir}: no such folder of masks; make it with step 2, foreground")
     paths, table = find_slides(slides), SlideTable(slides)
-    truth_paths = find_truths(paths, TruthFolder(truth), normal)
+    corrected = Corrections(corrections)
+    kept = corrected.without_removed([slide_name(path) for path in paths])
+    paths = [path for path in paths if slide_name(path) in kept]
+    truth_paths = find_truths(paths, TruthFolder(truth, table, corrected), normal)
     surveys: list[Survey] = []
     failures: list[InputError] = []
     for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):

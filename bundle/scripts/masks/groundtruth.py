@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ..annotations.annotations import Annotation, geojson_origin, index_annotations, is_normal_name, read_annotation
+from ..annotations.annotations import Annotation, geojson_origin, read_annotation
+from ..annotations.folder import AnnotationFolder
 from ..annotations.polygons import Polygon, crossings
 from ..errors import InputError
 from ..files import make_output_dir, write_json
-from ..folders.index import NameIndex
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
@@ -58,7 +58,7 @@ def tumor_mask(
 
 
 def write_groundtruth(
-    annotations: str | Path,
+    annotations: str | Path | None,
     slides: str | Path | Sequence[str | Path],
     output: str | Path,
     stride: int = 64,
@@ -68,10 +68,11 @@ def write_groundtruth(
 
     ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar: slide, shape, stride, mpp, annotation file, number
     of polygons and the mask's area in mm2 (null without a resolution). A slide without an annotation is normal, its
-    mask empty, if its name says so.
+    mask empty, if its name or the table says so.
 
     Args:
-        annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`.
+        annotations: folder of annotation files named like the slides, see `annotations.annotations.read_annotation`;
+            None, or where one is missing, those that a table of slides lists.
         slides: slides, folders of slides or tables of slides, see `folders.slide_table`.
         output: folder for the results.
         stride: level-0 pixels per mask pixel.
@@ -88,14 +89,14 @@ def write_groundtruth(
         raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride}")
     geojson_origin(origin, (0, 0))
     paths, table = find_slides(slides), SlideTable(slides)
-    index = index_annotations(annotations)
+    found = AnnotationFolder(annotations, table)
     folder = make_output_dir(output)
     written: list[Path] = []
     failures: list[InputError] = []
     for path in tqdm(paths, desc="groundtruth", unit="slide"):
         try:
             check_result_name(path)
-            mask, sidecar = _slide_groundtruth(path, index, stride, origin, table.mpp(path))
+            mask, sidecar = _slide_groundtruth(path, found, stride, origin, table.mpp(path))
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
@@ -112,15 +113,15 @@ def write_groundtruth(
 
 
 def _slide_groundtruth(
-    path: Path, index: NameIndex, stride: int, origin: str, assume_mpp: float | None
+    path: Path, folder: AnnotationFolder, stride: int, origin: str, assume_mpp: float | None
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
 
     name = slide_name(path)
-    found = index.get(name)
-    if found is None and not is_normal_name(name):
+    found = folder.find(name)
+    if found is None and not folder.is_normal(name):
         raise InputError(
-            f"{path}: no annotation named {name!r} in {index.folder}, and the name does not say normal; "
+            f"{path}: no annotation named {name!r} in {folder.folder}, and the name does not say normal; "
             "add its annotation or mend the name"
         )
     with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:

@@ -1,8 +1,7 @@
-"""Ground truth of a folder: tumor masks (PNG, npy, TIFF; JPEG with a sidecar) or annotations, found by slide name."""
+"""Ground truth of a slide: a tumor mask (PNG, npy, TIFF; JPEG with a sidecar) or an annotation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +10,6 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import read_json
-from ..folders.index import NameIndex
-from ..folders.names import name_key
 from .files import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
 from .thresholds import LOSSY_SUFFIXES, read_threshold
 
@@ -36,71 +33,6 @@ class Truth(NamedTuple):
     def marks_tumor(self) -> bool:
         """Whether there is tumor."""
         return bool(self.mask.any() if self.num_outlines is None else self.num_outlines)
-
-
-class TruthFolder:
-    """The ground truth below a folder, one file per slide: ``<slide stem>`` or ``<slide stem>_mask``, in any case.
-
-    Where a slide has a mask and an annotation, the mask counts. JSON files that are no annotations, such as the
-    sidecars of masks, are passed over. A JPEG is a mask only if its sidecar states `thresholds.KEY`; others are
-    pictures to look at.
-
-    Args:
-        folder: searched recursively.
-
-    Raises:
-        InputError: if the folder is missing or holds no truth.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        from ..annotations.annotations import ANNOTATION_SUFFIXES
-
-        self.folder = Path(folder)
-        self._masks = NameIndex(folder, MASK_SUFFIXES, "truth mask")
-        self._lossy = NameIndex(folder, LOSSY_SUFFIXES, "truth mask")
-        self._annotations = NameIndex(folder, ANNOTATION_SUFFIXES, "annotation")
-        if not len(self._masks) + len(self._lossy) + len(self._annotations):
-            suffixes = " ".join((*MASK_SUFFIXES, *ANNOTATION_SUFFIXES))
-            raise InputError(f"{folder}: no ground truth found; expected masks or annotations ending in {suffixes}")
-
-    def find(self, name: str) -> Path | None:
-        """The truth file of a slide, or None.
-
-        Args:
-            name: the slide's stem.
-
-        Raises:
-            InputError: if several files have its name.
-        """
-        for index in (self._masks, self._lossy, self._annotations):
-            for stem in (name, f"{name}_mask"):
-                path = index.get(stem)
-                if path is not None and _is_truth(path):
-                    return path
-        return None
-
-    def names_beyond(self, names: Iterable[str]) -> list[str]:
-        """Slides that have truth here but are not among ``names``, by `folders.names.name_key`, sorted."""
-        known = {name_key(name) for name in names}
-        keys = (*self._masks.keys(), *self._lossy.keys(), *self._annotations.keys())
-        stems = {key.removesuffix("_mask") for key in keys}
-        return sorted(stem for stem in stems - known if self.find(stem) is not None)
-
-
-def _is_truth(path: Path) -> bool:
-    """Whether a file that bears a slide's name says what is tumor."""
-    suffix = path.suffix.lower()
-    return (
-        _is_annotation(path) if suffix == ".json" else suffix not in LOSSY_SUFFIXES or read_threshold(path) is not None
-    )
-
-
-def _is_annotation(path: Path) -> bool:
-    """Whether a JSON file has the form of NCRF's annotations or GeoJSON."""
-    content = read_json(path)
-    return isinstance(content, list) or (
-        isinstance(content, dict) and not content.keys().isdisjoint({"positive", "negative", "type", "features"})
-    )
 
 
 def read_truth(

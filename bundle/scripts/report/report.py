@@ -98,7 +98,8 @@ def write_report(
     Args:
         maps: folder of probability maps, see `maps.files.read_map_infos`.
         output: folder for the page.
-        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`; without it the page has no scores.
+        truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`; without it the page has no
+            scores.
         slides: slides or folders of slides; what is not among them is shown without its pixels.
         normal: see `scoring.evaluation.score_folder`.
         exclude: see `cohort.exclusions.leave_out`; these slides are shown, but not scored.

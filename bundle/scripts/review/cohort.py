@@ -17,7 +17,8 @@ from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..maps.detections import Detections
 from ..maps.files import MapInfo, read_map, read_map_infos
-from ..masks.truth import Truth, TruthFolder, read_truth
+from ..masks.truth import Truth, read_truth
+from ..masks.truth_folder import TruthFolder
 from ..scoring.settings import ScoreSettings
 
 logger = logging.getLogger(__name__)

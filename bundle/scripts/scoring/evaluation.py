@@ -28,7 +28,7 @@ from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
 from ..maps.files import MapInfo, read_map_infos, with_bounds
-from ..masks.truth import TruthFolder
+from ..masks.truth_folder import TruthFolder
 from .cases import CHALLENGE_MPP, Case, detection_cases, find_run, map_case, scale_differences
 from .comparison import compare_runs
 from .report import Resampling, ScoredSlide, score_report
@@ -67,7 +67,7 @@ def score_folder(
 
     Args:
         maps: folder of probability maps, see `maps.files.read_map_infos`, or None.
-        truth: folder of tumor masks or annotations, see `masks.truth.TruthFolder`.
+        truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`.
         output: folder for the results.
         normal: names of slides without tumor, a list or one comma-separated string.
         settings: how; the defaults if None.

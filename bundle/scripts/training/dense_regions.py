@@ -12,7 +12,7 @@ from ..annotations.annotations import geojson_origin
 from ..errors import InputError
 from ..geometry import PATCH_SIZE, cell_centers
 from ..labels.regions import SlideTruth, find_truths, is_tumor, read_slide_truth
-from ..masks.truth import TruthFolder
+from ..masks.truth_folder import TruthFolder
 from ..network.modes import NETWORK_STRIDE
 from .patches import PatchWSIDataset
 
@@ -24,7 +24,7 @@ class DenseRegionDataset(PatchWSIDataset):
 
     Args:
         data: as there; its labels are not used.
-        truth: folder of annotations or tumor masks, see `masks.truth.TruthFolder`.
+        truth: folder of annotations or tumor masks, see `masks.truth_folder.TruthFolder`.
         normal: names of slides without tumor and without truth, see `labels.regions.find_truths`.
         patch_size: (height, width) of the patch that a label stands for, in pixels at the model's resolution.
         tumor_value: see `masks.truth.read_truth`.

@@ -19,7 +19,7 @@ from scripts.cohort.pairing import (
 )
 from scripts.errors import InputError
 from scripts.maps.files import MapInfo
-from scripts.masks.truth import TruthFolder
+from scripts.masks.truth_folder import TruthFolder
 
 
 def infos_of(*names):

@@ -12,7 +12,8 @@ from PIL import Image
 
 from scripts.errors import InputError
 from scripts.masks.thresholds import read_threshold
-from scripts.masks.truth import TruthFolder, read_truth, stated_scale
+from scripts.masks.truth import read_truth, stated_scale
+from scripts.masks.truth_folder import TruthFolder
 
 SHAPE = (40, 27)
 SLIDE = (40 * 32 - 3, 27 * 32)

@@ -15,7 +15,7 @@ from scripts.errors import InputError
 from scripts.geometry import map_shape
 from scripts.masks import files as masks
 from scripts.masks import truth as truth_module
-from scripts.masks.truth import TruthFolder, read_truth
+from scripts.masks.truth import read_truth
 
 SLIDE_SHAPE = (1001, 1507)
 TUMOR = (slice(300, 420), slice(900, 1100))
@@ -218,39 +218,3 @@ def test_read_truth_draws_annotations_at_the_wanted_stride(tmp_path):
     found = _read(path, map_stride=64, wanted_stride=8)
     assert found.stride == 8
     np.testing.assert_array_equal(found.mask, _mask(8) == 1)
-
-
-def test_truth_folder_finds_by_name(tmp_path):
-    below = tmp_path / "below"
-    below.mkdir()
-    np.save(below / "Tumor_001_Mask.npy", _mask(16))
-    _png(tmp_path / "tumor_002.png", _mask(16))
-    _sidecar(tmp_path / "tumor_002.json")
-    (tmp_path / "tumor_003.json").write_text(json.dumps(NCRF))
-    (tmp_path / "tumor_004.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
-    _sidecar(tmp_path / "tumor_005.json")  # its mask is gone
-    (tmp_path / "run.json").write_text("{}")
-    folder = TruthFolder(tmp_path)
-    assert folder.find("tumor_001").name == "Tumor_001_Mask.npy"
-    assert folder.find("tumor_002").name == "tumor_002.png"
-    assert folder.find("Tumor_003").name == "tumor_003.json"
-    assert folder.find("tumor_005") is None
-    assert folder.find("normal_001") is None
-    assert folder.names_beyond(["Tumor_001", "tumor_003"]) == ["tumor_002", "tumor_004"]
-
-
-def test_truth_folder_prefers_the_mask(tmp_path):
-    _png(tmp_path / "tumor_001_mask.png", _mask(16))
-    (tmp_path / "tumor_001.json").write_text(json.dumps(NCRF))
-    assert TruthFolder(tmp_path).find("tumor_001").suffix == ".png"
-
-
-def test_truth_folder_refuses(tmp_path):
-    with pytest.raises(InputError, match="no ground truth found"):
-        TruthFolder(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        TruthFolder(tmp_path / "missing")
-    _png(tmp_path / "a.png", _mask(16))
-    np.save(tmp_path / "a.npy", _mask(16))
-    with pytest.raises(InputError, match="keep one"):
-        TruthFolder(tmp_path).find("a")
