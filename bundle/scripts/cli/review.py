@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 def review(
     *,
@@ -13,6 +15,9 @@ def review(
     nms_radius_um: float | None = None,
     tumor_value: int | None = None,
     geojson_origin: str = "bounds",
+    order: str | None = None,
+    limit: int | None = None,
+    against: str | None = None,
     reviewer: str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -35,12 +40,17 @@ def review(
         tumor_value: the value that is tumor in masks of three values.
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
+        order: in which detections are asked about over all slides, neighbors last: suspicion (the highest probability),
+            uncertainty (nearest to 0.5) or disagreement (with the maps of --against); slide by slide if not given.
+        limit: detections that are asked about, the first of the order; all if not given.
+        against: folder of maps of other weights or of another mode, of the same slides, for disagreement.
         reviewer: your name, kept with each verdict; none if not given.
         host: address of this machine to listen at; other machines reach the page if it is not 127.0.0.1.
         port: to listen at; 0 is any that is free.
         browser: whether to open the page in this machine's browser.
     """
     try:
+        from scripts.review.queue import QueueSettings
         from scripts.review.run import run_review
     except ImportError as error:
         from scripts.errors import InputError
@@ -51,4 +61,5 @@ def review(
     from scripts.scoring.settings import ScoreSettings
 
     scoring = ScoreSettings(nms_radius_um, threshold, tumor_value, origin=geojson_origin)
-    run_review(maps, slides, output, truth, scoring, host, port, browser, reviewer)
+    asking = QueueSettings(order, limit, None if against is None else Path(against))
+    run_review(maps, slides, output, truth, scoring, host, port, browser, reviewer, asking)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..annotations.annotations import geojson_origin
 from ..annotations.verdict_files import ChangedOutsideError, Counts, VerdictFile
@@ -16,6 +19,7 @@ from ..maps.files import MapInfo
 from ..maps.findings import Findings
 from ..maps.verdict_marks import finding_marks
 from .cohort import ReviewSlide
+from .queue import OtherMap
 
 MAX_COMMENT = 2000
 """Characters of a comment."""
@@ -48,15 +52,15 @@ class Judging:
         self._opened: dict[int, _Opened] = {}
         self._revisions: dict[int, int] = {}
         self._opening = threading.Lock()
-        self._counts = {
-            slide.number: folder.open(slide.info.name, geojson_origin(origin, slide.info.bounds_origin)).counts()
-            for slide in cohort
-            if (folder.path / f"{slide.info.name}.jsonl").exists()
-            or (folder.path / f"{slide.info.name}.geojson").exists()
-        }
+        self._known: dict[int, tuple[Counts, frozenset[tuple[float, float]]]] = {}
+        for slide in cohort:
+            name = slide.info.name
+            if any((folder.path / f"{name}{suffix}").exists() for suffix in (".jsonl", ".geojson")):
+                file = folder.open(name, geojson_origin(origin, slide.info.bounds_origin))
+                self._known[slide.number] = file.counts(), _judged_points(file)
 
-    def begin(self, number: int, info: MapInfo, findings: Findings) -> None:
-        """Take in the findings of a slide that is looked at.
+    def begin(self, number: int, info: MapInfo, marks: Sequence[Mark]) -> None:
+        """Take in what was found on a slide that is looked at, see `found_marks`.
 
         Raises:
             InputError: if its file is damaged or cannot be written.
@@ -65,15 +69,23 @@ class Judging:
             if number in self._opened:
                 return
             file = self.folder.open(info.name, geojson_origin(self.origin, info.bounds_origin))
-            weights = read_json(info.path.with_suffix(".json")).get("weights_sha256")
-            file.begin(finding_marks(findings, weights if isinstance(weights, str) else None))
+            file.begin(marks)
             self._opened[number] = _Opened(file, threading.Lock())
             self._revisions[number] = 1
 
     def counts(self, number: int) -> Counts | None:
         """How many detections of a slide have a verdict; None of a slide that nobody looked at."""
         opened = self._opened.get(number)
-        return self._counts.get(number) if opened is None else opened.file.counts()
+        if opened is not None:
+            return opened.file.counts()
+        return self._known[number][0] if number in self._known else None
+
+    def judged_points(self, number: int) -> frozenset[tuple[float, float]]:
+        """(x, y) of the detections of a slide that have a verdict, level 0."""
+        opened = self._opened.get(number)
+        if opened is not None:
+            return _judged_points(opened.file)
+        return self._known[number][1] if number in self._known else frozenset()
 
     def state(self, number: int, revision: int | None = None) -> dict[str, Any]:
         """The verdicts of a slide that was begun, with what another program changed meanwhile.
@@ -137,6 +149,34 @@ class Judging:
         newest = self._revisions[number]
         known = {"revision": newest, "said": said}
         return known if revision == newest else {**known, "marks": [mark_values(mark) for mark in file.marks]}
+
+
+def _judged_points(file: VerdictFile) -> frozenset[tuple[float, float]]:
+    return frozenset(mark.point_xy for mark in file.marks if mark.is_detection and mark.verdict is not None)
+
+
+def found_marks(findings: Findings, other: OtherMap | None) -> list[Mark]:
+    """What a person judges on a slide: the findings of its map, and the detections that another map alone has.
+
+    Args:
+        findings: of the slide's map.
+        other: what another map says, or None.
+
+    Raises:
+        InputError: if a sidecar is damaged.
+    """
+    marks = finding_marks(findings, _weights(findings.info))
+    if other is not None:
+        alone = Findings(other.info, (), other.detections, np.zeros(other.detections.prob.size, dtype=np.int64))
+        marks += [
+            replace(mark, name=f"{mark.name} of the other map") for mark in finding_marks(alone, _weights(other.info))
+        ]
+    return marks
+
+
+def _weights(info: MapInfo) -> str | None:
+    found = read_json(info.path.with_suffix(".json")).get("weights_sha256")
+    return found if isinstance(found, str) else None
 
 
 def mark_values(mark: Mark) -> dict[str, Any]:

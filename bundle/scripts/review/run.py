@@ -10,6 +10,7 @@ from ..scoring.settings import ScoreSettings
 from .cohort import read_cohort
 from .guard import new_token
 from .judging import Judging
+from .queue import QueueSettings
 from .server import make_app
 from .serving import host_names, open_port, serve
 from .session import Session
@@ -25,6 +26,7 @@ def run_review(
     port: int = 0,
     is_opened: bool = True,
     reviewer: str | None = None,
+    asking: QueueSettings | None = None,
 ) -> None:
     """Serve a review until Ctrl-C.
 
@@ -38,6 +40,7 @@ def run_review(
         port: to listen at; 0 is any that is free.
         is_opened: whether to open the page in the browser.
         reviewer: who judges, kept with each verdict; None keeps no name.
+        asking: what is asked first; slide by slide if None.
 
     Raises:
         InputError: if another server writes to the folder of verdicts; if a setting is out of range, a file is missing
@@ -45,7 +48,7 @@ def run_review(
     """
     scoring = scoring or ScoreSettings()
     with open_port(host, port) as listener:
-        session = start_session(maps, slides, output, truth, scoring, reviewer)
+        session = start_session(maps, slides, output, truth, scoring, reviewer, asking)
         try:
             token, (name, number) = new_token(), listener.getsockname()[:2]
             shown = f"[{name}]" if ":" in name else name
@@ -62,12 +65,13 @@ def start_session(
     truth: str | Path | None,
     scoring: ScoreSettings,
     reviewer: str | None = None,
+    asking: QueueSettings | None = None,
 ) -> Session:
     """Read what is reviewed, see `run_review`; close the session at the end."""
     folder = VerdictFolder(output, reviewer)
     try:
         cohort = read_cohort(maps, slides, truth, scoring)
-        return Session(cohort, Judging(cohort, folder, scoring.origin), scoring)
+        return Session(cohort, Judging(cohort, folder, scoring.origin), scoring, asking or QueueSettings())
     except BaseException:
         folder.close()
         raise

@@ -84,8 +84,9 @@ class _Review:
 
     async def worklist(self, request: Request) -> Response:
         found = await run_in_threadpool(self.session.worklist)
+        queue = await run_in_threadpool(self.session.queue)
         program = f"pathology-tumor-detection {version('pathology-tumor-detection')}"
-        return JSONResponse({"slides": found, "totals": totals(found), "program": program})
+        return JSONResponse({"slides": found, "totals": totals(found), "queue": queue, "program": program})
 
     async def slide(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self.session.describe, request.path_params["number"]))

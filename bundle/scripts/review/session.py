@@ -11,16 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..annotations.polygons import Polygon
+from ..annotations.verdicts import Mark
 from ..errors import InputError
 from ..geometry import map_shape
 from ..maps.files import MapInfo, read_map, with_bounds
-from ..maps.findings import Findings, FindingSettings, find_lesions
-from ..scoring.settings import NMS_RADIUS_UM, ScoreSettings
+from ..maps.findings import FindingSettings, find_lesions
+from ..scoring.settings import ScoreSettings
 from ..slides.slide import Slide
 from .caches import Cache, SlideHandles
 from .cohort import ReviewSlide, truth_of, truth_outlines
-from .judging import Judging
+from .judging import Judging, found_marks
 from .layers import MAP_TILE_SIDE, map_pyramid, map_tile
+from .queue import QueueSettings, make_queue, read_other_maps
 from .tiles import (
     TILE_SIDE,
     coarsest_downsample,
@@ -43,7 +45,7 @@ class _View(NamedTuple):
     """What is kept of a slide that is looked at."""
 
     info: MapInfo
-    findings: Findings
+    marks: list[Mark]
     levels: list[npt.NDArray[np.uint8]]
     truth: tuple[Polygon, ...]
 
@@ -57,15 +59,23 @@ class Session:
         cohort: of `cohort.read_cohort`.
         judging: its verdicts.
         scoring: how detections were found.
+        asking: what is asked first.
         max_open: slides that stay open.
     """
 
     def __init__(
-        self, cohort: Sequence[ReviewSlide], judging: Judging, scoring: ScoreSettings, max_open: int = 8
+        self,
+        cohort: Sequence[ReviewSlide],
+        judging: Judging,
+        scoring: ScoreSettings,
+        asking: QueueSettings,
+        max_open: int = 8,
     ) -> None:
         self.cohort = cohort
         self.judging = judging
         self.scoring = scoring
+        self.others = {} if asking.against is None else read_other_maps(cohort, asking.against, scoring)
+        self._queue = make_queue(cohort, asking, self.others)
         self.handles = SlideHandles(max_open)
         self._overviews = Cache(self._read_overview, _PIXELS_KEPT)
         self._views = Cache(self._read_view, _PIXELS_KEPT)
@@ -120,7 +130,7 @@ class Session:
         slide, view = self.slide(number), self._views.get(number)
         info = view.info
         height, width = info.slide_shape
-        self.judging.begin(number, info, view.findings)
+        self.judging.begin(number, info, view.marks)
         return {
             "number": number,
             "name": info.name,
@@ -144,8 +154,33 @@ class Session:
 
     def worklist(self) -> list[dict[str, Any]]:
         """The slides as the page lists them, the most suspicious first, see `worklist`."""
-        numbers = ((slide, self.version(slide.number), self.judging.counts(slide.number)) for slide in self.cohort)
-        return by_suspicion([worklist_row(*found) for found in numbers])
+        rows = []
+        for slide in self.cohort:
+            other = self.others.get(slide.number)
+            num_detections = slide.detections.prob.size + (0 if other is None else other.detections.prob.size)
+            counts = self.judging.counts(slide.number)
+            rows.append(worklist_row(slide, self.version(slide.number), int(num_detections), counts))
+        return by_suspicion(rows)
+
+    def queue(self) -> list[dict[str, Any]] | None:
+        """The detections in the order in which they are asked about; None where it is slide by slide.
+
+        Returns:
+            For each the ``number`` and ``name`` of its slide, ``x``, ``y`` (level 0), and whether it ``is_judged``.
+        """
+        if self._queue is None:
+            return None
+        judged = {slide.number: self.judging.judged_points(slide.number) for slide in self.cohort}
+        return [
+            {
+                "number": number,
+                "name": self.cohort[number].info.name,
+                "x": x,
+                "y": y,
+                "is_judged": (x, y) in judged[number],
+            }
+            for number, x, y in self._queue
+        ]
 
     def fault(self, number: int) -> str:
         """Why a slide has no pixels to show; empty if it has."""
@@ -175,10 +210,10 @@ class Session:
         except InputError:  # `fault` says why it cannot be opened
             info = slide.info
         prob_map = read_map(info)
-        radius_um = NMS_RADIUS_UM if self.scoring.nms_radius_um is None else self.scoring.nms_radius_um
-        findings = find_lesions(prob_map, info, FindingSettings(self.scoring.threshold, radius_um, 0.0))
+        settings = FindingSettings(self.scoring.threshold, self.scoring.radius_um, 0.0)
+        marks = found_marks(find_lesions(prob_map, info, settings), self.others.get(number))
         truth = () if slide.truth is None else truth_outlines(truth_of(info, slide.truth, self.scoring))
-        return _View(info, findings, map_pyramid(prob_map), truth)
+        return _View(info, marks, map_pyramid(prob_map), truth)
 
     def _read_overview(self, number: int) -> npt.NDArray[np.uint8]:
         slide = self.slide(number)

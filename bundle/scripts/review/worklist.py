@@ -9,7 +9,7 @@ from ..annotations.verdict_files import Counts
 from .cohort import ReviewSlide
 
 
-def worklist_row(slide: ReviewSlide, version: str, counts: Counts | None) -> dict[str, Any]:
+def worklist_row(slide: ReviewSlide, version: str, num_found: int, counts: Counts | None) -> dict[str, Any]:
     """A slide as the page lists it.
 
     A slide without detections has nothing to judge, and counts as reviewed.
@@ -17,12 +17,13 @@ def worklist_row(slide: ReviewSlide, version: str, counts: Counts | None) -> dic
     Args:
         slide: the slide.
         version: for the address of its thumbnail.
+        num_found: its detections.
         counts: of its file of verdicts, or None without one.
 
     Returns:
         What JSON holds of it.
     """
-    num_detections = int(slide.detections.prob.size) if counts is None else counts.num_detections
+    num_detections = num_found if counts is None else counts.num_detections
     num_judged = 0 if counts is None else counts.num_judged
     return {
         "number": slide.number,

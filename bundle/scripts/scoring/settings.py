@@ -65,6 +65,11 @@ class ScoreSettings(NamedTuple):
         """Whether MONAI's rules are followed."""
         return self.rules == "monai"
 
+    @property
+    def radius_um(self) -> float:
+        """The radius of non-maximum suppression in µm, by the rules of the challenge."""
+        return NMS_RADIUS_UM if self.nms_radius_um is None else self.nms_radius_um
+
     def find(self, info: MapInfo | DetectionFile) -> Found:
         """Read a map or a file of detections, and find the detections of the slide.
 
@@ -78,8 +83,7 @@ class ScoreSettings(NamedTuple):
         info = info._replace(mpp=CHALLENGE_MPP) if self.is_challenge else info
         if self.nms_radius_um is None and self.monai:
             return detect(prob_map, info, MONAI_NMS_RADIUS, self.threshold, is_um=False)
-        radius_um = NMS_RADIUS_UM if self.nms_radius_um is None else self.nms_radius_um
-        return detect(prob_map, info, radius_um, self.threshold)
+        return detect(prob_map, info, self.radius_um, self.threshold)
 
     def check(self) -> None:
         """Refuse what is out of range.

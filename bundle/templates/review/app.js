@@ -10,7 +10,8 @@ import { Worklist, addressOf } from "./worklist.js";
 const at = (id) => document.getElementById(id);
 const worklist = new Worklist();
 const viewer = new Viewer(at("viewer"), keepPlace);
-const page = new SlidePage(viewer, { say, complain, onDone: sayDone });
+const page = new SlidePage(viewer, { say, complain, goOn });
+let asked = null; // the place of the queue that its slide is opened for
 
 // --- messages ---------------------------------------------------------------------------------------------------
 
@@ -23,8 +24,7 @@ function say(text) {
   at("said").textContent = text;
 }
 
-function sayDone() {
-  const text = "Each detection of this slide has a verdict. ] leads to the next slide, l to the worklist.";
+function sayDone(text) {
   say(text);
   complain(text);
 }
@@ -58,7 +58,10 @@ async function follow() {
       const row = worklist.find(wanted.name);
       if (!row) throw new Error(`no slide ${wanted.name} in this review`);
       showMain("slide");
+      const place = asked?.name === wanted.name ? asked : null;
+      asked = null;
       await page.open(row, wanted.place, () => readAddress()?.name === wanted.name);
+      if (place) page.chooseAt(place);
     }
   } catch (error) {
     complain(error.message);
@@ -67,6 +70,48 @@ async function follow() {
 
 function showMain(id) {
   for (const main of ["list", "slide"]) at(main).hidden = main !== id;
+}
+
+// --- from detection to detection: on the slide, or in the queue over all slides ---------------------------------
+
+/** Where the reader is in the queue: -1 where he is not. */
+function placeInQueue() {
+  const mark = page.chosenMark;
+  return worklist.queue.findIndex(({ name, x, y }) => mark && name === page.slide.name && x === mark.x && y === mark.y);
+}
+
+function goToPlace(place) {
+  if (place.name === page.slide?.name) {
+    page.chooseAt(place);
+    return;
+  }
+  asked = place;
+  location.hash = addressOf(place.name);
+}
+
+function step(by) {
+  if (!worklist.queue) {
+    page.step(by);
+    return;
+  }
+  const index = placeInQueue();
+  const next = index < 0 ? worklist.queue.findIndex(({ is_judged: isJudged }) => !isJudged) : index + by;
+  if (worklist.queue[next]) goToPlace(worklist.queue[next]);
+  else say(by > 0 ? "No further detection." : "No earlier detection.");
+}
+
+/** After a verdict: to the next detection without one. */
+function goOn() {
+  if (!worklist.queue) {
+    if (!page.goOn()) sayDone("Each detection of this slide has a verdict. ] leads to the next slide, l to the worklist.");
+    return;
+  }
+  const index = placeInQueue();
+  if (index >= 0) worklist.queue[index].is_judged = true;
+  const rest = [...worklist.queue.slice(index + 1), ...worklist.queue.slice(0, Math.max(index, 0))];
+  const next = rest.find(({ is_judged: isJudged }) => !isJudged);
+  if (next) goToPlace(next);
+  else sayDone("Each detection that was asked about has a verdict. l leads to the worklist.");
 }
 
 function goBeside(by) {
@@ -94,8 +139,8 @@ const keys = new Keys([
   { keys: ["Backspace"], text: "while drawing: take a corner back", when: isDrawing, act: () => page.drawing.takeCornerBack() },
   { keys: ["Enter"], text: "close the outline, or keep it where it was moved to", when: isBusy, act: () => page.drawing.finish() },
   { keys: ["Escape"], text: "give up drawing or moving", when: isBusy, act: () => page.drawing.end() },
-  { keys: ["j"], text: "next detection", when: onSlide, act: () => page.step(1) },
-  { keys: ["k"], text: "previous detection", when: onSlide, act: () => page.step(-1) },
+  { keys: ["j"], text: "next detection", when: () => onSlide() || worklist.queue, act: () => step(1) },
+  { keys: ["k"], text: "previous detection", when: onSlide, act: () => step(-1) },
   { keys: ["t"], text: "tumor", when: onSlide, act: () => page.judge("tumor") },
   { keys: ["n"], text: "not tumor", when: onSlide, act: () => page.judge("not_tumor") },
   { keys: ["u"], text: "unsure", when: onSlide, act: () => page.judge("unsure") },
@@ -127,6 +172,7 @@ for (const [id, act] of Object.entries({
   "zoom-home": () => viewer.goHome(),
   "slide-before": () => goBeside(-1),
   "slide-after": () => goBeside(1),
+  start: () => step(1),
   "message-close": () => (at("message").hidden = true),
 })) {
   at(id).addEventListener("click", act);

@@ -13,7 +13,7 @@ const POLL_AFTER = 5000; // ms, to see what another program changed
 export class SlidePage {
   /**
    * @param {import("./viewer.js").Viewer} viewer
-   * @param {{say: function(string): void, complain: function(string): void, onDone: function(): void}} page
+   * @param {{say: function(string): void, complain: function(string): void, goOn: function(): void}} page
    */
   constructor(viewer, page) {
     this.viewer = viewer;
@@ -150,6 +150,13 @@ export class SlidePage {
     this.page.say(`${mark.name}, ${WORDS[mark.verdict] ?? "no verdict yet"}`);
   }
 
+  /** Go to the detection at a place of the queue. */
+  chooseAt({ x, y }) {
+    const mark = this.detections.find((detection) => detection.x === x && detection.y === y);
+    if (mark) this.choose(mark.id);
+    else this.page.say("This detection is not there any more.");
+  }
+
   get magnification() {
     return Number(at("magnification").value);
   }
@@ -201,16 +208,16 @@ export class SlidePage {
     if (!mark || this.drawing.mode) return;
     if (!(await this.#change({ action: "judge", id: mark.id, verdict }))) return;
     this.page.say(`${mark.name}: ${WORDS[verdict] ?? "no verdict"}`);
-    if (verdict && mark.source === "detection") this.#goOn();
+    if (verdict && mark.source === "detection") this.page.goOn();
   }
 
-  /** To the next detection without a verdict, the first of them after the last. */
-  #goOn() {
+  /** To the next detection without a verdict, after the last to the first of them; false if there is none. */
+  goOn() {
     const marks = this.detections;
     const index = marks.findIndex(({ id }) => id === this.chosen);
     const next = [...marks.slice(index + 1), ...marks.slice(0, index)].find(({ verdict }) => !verdict);
     if (next) this.choose(next.id);
-    else this.page.onDone();
+    return Boolean(next);
   }
 
   async undo() {

@@ -47,6 +47,7 @@ export class Viewer {
   open(slide, place, layer) {
     this.slide = slide;
     this.map = null;
+    this.lastView = "";
     this.osd.close();
     const source = slide.fault ? blankSource(slide) : slideSource(slide);
     return new Promise((resolve) => {
@@ -157,6 +158,9 @@ export class Viewer {
     const bar = scaleBar(this.slide.mpp / scale, Math.min(160, width / 3));
     document.getElementById("scale-bar").style.width = `${bar.pixels}px`;
     document.getElementById("scale-label").textContent = bar.label;
+    const view = `${left},${top},${scale}`;
+    if (view === this.lastView) return; // redrawn, not moved
+    this.lastView = view;
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.slide && this.osd.isOpen() && this.onPlace(this.place()), MOVED_AFTER);
   }

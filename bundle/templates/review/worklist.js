@@ -16,14 +16,18 @@ export function addressOf(name, place = "") {
 
 export class Worklist {
   slides = [];
+  queue = null; // what is asked about over all slides, or null
 
   constructor() {
     for (const id of ["search", "which"]) at(id).addEventListener("input", () => this.#show());
     at("filters").addEventListener("submit", (event) => event.preventDefault());
   }
 
-  fill({ slides, totals, program }) {
+  fill({ slides, totals, queue, program }) {
     this.slides = slides;
+    this.queue = queue;
+    at("start").hidden = !queue;
+    if (queue) at("start-text").textContent = `${queue.filter((place) => !place.is_judged).length} of ${queue.length} to judge: go to the next`;
     at("progress").textContent =
       `${totals.detections_reviewed} of ${totals.detections} detections, ${totals.slides_reviewed} of ${totals.slides} slides`;
     at("progress-bar").value = totals.detections ? totals.detections_reviewed / totals.detections : 0;

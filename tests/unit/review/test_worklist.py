@@ -34,7 +34,7 @@ def test_a_slide_is_reviewed_when_each_detection_is(
     numbers = np.zeros(num_detections, dtype=np.int64)
     info = MapInfo(tmp_path / "a.npy", "a.tif", (100, 200), 16, 0.25)
     slide = ReviewSlide(0, info, None, 0.7, Detections(numbers + 0.7, numbers, numbers), None, False)
-    row = worklist_row(slide, "v", counts)
+    row = worklist_row(slide, "v", num_detections, counts)
     assert (row["num_detections"], row["num_reviewed"], row["is_reviewed"]) == expected
     assert row["truth"] == "no tumor"
     assert totals([row, row]) == {
