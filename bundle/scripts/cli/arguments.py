@@ -145,6 +145,9 @@ def parse_override(value: str) -> Any:
     """Parse the value of a config id: a Python literal where it is one, else the text.
 
     Several values are a list. A number with a leading zero stays text, since it is a name.
+
+    Raises:
+        InputError: for a number with underscores, which Python takes and `files.read_number` does not.
     """
     parts = [_literal(part) for part in split_values(value)]
     return parts if len(parts) > 1 else parts[0]
@@ -155,9 +158,15 @@ def _literal(value: str) -> Any:
     if lowered in ("true", "false", "null", "none"):
         return {"true": True, "false": False}.get(lowered)
     try:
-        return _expanded(ast.literal_eval(value))
+        found = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # what it raises for other text
         return value
+    text = value.lstrip(" \t")
+    for node in ast.walk(ast.parse(text, mode="eval")):
+        source = ast.get_source_segment(text, node) or ""
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and "_" in source:
+            raise InputError(f"expected a number, found {source}; write {source.replace('_', '')}, or quote a name")
+    return _expanded(found)
 
 
 def _parse_paths(value: str) -> Any:

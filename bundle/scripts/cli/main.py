@@ -61,6 +61,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     )
 }
 _CONFIGS = {"train": "train.json", "infer": "inference.json", "camelyon16": "camelyon16.json"}
+_ON_PATCHES = ("metrics", "calibrate")
 _AFTER_STOP = {
     "camelyon16": "what is done stays, and the same command goes on",
     "download": "files that are whole are kept, and the same command goes on",
@@ -125,7 +126,9 @@ def _dispatch(arguments: list[str]) -> None:
     if name in _CONFIGS:
         configs = [BUNDLE_ROOT / "configs" / _CONFIGS[name], *find_overlays(split_values(flags.get("config_file")))]
     check_flags(flags, command, configs)
-    if configs and name != "camelyon16" and "ray" not in flags:  # its stages look for their own files
+    if name in _ON_PATCHES:
+        find_overlays(split_values(flags.get("config_file")))
+    if name in ("train", "infer", *_ON_PATCHES) and "ray" not in flags:
         check_paths(flags)
     joined = [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags.items()]
     SetParseFns(**parsers(command, flags))(command)

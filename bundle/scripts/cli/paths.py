@@ -19,7 +19,7 @@ def check_paths(flags: Mapping[str, str | None]) -> None:
     """Refuse paths that do not exist, among the flags that name what is read.
 
     Args:
-        flags: of ``train`` or ``infer``, see `arguments.join_values`.
+        flags: of a command that runs the network, see `arguments.join_values`.
 
     Raises:
         InputError: if a slide, a file or a folder is missing.
@@ -40,6 +40,10 @@ def check_paths(flags: Mapping[str, str | None]) -> None:
                 raise InputError(f"{value}: not a file of weights, but a folder; give the file")
             if flag in ("weights", "teacher") and not path.exists():
                 raise InputError(f"{value}: no such file of weights; give another path or train first")
+            if flag == "folders" and not path.is_dir():
+                raise InputError(f"{value}: no such folder of patch pictures; give another to --folders")
+            if flag == "tables" and not path.is_file():
+                raise InputError(f"{value}: no such table of patch pictures; give another to --tables")
             if flag.endswith("_file") and not path.is_file():
                 raise InputError(f"{value}: no such file; give another --{flag}")
             if flag == "foreground_dir" and not path.is_dir():

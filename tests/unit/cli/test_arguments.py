@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,27 @@ def test_literals_of_overrides(text: str, value: Any) -> None:
     found = parse_override(text)
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "plain"),
+    [
+        ("1_000", "1_000", "1000"),
+        ("-1_0", "1_0", "10"),
+        (" 0_1.5_0", "0_1.5_0", "01.50"),
+        ("[1, 2_0]", "2_0", "20"),
+        ("{'a_b': 1_0}", "1_0", "10"),
+        ("0x_ff", "0x_ff", "0xff"),
+    ],
+)
+def test_numbers_with_underscores_are_refused_as_in_flags(text: str, number: str, plain: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"expected a number, found {number}; write {plain}, or quote")):
+        parse_override(text)
+
+
+@pytest.mark.parametrize("text", ["run_1", "'1_000'", "a_1.tif", "1_000_a", "$int('1_0')"])
+def test_names_with_underscores_stay_text(text: str) -> None:
+    assert parse_override(text) == text.strip("'")
 
 
 def test_several_values_of_an_id_are_a_list() -> None:

@@ -348,9 +348,14 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
-def test_commands_for_patches_call_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_for_patches_call_their_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from scripts.scoring import patches, temperature
 
+    monkeypatch.chdir(tmp_path)
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    for name in ("t.csv", "007"):
+        (tmp_path / name).touch()
     found: list[Any] = []
     monkeypatch.setattr(patches, "score_patches", lambda *arguments: found.append(arguments))
     monkeypatch.setattr(patches, "summary", str)

@@ -21,6 +21,8 @@ from scripts.errors import InputError
         ("dataset_dir", "nope: no such folder; give another --dataset_dir"),
         ("foreground_dir", "foreground_dir nope: no such folder of masks; make them, or leave the flag out"),
         ("truth_dir", "nope: no such folder; give another --truth_dir"),
+        ("folders", "nope: no such folder of patch pictures; give another to --folders"),
+        ("tables", "nope: no such table of patch pictures; give another to --tables"),
     ],
 )
 def test_what_is_read_must_exist(flag: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +51,18 @@ def test_what_is_written_or_lies_elsewhere_is_not_looked_for(
     check_paths(flags)
 
 
-@pytest.mark.parametrize("words", ["infer --slides a.tif nope.tif", "train --dataset_dir nope", "infer --weights nope"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "infer --slides a.tif nope.tif",
+        "train --dataset_dir nope",
+        "infer --weights nope",
+        "metrics --output o --folders nope",
+        "metrics --output o --config_file nope",
+        "calibrate --output o --tables nope",
+        "calibrate --output o --weights nope",
+    ],
+)
 def test_a_wrong_path_is_told_before_torch_is_imported(words: str, tmp_path: Path) -> None:
     (tmp_path / "a.tif").touch()
     code = (
@@ -59,5 +72,5 @@ def test_a_wrong_path_is_told_before_torch_is_imported(words: str, tmp_path: Pat
     )
     environment = {"PYTHONPATH": str(BUNDLE_ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.stdout.startswith("error: nope"), done.stderr
+    assert done.stdout.startswith(("error: nope", "error: --config_file nope: no such ")), done.stderr
     assert done.stdout.endswith(" set()\n")
