@@ -24,6 +24,7 @@ def froc(
     geojson_origin: str = "bounds",
     protocol: str = "physical",
     reference: list[str] | None = None,
+    slide_scores: str | None = None,
 ) -> None:
     """Score probability maps, or detections, by CAMELYON16's FROC (step 6).
 
@@ -57,6 +58,8 @@ def froc(
             annotations sampled as its masks are, its list of slides.
         reference: the challenge's reference table, a CSV file of slide, class, histological type and metastasis, or
             several; normal is needless with it.
+        slide_scores: a CSV file of slide,score that counts for whole slides in place of the highest probabilities,
+            such as nodes.csv of stage.
     """
     from scripts.scoring.evaluation import score_folder
     from scripts.scoring.settings import ScoreSettings
@@ -77,6 +80,7 @@ def froc(
         exclude,
         against,
         reference=reference or (),
+        slide_scores=slide_scores,
     )
     print(summary(found))
 

@@ -38,7 +38,7 @@ def stage(
             maps.
         classifier: a classifier that --fit wrote, in place of the rule of the largest lesion; needs the extra 'stage'.
         threshold: probability above which map pixels are evidence of tumor; 0.5 if not given.
-        min_area_um2: neighboring pixels above the threshold that cover less are no evidence; 1000 if not given.
+        min_area_um2: neighboring pixels above the threshold that cover less are no evidence; 2000 if not given.
         micro_um: a node whose largest lesion is longer is micro; 200 if not given.
         macro_um: a node whose largest lesion is longer is macro; 2000 if not given.
         num_resamples: bootstrap resamples of the patients, for the 95% intervals; 0 leaves them out.

@@ -21,6 +21,7 @@ from ..cohort.pairing import (
     tissue_warnings,
 )
 from ..cohort.reference import Reference, read_references
+from ..cohort.slide_scores import read_slide_scores
 from ..errors import InputError, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key, slide_name
@@ -58,6 +59,7 @@ def score_folder(
     against: str | Path | None = None,
     on_slide: Callable[[SlideEvidence], None] | None = None,
     reference: str | Path | Sequence[str | Path] = (),
+    slide_scores: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score probability maps, or detections, by CAMELYON16's rules and write the report, the curves and the tables.
 
@@ -78,6 +80,8 @@ def score_folder(
         against: another run on the same slides, see `cases.find_run`.
         on_slide: is called for each slide with what was read of it, so that nobody reads it again.
         reference: tables of the slides' classes, see `cohort.reference.read_references`; they make ``normal`` needless.
+        slide_scores: a table of scores of whole slides in place of the highest probabilities, see
+            `cohort.slide_scores.read_slide_scores`; the other run keeps its own.
 
     Returns:
         The report.
@@ -113,6 +117,7 @@ def score_folder(
         read_references(reference),
         SlideTable(slides),
     )
+    given = None if slide_scores is None else read_slide_scores(slide_scores, [case.info for case in cohort.cases])
     others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded.names)
     output = make_output_dir(output)
     make_output_dir(output / "detections")
@@ -128,13 +133,18 @@ def score_folder(
         if on_slide is not None:
             on_slide(evidence)
     warnings = [*cohort.warnings, *_warnings_of(cohort.cases, scored), *other_warnings]
+    if given is not None:
+        scored = [slide.with_score(score) for slide, score in zip(scored, given, strict=True)]
     for warning in warnings:
         logger.warning("%s", warning)
     resampling = Resampling(settings.num_resamples, settings.seed)
     report: dict[str, Any] = {
         **score_report(scored, settings.slide_threshold, settings.monai, resampling),
         "comparison": compare_runs(scored, other_scored, str(against), settings.monai, resampling) if others else None,
-        "settings": settings.report(maps is not None, mpp),
+        "settings": {
+            **settings.report(maps is not None, mpp),
+            "slide_scores": None if slide_scores is None else str(slide_scores),
+        },
         "excluded": cohort.excluded.left_out,
         "excluded_from_lesions": [case.info.name for case in cohort.cases if not case.facts.counts_lesions],
         "warnings": warnings,

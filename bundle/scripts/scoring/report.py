@@ -38,6 +38,10 @@ class ScoredSlide(NamedTuple):
         """Whether it holds tumor."""
         return bool(self.row["is_tumor"])
 
+    def with_score(self, score: float) -> ScoredSlide:
+        """The same with another score of the whole slide."""
+        return self._replace(score=score, row={**self.row, "score": score})
+
     @property
     def counts_lesions(self) -> bool:
         """Whether its lesions and false positives are scored."""

@@ -38,7 +38,7 @@ class NodeSettings(NamedTuple):
     """
 
     threshold: float = 0.5
-    min_area_um2: float = 1000.0
+    min_area_um2: float = 2000.0
     micro_um: float = MICROMETASTASIS_UM
     macro_um: float = MACROMETASTASIS_UM
 

@@ -300,19 +300,23 @@ def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: py
     from scripts.scoring import evaluation, summary
 
     found: list[Any] = []
-    monkeypatch.setattr(evaluation, "score_folder", lambda *arguments, reference: found.append((*arguments, reference)))
+
+    def _record(*arguments: Any, reference: Any, slide_scores: Any) -> None:
+        found.append((*arguments, slide_scores, reference))
+
+    monkeypatch.setattr(evaluation, "score_folder", _record)
     monkeypatch.setattr(summary, "summary", str)
     run("froc --maps m --truth t --output o --normal 001,002 --tumor_value 2 --exclude camelyon16,049 --against 01")
     run("froc --detections 1 --truth 02 --output 3e1 --normal 007 --slides 5 6 --mpp 0.25 --rules monai --seed 4")
-    run("froc --maps m --truth t --output o --protocol camelyon16 --reference 01 02.csv")
+    run("froc --maps m --truth t --output o --protocol camelyon16 --reference 01 02.csv --slide_scores 7")
     first, second, third = (arguments[4] for arguments in found)
     assert first == (None, 0.5, 2, 0.5, "camelyon16", 1000, 0, "bounds", "physical")
     assert second == (None, 0.5, None, 0.5, "monai", 1000, 4, "bounds", "physical")
     assert third[-1] == "camelyon16"
-    assert found.pop()[-1] == ["01", "02.csv"]
+    assert found.pop()[-2:] == ("7", ["01", "02.csv"])
     assert found == [
-        ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01", ()),
-        (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None, ()),
+        ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01", None, ()),
+        (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None, None, ()),
     ]
 
 

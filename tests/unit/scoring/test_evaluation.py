@@ -56,6 +56,25 @@ def test_score_folder_by_hand(cohort, caplog):
     assert not caplog.records
 
 
+def test_slide_scores_of_a_table_count_for_slides_and_not_for_lesions(cohort):
+    maps, truth, output = cohort
+    table = output.parent / "nodes.csv"
+    table.write_text("slide,class,score\ntumor_001.tif,micro,0.2\nTumor_002,itc,0.9\nnormal_001.tif,negative,0.6\n")
+    plain = score_folder(maps, truth, output, settings=QUICK)
+    report = score_folder(maps, truth, output, settings=QUICK, slide_scores=table)
+    assert (plain["slide_level"]["auc"], report["slide_level"]["auc"]) == (0.5, 0.5)
+    assert {row["slide"]: row["score"] for row in report["slides"]} == {
+        **{"Normal_001.tif": 0.6, "Tumor_001.tif": 0.2, "tumor_002.tif": 0.9}
+    }
+    assert report["slide_level"]["roc"] != plain["slide_level"]["roc"]
+    assert report["slide_level"]["num_true_positives"] == 1
+    assert report["curve"] == plain["curve"]
+    assert report["settings"]["slide_scores"] == str(table)
+    table.write_text("tumor_001.tif,0.2\nnormal_001.tif,0.6\n")
+    with pytest.raises(InputError, match="1 of 3 slides have no score: tumor_002"):
+        score_folder(maps, truth, output, settings=QUICK, slide_scores=table)
+
+
 def test_score_folder_writes_report_picture_and_detections(cohort):
     report = score_folder(*cohort, settings=QUICK)
     output = cohort[2]

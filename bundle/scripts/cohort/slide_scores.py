@@ -1,0 +1,57 @@
+"""Scores of whole slides that come as a table, from a classifier of slides say, in place of the maps' maxima."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError, few
+from ..files import check_is_file, read_number
+from ..folders.names import name_key, slide_name
+from .pairing import Named
+
+_COLUMNS = ("slide", "score")
+
+
+def read_slide_scores(path: str | Path, slides: Sequence[Named]) -> list[float]:
+    """Read scores of slides.
+
+    Args:
+        path: a CSV file with the columns ``slide`` and ``score``, as ``nodes.csv`` of ``stage`` has, or rows of both
+            without a header. Higher is more suspicious. Further slides are passed over.
+        slides: the slides.
+
+    Returns:
+        The score of each of the slides.
+
+    Raises:
+        InputError: if the file cannot be read, a score is no number, a slide comes twice, or one has no score.
+    """
+    path = Path(path)
+    check_is_file(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(map(str.strip, row))]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); write it again") from error
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
+    has_header = set(_COLUMNS) <= set(header)
+    places = [header.index(name) for name in _COLUMNS] if has_header else [0, 1]
+    scores: dict[str, float] = {}
+    for number, row in rows[1 if has_header else 0 :]:
+        name, text = ([*row, ""][min(place, len(row))].strip() for place in places)
+        try:
+            score = read_number(text)
+        except ValueError:
+            score = math.nan
+        if not name or not math.isfinite(score):
+            raise InputError(f"{path}, line {number}: expected slide,score, found {','.join(row)[:60]!r}; mend it")
+        key = name_key(slide_name(name))
+        if scores.setdefault(key, score) != score:
+            raise InputError(f"{path}, line {number}: {name} has two scores; keep one")
+    missing = [slide.name for slide in slides if name_key(slide.name) not in scores]
+    if missing:
+        raise InputError(f"{path}: {len(missing)} of {len(slides)} slides have no score: {few(missing)}; add them")
+    return [scores[name_key(slide.name)] for slide in slides]
