@@ -7,9 +7,9 @@ from pathlib import Path
 
 def review(
     *,
-    maps: str,
-    slides: list[str],
-    output: str,
+    maps: str | None = None,
+    slides: list[str] | None = None,
+    output: str | None = None,
     truth: str | None = None,
     threshold: float = 0.5,
     nms_radius_um: float | None = None,
@@ -22,11 +22,13 @@ def review(
     host: str = "127.0.0.1",
     port: int = 0,
     browser: bool = True,
+    compare: list[str] | None = None,
 ) -> None:
     """Look at slides in the browser, judge what was found and draw what was missed.
 
     Starts a server on this machine and opens the page. Each verdict is kept at once in <name>.geojson, which QuPath,
-    groundtruth, sample and mine read. Needs the extra 'review'. Ctrl-C ends it.
+    groundtruth, sample and mine read. Needs the extra 'review'. Ctrl-C ends it. With --compare nothing is shown: the
+    verdicts of two reviewers are compared.
 
     Example: tumor-detection review --maps maps --slides slides/ --output verdicts
 
@@ -48,13 +50,23 @@ def review(
         host: address of this machine to listen at; other machines reach the page if it is not 127.0.0.1.
         port: to listen at; 0 is any that is free.
         browser: whether to open the page in this machine's browser.
+        compare: two folders of verdicts on the same maps: print Cohen's kappa and where they differ.
     """
+    from scripts.errors import InputError
+
+    if compare is not None:
+        from scripts.review.agreement import compare_reviewers
+
+        if len(compare) != 2 or (maps, slides, output) != (None, None, None):
+            raise InputError("--compare takes two folders of verdicts, and no --maps, --slides and --output with them")
+        print(compare_reviewers(*compare))
+        return
+    if maps is None or slides is None or output is None:
+        raise InputError("review needs --maps, --slides and --output, or --compare A B; see its --help")
     try:
         from scripts.review.queue import QueueSettings
         from scripts.review.run import run_review
     except ImportError as error:
-        from scripts.errors import InputError
-
         raise InputError(
             f"review needs the extra 'review' ({error}): pip install 'pathology-tumor-detection[review]'"
         ) from error

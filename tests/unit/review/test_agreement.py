@@ -15,6 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 from helpers.verdict_marks import found_marks
 from scripts.annotations.verdict_files import VerdictFile
 from scripts.annotations.verdicts import VERDICTS
+from scripts.cli.main import main
 from scripts.errors import InputError
 from scripts.review.agreement import cohens_kappa, compare_reviewers
 
@@ -89,3 +90,18 @@ def test_what_cannot_be_compared_is_told(tmp_path):
         compare_reviewers(tmp_path / "A", tmp_path / "C")
     with pytest.raises(InputError, match="no such folder"):
         compare_reviewers(tmp_path / "A", tmp_path / "D")
+
+
+def test_the_command_prints_it(tmp_path, capsys):
+    for folder in ("A", "B"):
+        _review(tmp_path / folder, "one", _judge("tumor", "not_tumor", "tumor" if folder == "A" else "unsure"))
+    folders = [str(tmp_path / "A"), str(tmp_path / "B")]
+    main(["review", "--compare", *folders])
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("1 slides, 3 detections judged by both: 2 alike, Cohen's kappa 0.5")
+    assert others == ["one, Detection 3 at 700, 90: tumor and unsure"]
+    for flags in (["--compare", folders[0]], ["--compare", *folders, "--maps", "m"]):
+        with pytest.raises(SystemExit, match="error: --compare takes two folders of verdicts"):
+            main(["review", *flags])
+    with pytest.raises(SystemExit, match="error: review needs --maps, --slides and --output, or --compare A B"):
+        main(["review", "--maps", "m"])
