@@ -5,8 +5,8 @@ from __future__ import annotations
 
 def froc(
     *,
-    truth: str,
     output: str,
+    truth: str | None = None,
     maps: str | None = None,
     detections: str | None = None,
     normal: str = "",
@@ -25,6 +25,7 @@ def froc(
     protocol: str = "physical",
     reference: list[str] | None = None,
     slide_scores: str | None = None,
+    corrections: str | None = None,
 ) -> None:
     """Score probability maps, or detections, by CAMELYON16's FROC (step 6).
 
@@ -34,16 +35,17 @@ def froc(
     Example: tumor-detection froc --maps maps --truth truth --output scores --normal test_003,test_005
 
     Args:
-        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
         output: folder for the results.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files; a table of slides
+            may list them instead.
         maps: folder of maps made by infer.
         detections: folder of <name>.csv, instead of maps: lines confidence,x,y in level-0 pixels.
         normal: names of slides without tumor and without truth, separated by commas.
         exclude: names of slides to leave out, separated by commas; camelyon16 stands for the challenge's
             list: test_049, and test_114 of which only the lesions are left out.
         against: folder of another run's maps, detections or scores, on the same slides, to compare with.
-        slides: slides or folders of slides; those without a map are warned of, and detections take shape and scale
-            from them where the truth says neither.
+        slides: slides, folders of slides, or a table of slides (docs/slide_tables.md); those without a map are
+            warned of, and detections take shape and scale from them where the truth says neither.
         mpp: µm per level-0 pixel of all slides, for detections.
         nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
         threshold: probability above which a map's maxima are detections.
@@ -60,6 +62,7 @@ def froc(
             several; normal is needless with it.
         slide_scores: a CSV file of slide,score that counts for whole slides in place of the highest probabilities,
             such as nodes.csv of stage.
+        corrections: CSV file of slide, action (remove, normal or tumor) and reason, see docs/slide_tables.md.
     """
     from scripts.scoring.evaluation import score_folder
     from scripts.scoring.settings import ScoreSettings
@@ -81,6 +84,7 @@ def froc(
         against,
         reference=reference or (),
         slide_scores=slide_scores,
+        corrections=corrections,
     )
     print(summary(found))
 
@@ -104,6 +108,7 @@ def report(
     geojson_origin: str = "bounds",
     protocol: str = "physical",
     reference: list[str] | None = None,
+    corrections: str | None = None,
 ) -> None:
     """Show probability maps as one HTML page, with scores if there is truth (step 7).
 
@@ -114,8 +119,10 @@ def report(
     Args:
         maps: folder of maps made by infer.
         output: folder for the page.
-        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files.
-        slides: slides or folders of slides, for thumbnails and details; a slide not among them is shown as its map.
+        truth: folder of tumor masks (PNG, npy, pyramidal TIFF; 0/1 or 0/255) or of annotation files; a table of slides
+            may list them instead.
+        slides: slides, folders of slides, or a table of slides (docs/slide_tables.md), for thumbnails and details; a
+            slide not among them is shown as its map.
         normal: names of slides without tumor and without truth, separated by commas.
         exclude: names of slides to show but not to score, separated by commas; camelyon16 as in froc.
         nms_radius_um: non-maximum suppression radius in µm; 186.6 if not given, NCRF's 12 pixels at level 6.
@@ -130,6 +137,7 @@ def report(
             QuPath does; slide if it counts from the corner of level 0.
         protocol: physical, or camelyon16 to score as the challenge did, see froc.
         reference: the challenge's reference table, see froc.
+        corrections: CSV file of slide, action (remove, normal or tumor) and reason, see docs/slide_tables.md.
     """
     from scripts.report.report import ReportSettings, write_report
     from scripts.scoring.settings import ScoreSettings
@@ -138,7 +146,11 @@ def report(
         nms_radius_um, threshold, tumor_value, num_resamples=num_resamples, origin=geojson_origin, protocol=protocol
     )
     settings = ReportSettings(num_crops, max_slides, title, note)
-    print(write_report(maps, output, truth, slides or (), normal, exclude, scoring, settings, reference or ()))
+    print(
+        write_report(
+            maps, output, truth, slides or (), normal, exclude, scoring, settings, reference or (), corrections
+        )
+    )
 
 
 def export(

@@ -26,7 +26,9 @@ class SlideFacts(NamedTuple):
         histological_type: see `reference.Reference`.
         metastasis: see `reference.Reference`.
         center: where it comes from, or None.
-        place: file and row of a reference table, for messages; "" without.
+        place: file and row of the table that states the class, for messages; "" without.
+        patient: whose slide it is, by a table of slides, or None.
+        correction: what a correction does with it, see `folders.corrections.ACTIONS`, or None.
     """
 
     is_tumor: bool | None = None
@@ -35,6 +37,8 @@ class SlideFacts(NamedTuple):
     metastasis: str | None = None
     center: str | None = None
     place: str = ""
+    patient: str | None = None
+    correction: str | None = None
 
 
 def gather_facts(
@@ -44,7 +48,7 @@ def gather_facts(
 
     Args:
         infos: the slides.
-        references: of `reference.read_references`.
+        references: of `classes.stated_classes`.
         excluded: of `exclusions.leave_out`; a slide without scored lesions holds tumor.
         is_camelyon16: whether names are those of CAMELYON16, so that they say the center.
 

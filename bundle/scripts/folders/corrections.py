@@ -26,11 +26,13 @@ class Correction(NamedTuple):
         slide: its name.
         action: one of `ACTIONS`.
         reason: why, for people; may be empty.
+        place: file and line, for messages.
     """
 
     slide: str
     action: str
     reason: str = ""
+    place: str = ""
 
 
 class Corrections:
@@ -59,7 +61,7 @@ class Corrections:
             slide = (
                 slide_name(cells["slide"]) if Path(cells["slide"]).suffix.lower() in SLIDE_SUFFIXES else cells["slide"]
             )
-            found.append(Correction(check_cell(slide, f"{place}: slide"), action, reason))
+            found.append(Correction(check_cell(slide, f"{place}: slide"), action, reason, place))
         check_names([item.slide for item in found], [place for place, _ in rows])
         self._of_name: Mapping[str, Correction] = MappingProxyType({name_key(item.slide): item for item in found})
 
@@ -92,6 +94,10 @@ class Corrections:
         """Those of the corrections that concern a slide of these names, with its name as it is given here."""
         pairs = [(name, self.get(name)) for name in names]
         return [found._replace(slide=name) for name, found in pairs if found is not None]
+
+    def report(self, names: Iterable[str]) -> list[dict[str, str]]:
+        """Those of `applied` for a report: ``slide``, ``action`` and ``reason``."""
+        return [{"slide": item.slide, "action": item.action, "reason": item.reason} for item in self.applied(names)]
 
     def tell(self, names: Iterable[str]) -> None:
         """Say on the console what is corrected among slides of these names."""

@@ -17,6 +17,7 @@ from ..errors import InputError, few, one_line
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
+from ..folders.slide_table import SlideTable, is_table
 from ..maps.files import MapInfo, read_failures, read_map, read_map_infos, read_run
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
@@ -28,7 +29,7 @@ from .missing import MissingMap, find_missing
 from .page import file_size, length, write_page
 from .provenance import made_with, read_sidecars
 from .published import PublishedScore
-from .scores import figures_of_scores, parts_of_scores, plots_of_scores, strata_text
+from .scores import correction_text, figures_of_scores, parts_of_scores, plots_of_scores, strata_text
 from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def write_report(
     scoring: ScoreSettings | None = None,
     settings: ReportSettings | None = None,
     reference: Sequence[str | Path] = (),
+    corrections: str | Path | None = None,
 ) -> str:
     """Write ``report.html``; with truth also what `scoring.evaluation.score_folder` writes.
 
@@ -100,12 +102,14 @@ def write_report(
         output: folder for the page.
         truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`; without it the page has no
             scores.
-        slides: slides or folders of slides; what is not among them is shown without its pixels.
+        slides: slides, folders of slides or tables of slides, which may list truth, too; what is not among them is
+            shown without its pixels.
         normal: see `scoring.evaluation.score_folder`.
         exclude: see `cohort.exclusions.leave_out`; these slides are shown, but not scored.
         scoring: how detections are found and scored; the defaults if None.
         settings: what the page shows; the defaults if None.
         reference: see `scoring.evaluation.score_folder`.
+        corrections: see `scoring.evaluation.score_folder`; slides that it removes are shown, but not scored.
 
     Returns:
         A line that says what was written.
@@ -117,14 +121,23 @@ def write_report(
     scoring, settings = scoring or ScoreSettings(), settings or ReportSettings()
     scoring.check()
     settings.check()
+    tables = [path for path in slides if is_table(path)]
+    is_scored = truth is not None or SlideTable(tables).has_outlines()
+    if corrections is not None and not is_scored:
+        raise InputError("corrections: expected truth, by which slides are scored, found none; add --truth")
     infos = read_map_infos(maps)
     slide_paths = {name_key(slide_name(path)): path for path in find_slides(slides)} if slides else {}
     output = make_output_dir(output)
     scores, by_name = None, dict[str, MapView]()
-    if truth is not None:
+    if is_scored:
         on_slide = partial(_add_scored_view, by_name, scoring)
         scores = score_folder(
-            maps, truth, output, normal, scoring, exclude=exclude, on_slide=on_slide, reference=reference
+            *(maps, truth, output, normal, scoring),
+            slides=tables,
+            exclude=exclude,
+            on_slide=on_slide,
+            reference=reference,
+            corrections=corrections,
         )
     for info in tqdm([info for info in infos if info.name not in by_name], desc="maps", unit="slide"):
         prob_map = read_map(info)
@@ -272,6 +285,7 @@ def _settings(
     if scores:
         rules, protocol = scores["settings"]["rules"], scores["settings"]["protocol"]
         lines.append(("Rules of scoring", f"{rules}, protocol {protocol}, see docs/scoring_rules.md of the package"))
+        lines += [("Corrected label", correction_text(item)) for item in scores["corrections"]]
     lines += [
         ("Written", f"{date.today().isoformat()} by pathology-tumor-detection {version('pathology-tumor-detection')}"),
     ]

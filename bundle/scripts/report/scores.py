@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..folders.corrections import ACTIONS
 from ..scoring.figures import FEW, reliability_figure
 from ..scoring.plots import froc_plot, roc_plot
 from .page import figure_svg, with_interval
@@ -134,3 +135,9 @@ def plots_of_scores(scores: dict[str, Any], reliability: dict[str, Any] | None) 
 def _few_text(reliability: dict[str, Any]) -> str:
     few = sum(0 < count < FEW for count in reliability["count"])
     return f" Hollow points have fewer than {FEW} pixels, too few for an interval." if few else ""
+
+
+def correction_text(correction: dict[str, str]) -> str:
+    """A corrected label in words, such as ``test_003: counted as tumor (a metastasis was overlooked)``."""
+    reason = f" ({correction['reason']})" if correction["reason"] else ""
+    return f"{correction['slide']}: {ACTIONS[correction['action']]}{reason}"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from ..cohort.classes import remove, stated_classes, tell_apart
 from ..cohort.exclusions import Exclusion, leave_out
 from ..cohort.facts import gather_facts, reference_warnings
 from ..cohort.pairing import (
@@ -24,6 +25,7 @@ from ..cohort.reference import Reference, read_references
 from ..cohort.slide_scores import read_slide_scores
 from ..errors import InputError, few
 from ..files import make_output_dir, write_json, write_table
+from ..folders.corrections import Corrections
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
@@ -41,14 +43,14 @@ logger = logging.getLogger(__name__)
 _SLIDE_COLUMNS = (
     *("slide", "is_tumor", "score", "num_lesions", "num_lesions_hit", "num_isolated_tumor_cells"),
     *("num_detections", "num_false_positives", "max_confidence", "counts_lesions"),
-    *("histological_type", "metastasis", "center"),
+    *("histological_type", "metastasis", "center", "patient", "correction"),
 )
 _LESION_COLUMNS = ("slide", "lesion", "stratum", "size_um", "area_mm2", "x", "y", "confidence", "is_hit")
 
 
 def score_folder(
     maps: str | Path | None,
-    truth: str | Path,
+    truth: str | Path | None,
     output: str | Path,
     normal: Sequence[str] | str = (),
     settings: ScoreSettings | None = None,
@@ -60,6 +62,7 @@ def score_folder(
     on_slide: Callable[[SlideEvidence], None] | None = None,
     reference: str | Path | Sequence[str | Path] = (),
     slide_scores: str | Path | None = None,
+    corrections: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score probability maps, or detections, by CAMELYON16's rules and write the report, the curves and the tables.
 
@@ -69,12 +72,14 @@ def score_folder(
 
     Args:
         maps: folder of probability maps, see `maps.files.read_map_infos`, or None.
-        truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`.
+        truth: folder of tumor masks or annotations, see `masks.truth_folder.TruthFolder`; None, or where it lacks a
+            file, what a table of slides lists.
         output: folder for the results.
         normal: names of slides without tumor, a list or one comma-separated string.
         settings: how; the defaults if None.
         detections: folder of detections instead of maps, see `maps.detection_files.find_detection_files`.
-        slides: slides or folders of slides: their shapes and scales for detections, and which slides there are.
+        slides: slides, folders of slides or tables of slides: their shapes and scales for detections, which slides
+            there are, and what tables say of them.
         mpp: µm per level-0 pixel of all slides, for detections.
         exclude: see `cohort.exclusions.leave_out`; by the protocol of the challenge its list comes on top.
         against: another run on the same slides, see `cases.find_run`.
@@ -82,6 +87,7 @@ def score_folder(
         reference: tables of the slides' classes, see `cohort.reference.read_references`; they make ``normal`` needless.
         slide_scores: a table of scores of whole slides in place of the highest probabilities, see
             `cohort.slide_scores.read_slide_scores`; the other run keeps its own.
+        corrections: see `folders.corrections.Corrections`; None leaves slides as they are.
 
     Returns:
         The report.
@@ -105,17 +111,19 @@ def score_folder(
                 f"mpp: protocol camelyon16 takes {CHALLENGE_MPP} for all slides, found {mpp}; leave it out"
             )
         mpp = CHALLENGE_MPP
+    table, corrected = SlideTable(slides), Corrections(corrections)
     cohort = _find_cohort(
         maps,
         detections,
-        TruthFolder(truth),
+        TruthFolder(truth, table, corrected),
         normal,
         find_slides(slides) if slides else [],
         mpp,
         exclude,
         settings,
         read_references(reference),
-        SlideTable(slides),
+        table,
+        corrected,
     )
     given = None if slide_scores is None else read_slide_scores(slide_scores, [case.info for case in cohort.cases])
     others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded.names)
@@ -147,6 +155,7 @@ def score_folder(
         },
         "excluded": cohort.excluded.left_out,
         "excluded_from_lesions": [case.info.name for case in cohort.cases if not case.facts.counts_lesions],
+        "corrections": cohort.corrections,
         "warnings": warnings,
         "truth_without_map": cohort.truth_without_map,
         "lesions": [row for slide in scored for row in slide.lesions],
@@ -166,6 +175,7 @@ class _Cohort(NamedTuple):
     excluded: Exclusion
     truth_without_map: list[str]
     warnings: list[str]
+    corrections: list[dict[str, str]]
 
 
 def _find_cohort(
@@ -179,6 +189,7 @@ def _find_cohort(
     settings: ScoreSettings,
     references: dict[str, Reference],
     table: SlideTable,
+    corrections: Corrections,
 ) -> _Cohort:
     """Find out what is scored, before anything is read that takes time."""
     warnings: list[str] = []
@@ -186,7 +197,10 @@ def _find_cohort(
         exclude = [*split_names(exclude), settings.protocol]
     if maps is not None:
         infos, excluded = leave_out(read_map_infos(maps), exclude)
-        facts = gather_facts(infos, references, excluded, settings.is_challenge)
+        corrected = corrections.report(info.name for info in infos)
+        infos, excluded = remove(infos, excluded, corrections)
+        classes = stated_classes(infos, references, table, corrections)
+        facts = gather_facts(infos, classes, excluded, settings.is_challenge)
         truths = pair_truth(infos, folder, normal, facts)
         of_name = {name_key(slide_name(path)): path for path in slides}
         cases = []
@@ -197,7 +211,10 @@ def _find_cohort(
         warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
     else:
         files, excluded = leave_out(find_detection_files(detections or ""), exclude)
-        facts = gather_facts(files, references, excluded, settings.is_challenge)
+        corrected = corrections.report(file.name for file in files)
+        files, excluded = remove(files, excluded, corrections)
+        classes = stated_classes(files, references, table, corrections)
+        facts = gather_facts(files, classes, excluded, settings.is_challenge)
         truths = pair_truth(files, folder, normal, facts)
         cases = detection_cases(files, truths, slides, mpp, None if settings.is_challenge else table)
     known = [case.info for case in cases]
@@ -210,8 +227,9 @@ def _find_cohort(
         *([] if settings.is_challenge else scale_differences(cases)),
         *settings.truth_warnings(cases),
     ]
+    facts = tell_apart(known, facts, table, corrections)
     cases = [case._replace(facts=fact) for case, fact in zip(settings.on_scale(cases), facts, strict=True)]
-    return _Cohort(cases, excluded, without_map, warnings)
+    return _Cohort(cases, excluded, without_map, warnings, corrected)
 
 
 def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[str]:

@@ -147,7 +147,7 @@ def test_unknown_commands_and_flags() -> None:
     assert stop("infr", "--help") == "error: no command 'infr'; did you mean 'infer'?; see tumor-detection --help"
     assert str(stop("--slides", "a")).startswith("error: no command '--slides'")
     assert str(stop("froc", "--map", "a")).startswith("error: froc has no flag or id --map; did you mean 'maps'?")
-    assert stop("froc", "--maps", "a") == "error: froc needs --truth; see tumor-detection froc --help"
+    assert stop("froc", "--maps", "a") == "error: froc needs --output; see tumor-detection froc --help"
     assert stop("foreground", "--slides", "a", "--output", "b", "--stride", "6.4") == (
         "error: --stride must be a whole number, but got '6.4'"
     )
@@ -301,8 +301,8 @@ def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: py
 
     found: list[Any] = []
 
-    def _record(*arguments: Any, reference: Any, slide_scores: Any) -> None:
-        found.append((*arguments, slide_scores, reference))
+    def _record(*arguments: Any, reference: Any, slide_scores: Any, corrections: Any) -> None:
+        found.append((*arguments, corrections, slide_scores, reference))
 
     monkeypatch.setattr(evaluation, "score_folder", _record)
     monkeypatch.setattr(summary, "summary", str)
@@ -315,8 +315,8 @@ def test_names_of_slides_stay_text_and_scoring_gets_its_settings(monkeypatch: py
     assert third[-1] == "camelyon16"
     assert found.pop()[-2:] == ("7", ["01", "02.csv"])
     assert found == [
-        ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01", None, ()),
-        (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None, None, ()),
+        ("m", "t", "o", "001,002", first, None, (), None, "camelyon16,049", "01", None, None, ()),
+        (None, "02", "3e1", "007", second, "1", ["5", "6"], 0.25, "", None, None, None, ()),
     ]
 
 

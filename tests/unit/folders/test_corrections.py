@@ -21,7 +21,8 @@ def test_corrections_are_found_by_name_or_file_name(tmp_path: Path, caplog: pyte
     assert [found.action(name) for name in ("tumor_001", "x.1", "b", "c")] == ["remove", "normal", "tumor", None]
     assert found.is_removed("TUMOR_001")
     assert not found.is_removed("c")
-    assert found.applied(["c", "tumor_001"]) == [Correction("tumor_001", "remove", "out of focus")]
+    assert found.applied(["c", "tumor_001"]) == [Correction("tumor_001", "remove", "out of focus", f"{path}, line 2")]
+    assert found.report(["tumor_001"]) == [{"slide": "tumor_001", "action": "remove", "reason": "out of focus"}]
     with caplog.at_level(logging.WARNING):
         found.tell(["tumor_001", "b"])
         found.tell(["c"])
