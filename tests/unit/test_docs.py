@@ -430,4 +430,6 @@ def test_conventions_state_what_the_files_hold(results: Path) -> None:
     confidence, x, y = lines[0].split(",")
     assert float(confidence) == pytest.approx(0.9)
     assert prob_map[int(y) // STRIDE, int(x) // STRIDE] == pytest.approx(0.9)
-    assert {path.name for path in (results / "foreground").iterdir()} == {"a.png", "a.json", "a_overlay.jpg"}
+    assert {path.name for path in (results / "foreground").iterdir()} == {
+        *("a.png", "a.json", "a_artifacts.png", "a_overlay.jpg"),
+    }

@@ -70,13 +70,15 @@ def foreground(
     max_hole_um2: float = 50_000.0,
     min_tissue_um2: float = 20_000.0,
     annotations: str | None = None,
+    skip_artifacts: str = "",
     backend: str = "auto",
     assume_mpp: float | None = None,
     geojson_origin: str = "bounds",
 ) -> None:
-    """Write a foreground mask for each slide (step 2).
+    """Write a foreground mask for each slide (step 2), and a mask of its artifacts.
 
-    Per slide: <name>.png (0 or 255, one pixel per stride x stride level-0 pixels), <name>.json, <name>_overlay.jpg.
+    Per slide: <name>.png (0 or 255, one pixel per stride x stride level-0 pixels), <name>.json, <name>_artifacts.png
+    (a class per pixel), <name>_overlay.jpg.
 
     Example: tumor-detection foreground --slides slides/ --output foreground --stride 64
 
@@ -93,6 +95,8 @@ def foreground(
         min_tissue_um2: specks below this area in square µm are removed.
         annotations: folder of annotation files; outlines of class Tissue are the foreground, none is computed;
             those of class Region* limit it, those of class Ignore* are cut out.
+        skip_artifacts: leave these out of the foreground: some of pen, blur, dark_edge, coverslip_edge and black,
+            separated by commas. Without it they are noted only.
         backend: auto, cucim or openslide.
         assume_mpp: µm per level-0 pixel, over what the slides say; areas need it.
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
@@ -104,7 +108,9 @@ def foreground(
     settings = ForegroundSettings(
         saturation, min_saturation, max_saturation, min_contrast, min_value, max_hole_um2, min_tissue_um2
     )
-    written = write_foregrounds(slides, output, stride, settings, backend, assume_mpp, annotations, geojson_origin)
+    written = write_foregrounds(
+        slides, output, stride, settings, backend, assume_mpp, annotations, geojson_origin, skip_artifacts
+    )
     print(f"{len(written)} foreground masks in {output}")
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..files import check_is_file, make_output_dir, read_json, read_npy, remove_leftovers, write_json, write_npy
 from ..folders.lock import FolderLock
+from ..quality.files import SUFFIX, write_artifacts
 from .freshness import DAMAGED, INTERRUPTED, why_outdated
 
 NEW = re.compile(r"(\.([^/]+)\.[0-9a-f]{16}\.new)\.(json|npy)")
@@ -61,14 +62,26 @@ class ResultFolder:
         """Let other runs in."""
         self._lock.release()
 
-    def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
+    def write(
+        self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any], artifacts: bytes | None = None
+    ) -> None:
         """Write a map and its sidecar in place of older ones, which stay until both are whole.
+
+        Args:
+            name: the slide's.
+            prob_map: (rows, cols).
+            sidecar: of the map.
+            artifacts: artifact mask as PNG, which needs the slide alone and is written first; None removes an older.
 
         Raises:
             InputError: if the folder is full or read-only.
         """
         new = self.path / f".{name}.{secrets.token_hex(8)}.new"
         new_map, new_sidecar = Path(f"{new}.npy"), Path(f"{new}.json")
+        if artifacts is None:
+            (self.path / f"{name}{SUFFIX}").unlink(missing_ok=True)
+        else:
+            write_artifacts(self.path / f"{name}{SUFFIX}", artifacts)
         try:
             write_npy(new_map, prob_map)
             write_json(new_sidecar, sidecar)

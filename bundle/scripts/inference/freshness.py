@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..folders.dicom import files_of
 from ..folders.names import is_url, named_file, slide_file_name, slide_name
+from ..quality.files import SUFFIX
 from ..storage.remote import describe
 from .tiles import TileDataset
 
@@ -106,13 +107,15 @@ def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
 
     Returns:
         ``stride``, ``model_mpp``, ``patch_size``, ``tile_size``, ``reader``: the backend asked for, ``assume_mpp``, and
-        ``foreground``: the settings by which it is computed, or the SHA-256 of the slide's mask.
+        ``foreground``: the settings by which it is computed, or the SHA-256 of the slide's mask and artifact mask;
+        ``skip_artifacts``: labels of the artifacts that are left out of it.
     """
     if dataset.foreground_dir is None:
         foreground: Any = dataset.foreground._asdict()
     else:
-        mask = named_file(dataset.foreground_dir, slide_name(path), ".png")
-        foreground = hashlib.sha256(mask.read_bytes()).hexdigest() if mask.is_file() else None
+        masks = [named_file(dataset.foreground_dir, slide_name(path), suffix) for suffix in (".png", SUFFIX)]
+        content = b"".join(mask.read_bytes() for mask in masks if mask.is_file())
+        foreground = hashlib.sha256(content).hexdigest() if masks[0].is_file() else None
     return {
         "stride": dataset.stride,
         "model_mpp": dataset.mpp,
@@ -121,4 +124,5 @@ def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
         "reader": dataset.slides.backend,
         "assume_mpp": dataset.assumed_mpp(str(path)),
         "foreground": foreground,
+        "skip_artifacts": [artifact.label for artifact in dataset.skip_artifacts],
     }

@@ -61,6 +61,7 @@ class GrowingMap:
             "cucim_fault": plan.cucim_fault,
             "num_positions": plan.num_positions,
             "num_tiles": plan.num_tiles,
+            **plan.quality,
             "notes": list(plan.notes),
             "max_probability": round(float(self.values.max()), 6),
             "seconds": round(time.monotonic() - self._started, 3),

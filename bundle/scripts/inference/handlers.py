@@ -235,9 +235,10 @@ class ProbabilityMapWriter:
         whole = self._maps.pop(path)
         about = whole.describe()
         sidecar = {**about, **self.inferer.report(path), **self._expected.get(path, {}), **self.provenance}
-        self.results.write(slide_name(path), whole.values, sidecar)
+        self.results.write(slide_name(path), whole.values, sidecar, whole.plan.artifacts)
         self.sampler.release(path)
-        self.done.append({"slide": path, **{key: about[key] for key in ("num_positions", "seconds", "cucim_fault")}})
+        told = ("num_positions", "artifacts", "seconds", "cucim_fault")
+        self.done.append({"slide": path, **{key: about[key] for key in told}})
         self.summary.tell()
         self._summarize_at_times()
 

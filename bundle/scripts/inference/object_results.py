@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..quality.files import SUFFIX
 from ..storage.remote import check_url, open_store, store_errors
 from .folder_results import NEW
 from .freshness import INTERRUPTED, why_outdated
@@ -80,8 +81,12 @@ class ObjectResults:
         with store_errors(self.path):
             open_store(self.path).rm_file(self._url(".lock"))
 
-    def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
+    def write(
+        self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any], artifacts: bytes | None = None
+    ) -> None:
         """Write a map and its sidecar in place of older ones, which stay until both are in the store.
+
+        The artifact mask comes first, see `folder_results.ResultFolder.write`.
 
         Raises:
             InputError: if the store refuses.
@@ -90,6 +95,10 @@ class ObjectResults:
         np.save(content, prob_map, allow_pickle=False)
         store = open_store(self.path)
         with store_errors(self.path):
+            if artifacts is not None:
+                store.pipe_file(self._url(f"{name}{SUFFIX}"), artifacts)
+            elif store.exists(self._url(f"{name}{SUFFIX}")):
+                store.rm_file(self._url(f"{name}{SUFFIX}"))
             is_first = not store.exists(self._url(f"{name}.json"))
             put = name if is_first else f".{name}.{secrets.token_hex(8)}.new"
             store.pipe_file(self._url(f"{put}.npy"), content.getvalue())

@@ -27,8 +27,10 @@ class Results(Protocol):
     def unlock(self) -> None:
         """Let other runs in."""
 
-    def write(self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any]) -> None:
-        """Write a map and its sidecar in place of older ones, which stay until both are whole."""
+    def write(
+        self, name: str, prob_map: npt.NDArray[np.float32], sidecar: dict[str, Any], artifacts: bytes | None = None
+    ) -> None:
+        """Write a map, its sidecar and its artifact mask in place of older ones, which stay until they are whole."""
 
     def outdated(self, name: str, expected: dict[str, Any]) -> str | None:
         """Why a slide must be computed; see `folder_results.ResultFolder.outdated`."""

@@ -45,7 +45,7 @@ class RunSummary:
     """Slides done, skipped and failed; what other processes did is asked of the queue.
 
     Attributes:
-        done: of this process: ``slide`` (path), ``num_positions``, ``seconds``, ``cucim_fault``.
+        done: of this process: ``slide`` (path), ``num_positions``, ``artifacts``, ``seconds``, ``cucim_fault``.
         skipped: paths of slides whose maps were up to date.
         skipped_without_tissue: those of them that have no tissue.
         failed: reasons by path, of this process.

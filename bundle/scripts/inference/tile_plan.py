@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+NO_QUALITY: Mapping[str, Any] = {"artifacts": None, "sharpness": None}
+"""What sidecars hold of a slide that was not examined."""
 
 
 class SlidePlan(NamedTuple):
@@ -28,6 +31,8 @@ class SlidePlan(NamedTuple):
         notes: what people must know of the slide, a sentence each, such as that it has no tissue.
         copy: the file that is read where ``path`` is an address, else None.
         bounds_origin: (row, col) of the part of the slide that was scanned, level-0 frame.
+        artifacts: artifact mask as PNG, see `quality.files`, or None if the slide was not examined.
+        quality: the part of the sidecar that tells of artifacts.
     """
 
     path: str
@@ -44,6 +49,8 @@ class SlidePlan(NamedTuple):
     copy: str | None = None
     bounds_origin: tuple[int, int] = (0, 0)
     cucim_fault: str | None = None
+    artifacts: bytes | None = None
+    quality: Mapping[str, Any] = NO_QUALITY
 
 
 NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)

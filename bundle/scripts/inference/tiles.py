@@ -17,12 +17,13 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from ..errors import InputError
-from ..folders.names import is_url, named_file, slide_name
+from ..folders.names import is_url
 from ..folders.slide_table import SlideTable
 from ..geometry import PATCH_SIZE, check_mpp, map_to_level0
 from ..masks.foreground import ForegroundSettings
-from ..masks.foreground_files import read_mask, slide_foreground, why_empty
 from ..network.modes import check_mode, resolve_mode
+from ..quality.classes import parse_classes
+from ..quality.files import check_artifacts_name
 from ..slides.cells import CellReader, Part, kept_cells
 from ..slides.enlargement import check_enlargement, check_limit
 from ..slides.pool import SlidePool
@@ -31,6 +32,7 @@ from ..slides.slide import MODEL_MPP, Slide
 from ..storage.remote import list_slides
 from ..storage.staging import SlideCache
 from .fitness import with_notes
+from .foregrounds import Foreground, compute_foreground, read_foreground
 from .slide_queue import SlideQueue
 from .tile_plan import NO_POSITIONS, Planner, SlidePlan, Tile, make_sample, position_offsets, tile_blocks
 
@@ -70,6 +72,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         num_workers: how many processes read, which take the tiles in turns; one decodes each compressed tile once.
         cache_dir: see `storage.staging.SlideCache`.
         cache_gb: see `storage.staging.SlideCache`.
+        skip_artifacts: classes of artifacts that are left out, see `quality.classes.parse_classes`.
 
     Raises:
         InputError: if a setting is not as described, or the folder of masks is missing.
@@ -91,6 +94,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         num_workers: int = 1,
         cache_dir: str | Path | None = None,
         cache_gb: float = 100.0,
+        skip_artifacts: str | Sequence[str] = "",
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
@@ -107,6 +111,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.foreground_dir = foreground_dir
         self.foreground = foreground or ForegroundSettings()
         self.foreground.check()
+        self.skip_artifacts = parse_classes(skip_artifacts)
         self.tile_size = tile_size
         self.max_enlargement = check_limit(max_enlargement)
         self.mode = check_mode(mode)
@@ -174,7 +179,9 @@ class TileDataset(Dataset[dict[str, Any]]):
         """
         slide = self.slides.get(copy or path, self.assumed_mpp(path))
         check_enlargement(path, slide.require_mpp(), self.mpp, self.max_enlargement)
-        mask, source, reason = self._mask(slide)
+        check_artifacts_name(path)
+        found = self._foreground(slide)
+        mask = found.mask
         downsample = slide.model_downsample(self.mpp)
         self._check_stride(path, downsample)
         block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
@@ -186,15 +193,17 @@ class TileDataset(Dataset[dict[str, Any]]):
             stride=self.stride,
             downsample=downsample,
             map_shape=mask.shape,
-            mask=source,
+            mask=found.source,
             backend=slide.backend,
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
             copy=copy,
             bounds_origin=slide.bounds[:2],
             cucim_fault=slide.cucim_fault,
+            artifacts=found.artifacts,
+            quality=found.quality,
         )
-        plan = with_notes(plan, self.mpp, self.patch_size, reason)
+        plan = with_notes(plan, self.mpp, self.patch_size, found.why_empty, found.notes)
         kept = self._kept(slide, plan, blocks, first_tile)
         return [Tile(path, plan, *block, keep=keep) for block, keep in zip(blocks, kept, strict=True)]
 
@@ -238,13 +247,10 @@ class TileDataset(Dataset[dict[str, Any]]):
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
-    def _mask(self, slide: Slide) -> tuple[npt.NDArray[np.bool_], str, str]:
-        """The foreground, where it came from, and why it would be empty."""
+    def _foreground(self, slide: Slide) -> Foreground:
         if self.foreground_dir is None:
-            mask, sidecar = slide_foreground(slide, self.stride, self.foreground)
-            return mask, str(sidecar["method"]), why_empty(sidecar)
-        path = named_file(self.foreground_dir, slide_name(slide.path), ".png")
-        return read_mask(path, slide.shape, self.stride), path.name, f"the mask {path} is empty"
+            return compute_foreground(slide, self.stride, self.foreground, self.skip_artifacts)
+        return read_foreground(slide, self.stride, self.foreground_dir, self.skip_artifacts)
 
     def _region(self, slide: Slide, plan: SlidePlan, map_location: tuple[int, int], shape: tuple[int, ...]) -> Region:
         height, width = (

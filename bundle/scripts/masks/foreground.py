@@ -1,8 +1,8 @@
 """Where a slide shows tissue.
 
 Otsu's threshold on the saturation of an overview at one pixel per ``stride`` x ``stride`` level-0 pixels, holes
-filled and specks removed. Pen and dark gray are no tissue, and what is below the threshold is split once more, so that
-pale tissue is found beside strong color (docs/decisions/0005-foreground.md).
+filled and specks removed. Black background is background. Pen and dark gray are no tissue, and what is below the
+threshold is split once more, so that pale tissue is found beside strong color (docs/decisions/0005-foreground.md).
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from skimage.color import rgb2hsv
 from skimage.filters import threshold_otsu
 
 from ..errors import InputError
-
-_GREEN_DEGREES, _GREEN_SATURATION = (50, 200), 0.2
-_BLUE_DEGREES, _BLUE_SATURATION = (200, 240), 0.55
-"""Hue and least saturation of pen. Of 170,000 pixels of 16 µm of CAMELYON's tissue at most two are such."""
-
-_LEAST_CHROMA, _LIGHT_VALUE = 0.06, 0.6
-"""What is darker than this value and has no more color is a black border, black pen or dirt; dark nuclei have color."""
+from ..quality.edges import find_black, light_of
+from ..quality.marks import is_mark
 
 _LEAST_SEPARABILITY = 0.75
 """Otsu's share of the variance that lies between two classes: 0.64 for one bell curve, more for two."""
+
+
+_LEAST_GLASS = 0.01
+"""Share of what is lit from which on there is glass, by pixels that are grayer than `ForegroundSettings` lets pass."""
+
+_GLASS_DEVIATION = 0.025
+"""Standard deviation of the brightness (0 to 1) of glass is less, whatever its tint."""
 
 
 class ForegroundSettings(NamedTuple):
@@ -84,25 +86,38 @@ def foreground_mask(
     saturation, value = hsv[..., 1], hsv[..., 2]
     lit = value >= settings.min_value
     if settings.saturation is None:
-        lit &= ~_is_mark(hsv)
-        threshold = _threshold(saturation[lit], settings)
+        lit &= ~is_mark(hsv)
+        threshold = _threshold(_to_split(hsv, lit, find_black(light_of(overview), pixel_um), settings), settings)
     else:
         threshold = settings.saturation
     mask = (saturation >= threshold) & lit
     mask = _fill_holes(mask, settings.max_hole_um2 / pixel_um**2)
-    return _without_small(mask, settings.min_tissue_um2 / pixel_um**2), threshold
+    return without_small(mask, settings.min_tissue_um2 / pixel_um**2), threshold
 
 
-def _is_mark(hsv: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which pixels are green or blue pen, or gray and dark as black pen and a scanner's border are.
+def _to_split(
+    hsv: npt.NDArray[np.float64],
+    lit: npt.NDArray[np.bool_],
+    black: npt.NDArray[np.bool_],
+    settings: ForegroundSettings,
+) -> npt.NDArray[np.float64]:
+    """The saturations (N,) that Otsu's threshold is taken of: of what is lit, and of black background.
 
-    Hematoxylin and eosin give hues from violet to red; red pen is of the color of blood.
+    Beside black background pixels mix with it; they are left out. The background itself, of no saturation, stands in
+    for glass where there is none: almost nothing is as gray as glass, and what is lit is not as even as glass.
     """
-    hue, saturation, value = hsv[..., 0] * 360, hsv[..., 1], hsv[..., 2]
-    is_mark: npt.NDArray[np.bool_] = (value < _LIGHT_VALUE) & (saturation * value < _LEAST_CHROMA)
-    for (low, high), least in ((_GREEN_DEGREES, _GREEN_SATURATION), (_BLUE_DEGREES, _BLUE_SATURATION)):
-        is_mark |= (hue >= low) & (hue < high) & (saturation >= least)
-    return is_mark
+    saturation = hsv[..., 1]
+    if not black.any():
+        return np.asarray(saturation[lit])
+    lit = lit & ~ndimage.binary_dilation(black, np.ones((3, 3), dtype=bool))
+    found = np.asarray(saturation[lit])
+    if (
+        not found.size
+        or (found < settings.min_saturation).mean() > _LEAST_GLASS
+        or hsv[lit, 2].std() < _GLASS_DEVIATION
+    ):
+        return found
+    return np.concatenate([found, np.zeros(int(black.sum()))])
 
 
 def _threshold(saturation: npt.NDArray[np.float64], settings: ForegroundSettings) -> float:
@@ -145,8 +160,8 @@ def _fill_holes(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[n
     return filled
 
 
-def _without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
-    """The mask without its components of up to `max_pixels` pixels, joined by their sides."""
+def without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
+    """The (rows, cols) bool mask without its components of up to `max_pixels` pixels, joined by their sides."""
     # scikit-image renamed the arguments of its own between 0.25, the last for Python 3.10, and 0.26
     labels, _ = ndimage.label(mask)
     is_kept = np.bincount(labels.ravel()) > max_pixels

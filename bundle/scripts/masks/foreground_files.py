@@ -24,8 +24,11 @@ from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..geometry import map_shape
+from ..quality.classes import Artifact, parse_classes
+from ..quality.files import SUFFIX, check_artifacts_name, encode_artifacts, with_artifacts, write_artifacts
 from ..slides.colors import check_color
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
+from .examined import ExaminedForeground, examined_foreground, quality_notes
 from .files import write_mask
 from .foreground import ForegroundSettings, foreground_mask
 from .groundtruth import tumor_mask
@@ -58,6 +61,28 @@ def slide_foreground(
     return _mask_and_sidecar(slide, overview, stride, settings)
 
 
+def examined_slide(
+    slide: Slide, stride: int, settings: ForegroundSettings, skip: Sequence[Artifact]
+) -> tuple[ExaminedForeground, dict[str, Any]]:
+    """Foreground and artifacts of an open slide.
+
+    Args:
+        slide: the slide.
+        stride: level-0 pixels per mask pixel.
+        settings: as for `slide_foreground`.
+        skip: classes of artifacts that are left out of the foreground.
+
+    Returns:
+        Both, and the sidecar of `slide_foreground`.
+
+    Raises:
+        InputError: if a tile is damaged, or the slide is no RGB of 8 bits.
+    """
+    overview = slide.read_overview(stride)
+    mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings)
+    return examined_foreground(slide, overview, mask, stride, settings.min_tissue_um2, skip), sidecar
+
+
 def write_foregrounds(
     slides: str | Path | Sequence[str | Path],
     output: str | Path,
@@ -67,10 +92,12 @@ def write_foregrounds(
     assume_mpp: float | None = None,
     annotations: str | Path | None = None,
     origin: str = "bounds",
+    skip_artifacts: str | Sequence[str] = (),
 ) -> list[Path]:
-    """Write a mask, a sidecar and an overlay picture for each slide.
+    """Write a mask, a sidecar, an artifact mask and an overlay picture for each slide.
 
-    ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar; ``<stem>_overlay.jpg`` shows the mask's outline.
+    ``<stem>.png`` is 8-bit, 0 or 255; ``<stem>.json`` its sidecar; ``<stem>_artifacts.png`` is `quality.files`'s;
+    ``<stem>_overlay.jpg`` shows the mask's outline and the artifacts.
 
     Args:
         slides: slides, folders of slides or tables of slides, see `folders.slide_table`.
@@ -83,6 +110,7 @@ def write_foregrounds(
             Outlined tissue takes the place of computed tissue, which is else kept to outlined regions. Slides without a
             file are computed, which warns.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
+        skip_artifacts: classes that are left out of the foreground, see `quality.classes.parse_classes`.
 
     Returns:
         The masks written.
@@ -96,6 +124,7 @@ def write_foregrounds(
     settings.check()
     check_reading(backend)
     geojson_origin(origin, (0, 0))
+    skip = parse_classes(skip_artifacts)
     paths, table = find_slides(slides), SlideTable(slides)
     index = None if annotations is None else index_annotations(annotations)
     folder = make_output_dir(output)
@@ -106,6 +135,7 @@ def write_foregrounds(
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
             check_result_name(path)
+            check_artifacts_name(path)
             name = slide_name(path)
             found = None if index is None else index.get(name)
             if index is not None and found is None:
@@ -113,18 +143,24 @@ def write_foregrounds(
             with open_slide(path, backend, table.mpp(path, assume_mpp)) as slide:
                 overview = slide.read_overview(stride)
                 mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found, origin)
+                examined = examined_foreground(slide, overview, mask, stride, settings.min_tissue_um2, skip)
         except InputError as error:
             logger.error("%s", error)
             failures[str(path)] = str(error)
             continue
+        mask, sidecar = examined.mask, sidecar | examined.about
+        for note in quality_notes(sidecar):
+            logger.warning("%s: %s", path, note)
         if not mask.any():
             logger.warning("%s: no tissue found, so its mask is empty: %s", path, why_empty(sidecar))
             without_tissue.append(path.name)
         target = folder / f"{name}.png"
         write_mask(target, mask)
+        write_artifacts(folder / f"{name}{SUFFIX}", encode_artifacts(examined.classes))
         write_json(target.with_suffix(".json"), sidecar)
         with atomic_path(folder / f"{name}_overlay.jpg") as temporary:
-            Image.fromarray(outline_overlay(overview, mask)).save(temporary, quality=85)
+            overlay = with_artifacts(outline_overlay(overview, mask), examined.classes)
+            Image.fromarray(overlay).save(temporary, quality=85)
         written.append(target)
     if not_annotated:
         logger.warning(

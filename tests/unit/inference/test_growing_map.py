@@ -53,6 +53,8 @@ def test_description_is_of_the_slide_and_can_be_written():
         "cucim_fault": None,
         "num_positions": 5,
         "num_tiles": 3,
+        "artifacts": None,
+        "sharpness": None,
         "notes": [],
         "max_probability": 0.875,
     }

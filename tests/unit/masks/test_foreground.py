@@ -22,6 +22,7 @@ from scripts.masks import foreground
 from scripts.masks.files import write_mask
 from scripts.masks.foreground import ForegroundSettings, foreground_mask
 from scripts.masks.foreground_files import outline_overlay, read_mask, slide_foreground, write_foregrounds
+from scripts.quality.classes import FOUND
 from scripts.slides.pyramid import write_pyramid
 from scripts.slides.slide import open_slide
 
@@ -87,6 +88,38 @@ def test_tissue_with_a_hole_specks_and_a_black_border() -> None:
     np.testing.assert_array_equal(kept, (body & ~large_hole & ~small_hole) | speck)
 
 
+@pytest.mark.parametrize("background", ["white", "black", "both", "black around white"])
+@pytest.mark.parametrize("color", [PINK, (235, 215, 232), (90, 50, 110)], ids=["usual", "pale", "dark"])
+def test_an_island_on_black_and_white(tmp_path: Path, background: str, color: tuple[int, int, int]) -> None:
+    shape = (1203, 1707)
+    island = disk(shape, (600, 850), (330, 500))
+    picture = scan(shape)
+    if background == "black":
+        picture[:] = 0
+    elif background == "both":
+        picture[:, :850] = 0
+    elif background == "black around white":
+        picture[:200] = picture[1000:] = 0
+        picture[:, :250] = picture[:, 1500:] = 0
+    texture = ndimage.gaussian_filter(np.random.default_rng(2).normal(size=shape), 3)
+    shades = 1 + 0.08 * texture / texture.std()
+    picture[island] = np.clip(shades[..., None] * color, 0, 255)[island]
+    write_pyramid(tmp_path / "a.tif", picture, 1.0, quality=80)
+    with open_slide(tmp_path / "a.tif") as slide:
+        mask, _ = slide_foreground(slide, 16)
+    expected = island[8::16, 8::16]
+    mask = mask[: expected.shape[0], : expected.shape[1]]
+    assert mask[ndimage.binary_erosion(expected, iterations=2)].mean() > 0.995
+    assert mask[~ndimage.binary_dilation(expected, iterations=2)].mean() < 0.005  # the compression's colors
+
+
+@pytest.mark.parametrize("glass", [(243, 242, 244), (225, 212, 226)], ids=["usual", "tinted"])
+def test_glass_on_black_is_no_tissue(glass: tuple[int, int, int]) -> None:
+    picture = np.zeros((141, 203, 3), dtype=np.uint8)
+    picture[30:110, 40:170] = np.asarray(glass) + np.random.default_rng(0).integers(-2, 3, (80, 130, 1))
+    assert not foreground_mask(picture, 16)[0].any()
+
+
 @pytest.mark.parametrize("blank", ["noise", "flat", "white", "gray", "black"])
 def test_blank_pictures_have_no_tissue(blank: str) -> None:
     picture = scan((141, 203))
@@ -130,12 +163,12 @@ def test_small_components_against_flooding(max_pixels: float) -> None:
     for row, col in np.argwhere(mask):
         component = flood(mask, (int(row), int(col)), connectivity=1)
         expected[row, col] = component.sum() > max_pixels
-    np.testing.assert_array_equal(foreground._without_small(mask, max_pixels), expected)
+    np.testing.assert_array_equal(foreground.without_small(mask, max_pixels), expected)
 
 
 def test_all_tissue_and_none() -> None:
-    assert foreground._without_small(np.ones((3, 5), bool), 2).all()
-    assert not foreground._without_small(np.zeros((3, 5), bool), 0).any()
+    assert foreground.without_small(np.ones((3, 5), bool), 2).all()
+    assert not foreground.without_small(np.zeros((3, 5), bool), 0).any()
 
 
 # --- slides ---
@@ -192,7 +225,7 @@ def test_write_foregrounds(tmp_path: Path, slide_path: Path, backend: str) -> No
     written = write_foregrounds(slide_path, output, 16, SMALL, backend)
     assert written == [output / "normal_007.png"]
     assert sorted(path.name for path in output.iterdir()) == [
-        "normal_007.json", "normal_007.png", "normal_007_overlay.jpg",
+        "normal_007.json", "normal_007.png", "normal_007_artifacts.png", "normal_007_overlay.jpg",
     ]  # fmt: skip
     with Image.open(written[0]) as picture:
         assert picture.mode == "L"
@@ -210,6 +243,9 @@ def test_write_foregrounds(tmp_path: Path, slide_path: Path, backend: str) -> No
         "settings": SMALL._asdict(),
         "annotation": None,
         "tissue_fraction": pytest.approx((pixels > 0).mean(), abs=1e-6),
+        "artifacts": {artifact.label: {"slide": 0.0, "tissue": 0.0} for artifact in FOUND},
+        "sharpness": {"num_places": 19, "num_blurred": 0, "median_blur": pytest.approx(0.25, abs=0.05)},
+        "skip_artifacts": [],
     }
     with Image.open(output / "normal_007_overlay.jpg") as overlay:
         assert overlay.size == (107 * 9, 70 * 9)
@@ -227,7 +263,7 @@ def test_a_name_that_results_cannot_have_is_set_aside(tmp_path: Path, slide_path
     shutil.copy(slide_path, long)
     with pytest.raises(InputError, match=r"1 of 2 slides failed.* which has 240 bytes, more than 200; rename it"):
         write_foregrounds([long, slide_path], tmp_path / "masks", 64)
-    assert [path.name for path in (tmp_path / "masks").glob("*.png")] == ["normal_007.png"]
+    assert [path.name for path in (tmp_path / "masks").glob("*[0-9].png")] == ["normal_007.png"]
 
 
 def test_a_fixed_threshold_is_named(tmp_path: Path, slide_path: Path) -> None:
@@ -303,7 +339,7 @@ def test_one_bad_slide_does_not_stop_the_others(
         pytest.raises(InputError, match=r"^2 of 4 slides failed, the others are done; first: .*cut\.tif: cannot be"),
     ):
         write_foregrounds(slide_path.parent, output)
-    assert sorted(path.name for path in output.glob("*.png")) == ["normal_001.png", "normal_007.png"]
+    assert sorted(path.name for path in output.glob("*[0-9].png")) == ["normal_001.png", "normal_007.png"]
     assert [record.getMessage().split(":")[0][-8:] for record in caplog.records] == ["/cut.tif", "text.tif"]
 
 
@@ -331,7 +367,7 @@ def test_gray_slide_is_set_aside(tmp_path: Path, slide_path: Path) -> None:
     write_pyramid(slide_path.with_name("gray.tif"), gray, MPP)
     with pytest.raises(InputError, match=r"^1 of 2 slides failed, .*gray\.tif: expected a stained slide in RGB"):
         write_foregrounds(slide_path.parent, tmp_path / "out", 16)
-    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["normal_007.png"]
+    assert [path.name for path in (tmp_path / "out").glob("*[0-9].png")] == ["normal_007.png"]
 
 
 @pytest.mark.parametrize("stride", [0, -64, 1.5, "64"])

@@ -1,0 +1,127 @@
+"""All artifacts of a slide, from its overview and a few places of its finest pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..slides.slide import MODEL_MPP, Slide
+from .classes import ORDER, Artifact, shares
+from .edges import find_black, find_coverslip_edges, find_dark_edges, light_of
+from .pen import find_pen
+from .sharpness import COARSEST_UM, PLACE_SIDE, SHARPNESS_UM, Sharpness, find_blur
+
+_PIXEL_UM = 15.552
+_MOST_PIXELS = 1_500_000
+"""Artifacts are looked for at about the resolution at which the limits were chosen, stride 64 at 0.243 µm, and more
+coarsely on slides of more such pixels, since time is short."""
+
+
+class Examination(NamedTuple):
+    """What was found on a slide.
+
+    Attributes:
+        classes: (rows, cols) uint8 of `classes.Artifact`, as the overview.
+        about: for sidecars: ``artifacts`` (see `classes.shares`) and ``sharpness``.
+    """
+
+    classes: npt.NDArray[np.uint8]
+    about: dict[str, Any]
+
+
+def find_artifacts(
+    overview: npt.NDArray[np.uint8], tissue: npt.NDArray[np.bool_], pixel_um: float
+) -> npt.NDArray[np.uint8]:
+    """Find all artifacts that an overview shows, which is all but blur.
+
+    Args:
+        overview: (rows, cols, 3) uint8 RGB.
+        tissue: (rows, cols) bool foreground; a coverslip's edge is looked for beside it.
+        pixel_um: side of an overview pixel in µm.
+
+    Returns:
+        (rows, cols) uint8 of `classes.Artifact`.
+    """
+    factor = max(1, round(_PIXEL_UM / pixel_um), math.ceil(math.sqrt(tissue.size / _MOST_PIXELS)))
+    small = np.asarray(Image.fromarray(overview).reduce(factor))
+    small_tissue = np.asarray(Image.fromarray(tissue.astype(np.uint8) * np.uint8(255)).reduce(factor)) > 0
+    small_um = factor * pixel_um
+    light = light_of(small)
+    found = {Artifact.BLACK: find_black(light, small_um)}
+    found[Artifact.DARK_EDGE] = find_dark_edges(light, small_um, found[Artifact.BLACK])
+    known = found[Artifact.BLACK] | found[Artifact.DARK_EDGE]
+    found[Artifact.PEN] = find_pen(small, small_um, _with_rim(known))
+    excluded = _with_rim(known | found[Artifact.PEN] | small_tissue)
+    found[Artifact.COVERSLIP_EDGE] = find_coverslip_edges(light, small_um, excluded)
+    classes = np.zeros(small_tissue.shape, dtype=np.uint8)
+    for artifact in reversed(ORDER):
+        if artifact in found:
+            classes[found[artifact]] = artifact
+    if not classes.any():
+        return np.zeros(tissue.shape, dtype=np.uint8)
+    rows, cols = tissue.shape
+    return np.ascontiguousarray(classes.repeat(factor, axis=0).repeat(factor, axis=1)[:rows, :cols])
+
+
+def examine(slide: Slide, overview: npt.NDArray[np.uint8], tissue: npt.NDArray[np.bool_], stride: int) -> Examination:
+    """Find the artifacts of an open slide.
+
+    Args:
+        slide: the slide; a few places of its tissue are read to measure how sharp it is.
+        overview: (rows, cols, 3) uint8 RGB, see `slides.slide.Slide.read_overview`.
+        tissue: (rows, cols) bool foreground.
+        stride: level-0 pixels per overview pixel.
+
+    Returns:
+        The artifacts.
+
+    Raises:
+        InputError: if a tile is damaged.
+    """
+    classes = find_artifacts(overview, tissue, stride * (slide.mpp or MODEL_MPP))
+    sharpness = _sharpness(slide, tissue & (classes == Artifact.NONE), stride)
+    classes[sharpness.mask] = Artifact.BLUR
+    measured = sharpness._asdict()
+    del measured["mask"]
+    return Examination(classes, {"artifacts": shares(classes, tissue), "sharpness": measured})
+
+
+def _sharpness(slide: Slide, tissue: npt.NDArray[np.bool_], stride: int) -> Sharpness:
+    """Nothing is measured on a slide that is too coarse, or does not say its resolution."""
+    if slide.mpp is None or slide.mpp > COARSEST_UM:
+        return Sharpness(0, 0, None, np.zeros(tissue.shape, dtype=np.bool_))
+    downsample = max(1.0, SHARPNESS_UM / slide.mpp)
+
+    def read(center: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        location = _in_one_cell(slide, (center[0] * stride, center[1] * stride), downsample)
+        return slide.read_region(location, (PLACE_SIDE, PLACE_SIDE), downsample)
+
+    return find_blur(tissue, read)
+
+
+def _in_one_cell(slide: Slide, point: tuple[int, int], downsample: float) -> tuple[float, float]:
+    """Where to read around a level-0 point so that as few compressed tiles as possible are decoded: (row, col)."""
+    side = PLACE_SIDE * downsample
+    region = slide.locate_region((0.0, 0.0), (PLACE_SIDE, PLACE_SIDE), downsample)
+    scale = slide.downsamples[region.level]
+    location = []
+    for place, cell, full in zip(point, slide.cell_shapes[region.level], slide.shape, strict=True):
+        cell_side = cell * scale
+        start = place - side / 2
+        first = np.floor(place / cell_side) * cell_side
+        margin = 8 * scale  # of resampling
+        if cell_side >= side + 2 * margin:
+            start = min(max(start, first + margin), first + cell_side - side - margin)
+        location.append(float(np.floor(min(max(start, 0.0), max(0.0, full - side)))))
+    return location[0], location[1]
+
+
+def _with_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The mask and two pixels around it, in which it mixes with what is beside it."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3), dtype=bool), iterations=2)) if mask.any() else mask
