@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
+from ..maps.artifacts import read_map_artifacts
 from ..maps.files import find_maps, read_map, read_map_info, with_bounds
 from ..maps.findings import FindingSettings, find_lesions
 from ..scoring.settings import NMS_RADIUS_UM
@@ -99,7 +100,7 @@ def export_maps(
             info = with_bounds(read_map_info(path), slide_of.get(name_key(path.stem)))
             info = info._replace(bounds_origin=geojson_origin(origin, info.bounds_origin))
             prob_map = read_map(info)
-            findings = find_lesions(prob_map, info, settings)
+            findings = find_lesions(prob_map, info, settings, read_map_artifacts(info))
             for name, folder in folders.items():
                 for suffix, write in _OF_FINDINGS.get(name, {}).items():
                     write(folder / f"{info.name}{suffix}", findings)

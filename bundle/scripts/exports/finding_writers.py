@@ -21,8 +21,12 @@ _LESION_COLOR, _DETECTION_COLOR = (200, 0, 0), (255, 200, 0)
 LESION_COLUMNS = (
     *("lesion", "confidence", "num_detections", "area_um2", "max_probability", "mean_probability"),
     *("x", "y", "left", "top", "right", "bottom"),
+    *("artifact", "artifact_share"),
 )
-"""Of the table of lesions; from ``x`` on level-0 pixels: centroid and bounding box."""
+"""Of the table of lesions; from ``x`` to ``bottom`` level-0 pixels: centroid and bounding box."""
+
+DETECTION_COLUMNS = ("confidence", "x", "y", "lesion", "artifact")
+"""Of the table of detections."""
 
 
 def write_geojson(path: str | Path, findings: Findings) -> None:
@@ -49,7 +53,9 @@ def write_geojson(path: str | Path, findings: Findings) -> None:
                 "Max probability": lesion.max_probability,
                 "Mean probability": lesion.mean_probability,
                 "Num detections": lesion.num_detections,
+                "Artifact share": lesion.artifact_share,
             },
+            lesion.artifact,
         )
         for number, lesion in enumerate(findings.lesions, start=1)
     ]
@@ -59,9 +65,10 @@ def write_geojson(path: str | Path, findings: Findings) -> None:
             f"Detection {number}",
             {"type": "Point", "coordinates": [x - left, y - top]},
             {"objectType": "detection", "classification": {"name": DETECTION_CLASS, "color": _DETECTION_COLOR}},
-            {"Confidence": prob, "Lesion": lesion},
+            {"Confidence": prob, "Lesion": lesion, "Artifact share": float(bool(artifact))},
+            artifact,
         )
-        for number, (prob, x, y, lesion) in enumerate(_points_xy(findings), start=1)
+        for number, (prob, x, y, lesion, artifact) in enumerate(_points_xy(findings), start=1)
     ]
     text = json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False, ensure_ascii=False)
     with atomic_path(path) as temporary:
@@ -85,7 +92,7 @@ def write_asap(path: str | Path, findings: Findings) -> None:
     ]
     dots = [
         Shape(f"Detection {number}: {prob:.4f}", "Dot", DETECTION_CLASS, [(y, x)])
-        for number, (prob, x, y, _) in enumerate(_points_xy(findings), start=1)
+        for number, (prob, x, y, *_) in enumerate(_points_xy(findings), start=1)
     ]
     groups = {
         name: "#{:02x}{:02x}{:02x}".format(*color)
@@ -108,18 +115,19 @@ def write_lesion_table(path: str | Path, findings: Findings) -> None:
         bottom, right = (max(bound[axis] for bound in bounds) for axis in (2, 3))
         row, col = lesion.center
         values = (lesion.max_probability, lesion.mean_probability, col, row, left, top, right, bottom)
-        rows.append([number, lesion.confidence, lesion.num_detections, lesion.area_um2, *values])
+        covered = (lesion.artifact, lesion.artifact_share)
+        rows.append([number, lesion.confidence, lesion.num_detections, lesion.area_um2, *values, *covered])
     _write_table(path, LESION_COLUMNS, rows)
 
 
 def write_detection_table(path: str | Path, findings: Findings) -> None:
-    """Write a CSV with a header, ``confidence,x,y,lesion``, and a row for each detection, strongest first.
+    """Write a CSV with a header, `DETECTION_COLUMNS`, and a row for each detection, strongest first.
 
     Args:
         path: the file to write.
         findings: of one slide; may be none.
     """
-    _write_table(path, ("confidence", "x", "y", "lesion"), list(_points_xy(findings)))
+    _write_table(path, DETECTION_COLUMNS, list(_points_xy(findings)))
 
 
 def _write_table(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -129,14 +137,15 @@ def _write_table(path: str | Path, header: Sequence[str], rows: Sequence[Sequenc
         writer.writerows([f"{value:.7g}" if isinstance(value, float) else value for value in row] for row in rows)
 
 
-def _points_xy(findings: Findings) -> Iterator[tuple[float, int, int, int]]:
-    """Confidence, x, y and number of the lesion of each detection."""
+def _points_xy(findings: Findings) -> Iterator[tuple[float, int, int, int, str]]:
+    """Confidence, x, y, number of the lesion and artifact of each detection."""
     prob, row, col = findings.detections
     yield from zip(
         (float(str(value)) for value in prob),  # the shortest number that gives the float32 back
         col.tolist(),
         row.tolist(),
         findings.lesion_numbers.tolist(),
+        findings.artifacts,
         strict=True,
     )
 
@@ -147,12 +156,15 @@ def _feature(
     geometry: dict[str, Any],
     properties: dict[str, Any],
     measurements: dict[str, float],
+    artifact: str,
 ) -> dict[str, Any]:
+    """A feature; what lies in an artifact says so in its metadata, as QuPath keeps texts."""
+    flag = {"metadata": {"Artifact": artifact}} if artifact else {}
     return {
         "type": "Feature",
         "id": str(uuid5(NAMESPACE_URL, f"{findings.info.slide}/{name}")),
         "geometry": geometry,
-        "properties": {"name": name, **properties, "measurements": measurements},
+        "properties": {"name": name, **properties, "measurements": measurements, **flag},
     }
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..annotations.outlines import component_polygons
 from ..annotations.polygons import Polygon
+from .artifacts import NO_ARTIFACT, labels_at, main_artifact
 from .detections import Detections, detections_to_level0, non_maximum_suppression
 from .files import MapInfo
 
@@ -24,6 +25,8 @@ class Lesion(NamedTuple):
         max_probability: highest of its pixels.
         mean_probability: mean of its pixels.
         center: (row, col) of its centroid, level-0 frame.
+        artifact: label of the artifact that covers most of it, see `artifacts.main_artifact`.
+        artifact_share: share of its pixels that lie in an artifact, from 0 to 1.
     """
 
     parts: tuple[Polygon, ...]
@@ -33,6 +36,8 @@ class Lesion(NamedTuple):
     max_probability: float
     mean_probability: float
     center: tuple[float, float]
+    artifact: str = NO_ARTIFACT
+    artifact_share: float = 0.0
 
 
 class Findings(NamedTuple):
@@ -43,12 +48,14 @@ class Findings(NamedTuple):
         lesions: the most confident first.
         detections: in the level-0 frame, strongest first.
         lesion_numbers: (N,) for each detection the number of its lesion, from 1 on; 0 if it lies in none.
+        artifacts: for each detection the label of the artifact that it lies in, see `artifacts.labels_at`.
     """
 
     info: MapInfo
     lesions: tuple[Lesion, ...]
     detections: Detections
     lesion_numbers: npt.NDArray[np.int64]
+    artifacts: tuple[str, ...]
 
 
 class FindingSettings(NamedTuple):
@@ -100,13 +107,19 @@ def rank_regions(prob_map: npt.NDArray[np.floating[Any]], threshold: float, on_m
     return Regions(regions, labels, confidences)
 
 
-def find_lesions(prob_map: npt.NDArray[np.floating[Any]], info: MapInfo, settings: FindingSettings) -> Findings:
+def find_lesions(
+    prob_map: npt.NDArray[np.floating[Any]],
+    info: MapInfo,
+    settings: FindingSettings,
+    classes: npt.NDArray[np.uint8] | None = None,
+) -> Findings:
     """Outline what exceeds the threshold, and detect as `froc` does.
 
     Args:
         prob_map: (rows, cols) floating, from 0 to 1.
         info: its sidecar.
         settings: thresholds.
+        classes: (rows, cols) uint8, see `artifacts.read_map_artifacts`; without them nothing lies in an artifact.
 
     Returns:
         The findings.
@@ -123,6 +136,7 @@ def find_lesions(prob_map: npt.NDArray[np.floating[Any]], info: MapInfo, setting
     lesions = []
     for number, region in enumerate(regions, start=1):
         row, col = region.centroid
+        covered = (NO_ARTIFACT, 0.0) if classes is None else main_artifact(classes[tuple(region.coords.T)])
         lesions.append(
             Lesion(
                 component_polygons(region.image, region.bbox[:2], info.stride, f"Lesion {number}"),
@@ -132,7 +146,9 @@ def find_lesions(prob_map: npt.NDArray[np.floating[Any]], info: MapInfo, setting
                 float(region.intensity_max),
                 float(region.intensity_mean),
                 (float((row + 0.5) * info.stride), float((col + 0.5) * info.stride)),
+                *covered,
             )
         )
     detections = detections_to_level0(on_map, info.stride, info.slide_shape)
-    return Findings(info, tuple(lesions), detections, numbers[of_detection])
+    in_artifacts = labels_at(classes, on_map.row, on_map.col)
+    return Findings(info, tuple(lesions), detections, numbers[of_detection], in_artifacts)

@@ -68,6 +68,20 @@ def tissue_layer(prob_map: npt.NDArray[np.floating[Any]], stride: int, slide_sha
     return _layer(indices, np.array(_TISSUE, dtype=np.uint8), stride, slide_shape)
 
 
+def class_layer(
+    classes: npt.NDArray[np.uint8], rgba: npt.NDArray[np.uint8], stride: int, slide_shape: tuple[int, int]
+) -> Layer:
+    """Classes of map pixels as a layer; where pixels become one, the highest class shows.
+
+    Args:
+        classes: (rows, cols) uint8.
+        rgba: (N, 4) uint8, the color of each class.
+        stride: level-0 pixels per map pixel.
+        slide_shape: (height, width) in level-0 pixels.
+    """
+    return _layer(classes, rgba, stride, slide_shape)
+
+
 def _layer(
     indices: npt.NDArray[np.uint8], rgba: npt.NDArray[np.uint8], stride: int, slide_shape: tuple[int, int]
 ) -> Layer:

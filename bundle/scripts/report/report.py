@@ -18,6 +18,7 @@ from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable, is_table
+from ..maps.artifacts import read_map_artifacts
 from ..maps.files import MapInfo, read_failures, read_map, read_map_infos, read_run
 from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
@@ -141,7 +142,8 @@ def write_report(
         )
     for info in tqdm([info for info in infos if info.name not in by_name], desc="maps", unit="slide"):
         prob_map = read_map(info)
-        by_name[info.name] = view_map(info, prob_map, scoring.find_on(prob_map, info), scoring.threshold)
+        found, classes = scoring.find_on(prob_map, info), read_map_artifacts(info)
+        by_name[info.name] = view_map(info, prob_map, found, scoring.threshold, classes=classes)
     views = [(info, by_name[info.name]) for info in infos]
     views.sort(key=lambda pair: (-pair[1].score, -pair[1].num_detections, pair[0].name))
     rows = {} if scores is None else {row["slide"]: row for row in scores["slides"]}
@@ -165,12 +167,11 @@ def _add_scored_view(views: dict[str, MapView], scoring: ScoreSettings, evidence
     if not isinstance(info, MapInfo) or prob_map is None:
         raise TypeError(f"expected the evidence of a map, but got that of {info.path}")
     if not evidence.case.facts.counts_lesions:  # its truth is not whole, so it says nothing of a detection
-        views[info.name] = view_map(info, prob_map, evidence.found, scoring.threshold)
+        views[info.name] = view_map(info, prob_map, evidence.found, scoring.threshold, classes=read_map_artifacts(info))
         return
     places = verdicts(detections, evidence.lesions, evidence.case.mpp)
-    views[info.name] = view_map(
-        info, prob_map, evidence.found, scoring.threshold, evidence.truth, evidence.lesions, places
-    )
+    truth, lesions, classes = evidence.truth, evidence.lesions, read_map_artifacts(info)
+    views[info.name] = view_map(info, prob_map, evidence.found, scoring.threshold, truth, lesions, places, classes)
 
 
 def _shown_slide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..geometry import level0_to_map
+from ..maps.artifacts import labels_at
 from ..maps.detections import Detections
 from ..maps.files import MapInfo
 from ..masks.truth import Truth
@@ -17,6 +19,7 @@ from ..scoring.cases import Found
 from ..scoring.map_reliability import PixelCounts, count_pixels
 from ..scoring.slides import SlideLesions
 from ..slides.slide import open_slide
+from .artifacts import ArtifactView, flag_words, view_artifacts
 from .crops import USUAL_PATCH, Crop, read_crop
 from .embedding import jpeg_uri
 from .lesions import LesionSize, lesions_of_map, lesions_of_truth
@@ -42,6 +45,7 @@ class Mark(NamedTuple):
         left: its place as a share of the slide's width.
         top: as a share of its height.
         verdict: where it lies in the truth: `IN_LESION`, `IN_ISOLATED` or `OUTSIDE`; None without truth.
+        flag: the artifact that it lies in, in words, or "".
     """
 
     rank: int
@@ -51,6 +55,7 @@ class Mark(NamedTuple):
     left: float
     top: float
     verdict: str | None
+    flag: str = ""
 
 
 class MapView(NamedTuple):
@@ -68,6 +73,7 @@ class MapView(NamedTuple):
         true_lesions: those of the truth, by their numbers in ``lesions.csv``.
         has_truth: whether the slide's truth is known.
         pixels: map pixels held against the truth, or None.
+        artifacts: of the slide, or None if it was not examined.
     """
 
     score: float
@@ -81,6 +87,7 @@ class MapView(NamedTuple):
     true_lesions: list[LesionSize]
     has_truth: bool
     pixels: PixelCounts | None
+    artifacts: ArtifactView | None
 
 
 class Pixels(NamedTuple):
@@ -103,6 +110,7 @@ def view_map(
     truth: Truth | None = None,
     true_lesions: SlideLesions | None = None,
     places: list[str] | None = None,
+    classes: npt.NDArray[np.uint8] | None = None,
 ) -> MapView:
     """Gather what a map and its truth say.
 
@@ -114,16 +122,21 @@ def view_map(
         truth: its truth, or None.
         true_lesions: of the truth, or None.
         places: where the detections lie, see `verdicts`, or None if the slide's truth is not known.
+        classes: of `maps.artifacts.read_map_artifacts`.
 
     Returns:
         All of it.
     """
     has_truth = places is not None
+    rows, cols = (
+        level0_to_map(axis, info.stride).clip(max=side - 1)
+        for axis, side in zip((found.detections.row, found.detections.col), prob_map.shape, strict=True)
+    )
     return MapView(
         found.score,
         int(found.detections.prob.size),
         float((prob_map > 0).sum()) * (info.stride * info.mpp) ** 2 / 1e6,
-        marks(found.detections, places, info.slide_shape),
+        marks(found.detections, places, info.slide_shape, labels_at(classes, rows, cols)),
         heat_layer(prob_map, info.stride, info.slide_shape),
         tissue_layer(prob_map, info.stride, info.slide_shape),
         lesions_of_map(prob_map, info, found.detections, threshold),
@@ -131,6 +144,7 @@ def view_map(
         lesions_of_truth(truth, true_lesions, info),
         has_truth,
         count_pixels(prob_map, info.stride, truth) if has_truth else None,
+        view_artifacts(classes, prob_map, info.stride, info.slide_shape),
     )
 
 
@@ -154,13 +168,16 @@ def verdicts(detections: Detections, lesions: SlideLesions | None, mpp: float) -
     return [OUTSIDE if label == 0 else IN_ISOLATED if label in isolated else IN_LESION for label in found]
 
 
-def marks(detections: Detections, found: list[str] | None, slide_shape: tuple[int, int]) -> list[Mark]:
+def marks(
+    detections: Detections, found: list[str] | None, slide_shape: tuple[int, int], labels: Sequence[str] = ()
+) -> list[Mark]:
     """The strongest detections as marks on a slide.
 
     Args:
         detections: level-0 frame, strongest first.
         found: of `verdicts`, or None.
         slide_shape: (height, width) in level-0 pixels.
+        labels: of the artifacts that they lie in, or none.
 
     Returns:
         At most `MAX_MARKS`.
@@ -175,6 +192,7 @@ def marks(detections: Detections, found: list[str] | None, slide_shape: tuple[in
             (col + 0.5) / slide_shape[1],
             (row + 0.5) / slide_shape[0],
             None if found is None else found[index],
+            flag_words(labels[index]) if labels else "",
         )
         for index, (prob, row, col) in enumerate(points)
     ]

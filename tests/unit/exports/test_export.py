@@ -189,7 +189,7 @@ def test_tables(exported):
         assert float(row["confidence"]) == pytest.approx(PROB_MAP[int(row["y"]) // STRIDE, int(row["x"]) // STRIDE])
     assert len(detections) == sum(int(row["num_detections"]) for row in lesions)
     text = (exported / "csv" / "nothing_detections.csv").read_text()
-    assert text == "confidence,x,y,lesion\n"
+    assert text == "confidence,x,y,lesion,artifact\n"
 
 
 def test_ome_tiff_with_tifffile(exported):
