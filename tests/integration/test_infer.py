@@ -148,7 +148,8 @@ def infer_flags(cohort: Cohort, weights: Path) -> list[str]:
 
 def test_one_map_and_sidecar_per_slide(cohort_maps: Path, cohort: Cohort, weights: Path) -> None:
     names = [path.stem for path in cohort.testing]
-    expected = {f"{name}.{suffix}" for name in names for suffix in ("npy", "json")} | {"run.json", ".lock"}
+    expected = {f"{name}{suffix}" for name in names for suffix in (".npy", ".json", "_artifacts.png")}
+    expected |= {"run.json", ".lock"}
     assert {path.name for path in cohort_maps.iterdir()} == expected
     for name in names:
         prob_map, sidecar = read_map(cohort_maps, name)

@@ -105,7 +105,8 @@ def states(maps: Path) -> dict[str, int]:
 
 def assert_whole(maps: Path, names: list[str]) -> None:
     """Each has a readable map and sidecar, and there is nothing else."""
-    expected = {f"{name}{suffix}" for name in names for suffix in (".npy", ".json")} | {"run.json", ".lock"}
+    expected = {f"{name}{suffix}" for name in names for suffix in (".npy", ".json", "_artifacts.png")}
+    expected |= {"run.json", ".lock"}
     assert {path.name for path in maps.iterdir()} == expected
     for name in names:
         prob_map = np.load(maps / f"{name}.npy")
