@@ -15,6 +15,7 @@ from ..annotations.verdict_folder import VerdictFolder
 from ..annotations.verdicts import Mark
 from ..errors import InputError
 from ..files import read_json
+from ..maps.artifacts import NO_ARTIFACT
 from ..maps.files import MapInfo
 from ..maps.findings import Findings
 from ..maps.verdict_marks import finding_marks
@@ -167,7 +168,9 @@ def found_marks(findings: Findings, other: OtherMap | None) -> list[Mark]:
     """
     marks = finding_marks(findings, _weights(findings.info))
     if other is not None:
-        alone = Findings(other.info, (), other.detections, np.zeros(other.detections.prob.size, dtype=np.int64))
+        count = other.detections.prob.size
+        nowhere = np.zeros(count, dtype=np.int64), (NO_ARTIFACT,) * count
+        alone = Findings(other.info, (), other.detections, *nowhere)
         marks += [
             replace(mark, name=f"{mark.name} of the other map") for mark in finding_marks(alone, _weights(other.info))
         ]
