@@ -10,7 +10,7 @@ is decoded as one of a real slide is.
 The reader asks as a browser does: six requests at a time over HTTP, first the page, its files, the worklist and the
 tiles of the whole slide, then those of a screen of 1600 x 900 px that moves by a third of itself at full resolution and
 at other magnifications. Each tile is asked for once. Prints the median and the 95th percentile of what a tile takes,
-waiting behind the five others included, and of the server's memory.
+with its waiting behind five others, and the largest memory of the server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import argparse
 import io
 import itertools
 import json
-import os
 import statistics
 import struct
 import subprocess
@@ -36,6 +35,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
+
+from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 
 from scripts.geometry import map_shape  # noqa: E402
 from scripts.slides.slide import open_slide  # noqa: E402
@@ -193,7 +194,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slide", type=Path, help="another slide than the one that is made")
     parser.add_argument("--screens", type=int, default=60, help="how often the reader moves at each magnification")
+    parser.add_argument("--markdown", type=Path, help="a page with a block 'review'")
     arguments = parser.parse_args()
+    machine = machine_line()
+    print(machine, flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         slide_path = arguments.slide or folder / "large.tif"
@@ -207,20 +211,25 @@ def main() -> None:
         try:
             line = server.stdout.readline() if server.stdout else ""
             browser = Browser(line.split()[-1])
-            print(f"the command listens after {time.perf_counter() - started:.1f} s")
+            rows = [["the command listens after", f"{time.perf_counter() - started:.1f} s", ""]]
             slide, seconds = first_view(browser)
-            print(f"first view of {slide['width']} x {slide['height']} px after {seconds:.2f} s")
-            pan(browser, slide, arguments.screens)
-            print(f"largest memory of the server: {memory_mb(server.pid):.0f} MB; load: {os.getloadavg()[0]:.1f}")
+            size = f"{slide['width']} x {slide['height']} px"
+            rows.append([f"first view of a slide of {size} after", f"{seconds:.2f} s", "under 2 s"])
+            rows += pan(browser, slide, arguments.screens)
+            rows.append(["largest memory of the server", f"{memory_mb(server.pid):.0f} MB", ""])
         finally:
             server.terminate()
             server.wait()
+    table = markdown_table(["what", "found", "wanted"], rows)
+    print(table)
+    if arguments.markdown is not None:
+        replace_block(arguments.markdown, "review", "\n\n".join([f"```\n{command_line()}\n```", machine, table]))
 
 
-def pan(browser: Browser, slide: dict[str, Any], num_screens: int) -> None:
-    """Move about at each magnification, and print what a tile took."""
+def pan(browser: Browser, slide: dict[str, Any], num_screens: int) -> list[list[str]]:
+    """Move about at each magnification; the rows of the table."""
     rng = np.random.default_rng(1)
-    everything = []
+    rows, everything = [], []
     for downsample in (1, 2, 4, 16):
         browser.seconds = []
         sides = [max(1, slide[key] - downsample * size) for key, size in (("height", SCREEN[0]), ("width", SCREEN[1]))]
@@ -230,17 +239,16 @@ def pan(browser: Browser, slide: dict[str, Any], num_screens: int) -> None:
             top = min(sides[0], max(0, top + int(rng.integers(-1, 2) * SCREEN[0] * downsample / 3)))
             left = min(sides[1], left + int(SCREEN[1] * downsample / 3))
             time.sleep(0.05)  # a hand moves the mouse
-        tell(f"downsample {downsample}", browser.seconds)
+        rows.append(row_of(f"downsample {downsample}", browser.seconds, ""))
         everything += browser.seconds
-    tell("all", everything)
+    return [*rows, row_of("all", everything, "95% within 50 ms")]
 
 
-def tell(name: str, seconds: list[float]) -> None:
-    """Print the median and the 95th percentile."""
-    if not seconds:
-        return
+def row_of(name: str, seconds: list[float], wanted: str) -> list[str]:
+    """The median and the 95th percentile of tiles."""
     ms = [1000 * value for value in seconds]
-    print(f"{name}: {len(ms)} tiles, median {statistics.median(ms):.0f} ms, 95% within {np.percentile(ms, 95):.0f} ms")
+    found = f"median {statistics.median(ms):.0f} ms, 95% within {np.percentile(ms, 95):.0f} ms"
+    return [f"{len(ms)} tiles, {name}", found, wanted]
 
 
 if __name__ == "__main__":

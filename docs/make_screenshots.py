@@ -19,7 +19,7 @@ from selenium import webdriver
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def open_page(page: Path, width: int, height: int) -> Any:
+def open_browser(width: int, height: int) -> Any:
     """Chromium without a window, on a light screen of this size in CSS pixels."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
@@ -28,6 +28,12 @@ def open_page(page: Path, width: int, height: int) -> Any:
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    return browser
+
+
+def open_page(page: Path, width: int, height: int) -> Any:
+    """The page in a browser, all of it drawn."""
+    browser = open_browser(width, height)
     browser.get(page.resolve().as_uri())
     browser.execute_script("document.querySelectorAll('.slide').forEach(s => s.style.contentVisibility = 'visible')")
     return browser

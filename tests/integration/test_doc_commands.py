@@ -55,6 +55,7 @@ SKIPPED = [
     Rule(r"^docs/data\.md$", r"^(aws|git clone|tumor-detection download) ", "downloads from the public bucket or site"),
     Rule(r"^docs/", r"tumor-detection camelyon16 ", "reads the challenge's slides; test_camelyon16.py has a replica"),
     Rule(r"^docs/", r"trt_export|inference_trt\.json", "needs a GPU and TensorRT"),
+    Rule(r"^docs/", r"tumor-detection review .*--output", "serves until it is stopped; test_run.py serves it"),
     Rule(r"^docs/scaling\.md$", r"^ray start", "starts a cluster of several machines"),
     Rule(r"^docs/scaling\.md$", r"--ray ", "needs a cluster; test_infer_cluster.py runs one on this machine"),
     Rule(r"^docs/(configs|README)\.md$", r"^torchrun ", "docs/scaling.md prints and runs the same command"),
@@ -100,7 +101,7 @@ IN_BUNDLE = [
 """Commands that are to be given in the bundle's folder."""
 
 JOURNEYS = [
-    ("README.md", "docs/report.md", "docs/correcting.md"),
+    ("README.md", "docs/report.md", "docs/review.md", "docs/correcting.md"),
     ("docs/evaluation.md", "docs/scoring_rules.md"),
     ("docs/staging.md",),
     ("docs/data.md",),
