@@ -67,6 +67,14 @@ def test_only_some_columns(tmp_path):
     }
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_names_are_told_from_types_that_differ_too(tmp_path, order):
+    rows = [["test_001", "Tumor", "IDC"], ["test_002", "Normal", "DCIS"], ["test_003", "Normal", "ILC"]]
+    found = read_references(write(tmp_path, [[row[index] for index in order] for row in rows]))
+    assert list(found) == ["test_001", "test_002", "test_003"]
+    assert [row.histological_type for row in found.values()] == ["IDC", "DCIS", "ILC"]
+
+
 def test_tables_add_to_each_other(tmp_path):
     centers = [["slide", "center"], ["TEST_001", "Utrecht"], ["test_009", "Radboud"]]
     found = read_references([write(tmp_path, ROWS), write(tmp_path, centers, "centers.csv")])
