@@ -91,6 +91,7 @@ SMALL: list[tuple[str, dict[str, str]]] = [
     (r"^tumor-detection foreground ", {"stride": "512"}),
     (r"benchmarks/patch_metrics\.py", {"resamples": "20"}),
     (r"fuzz_readers\.py", {"minutes": "0.02"}),
+    (r"benchmarks/staging\.py", {"patients": "3"}),
 ]
 """Flags that commands of a pattern get, in place of those that are printed."""
 

@@ -20,6 +20,10 @@ KEY = "value_of_one"
 """What the sidecar of a picture states: the gray value that is probability 1. A picture without is no map."""
 
 
+MAX_PIXELS = 1 << 28
+"""No larger picture is decoded: 16,384 x 16,384, four times a whole CAMELYON16 slide at one pixel per 32."""
+
+
 def find_pictures(folder: Path) -> list[Path]:
     """The pictures of a folder that are maps by their sidecars."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
@@ -66,7 +70,7 @@ def read_picture(path: Path, shape: tuple[int, int], value_of_one: float) -> npt
         (rows, cols) float32 in [0, 1].
 
     Raises:
-        InputError: if it is damaged, colored, or has another shape.
+        InputError: if it is damaged, colored or larger than `MAX_PIXELS`, or has another shape.
     """
     with warnings.catch_warnings():
         # the shape is checked instead, against what the sidecar says
@@ -78,6 +82,8 @@ def read_picture(path: Path, shape: tuple[int, int], value_of_one: float) -> npt
                         f"{path}: expected {shape[0]} x {shape[1]} pixels (rows x columns) by its sidecar, found "
                         f"{picture.size[1]} x {picture.size[0]}; mend shape or stride there"
                     )
+                if shape[0] * shape[1] > MAX_PIXELS:
+                    raise InputError(f"{path}: expected at most {MAX_PIXELS:,} pixels, found {shape[0]} x {shape[1]}")
                 if picture.mode not in ("L", "I;16", "I;16B", "I;16L", "I"):
                     raise InputError(f"{path}: expected a gray picture, found mode {picture.mode}; write it gray")
                 gray = np.asarray(picture)

@@ -56,4 +56,4 @@ def _draw(axes: Axes, name: str, report: dict[str, Any]) -> None:
     axes.set_ylabel("True (number)")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{name.capitalize()}: {kappa_text(report)}", loc="left", fontsize=11, fontweight="bold")
+    axes.set_title(f"{name.capitalize()}\n{kappa_text(report)}", loc="left", fontsize=10)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from scripts.errors import InputError
+from scripts.maps import pictures
 from scripts.maps.files import find_maps, holds_maps, read_map, read_map_info, read_map_infos
 
 SHAPE = (37, 23)
@@ -92,4 +93,11 @@ def test_a_colored_or_damaged_picture_is_refused(tmp_path: Path) -> None:
         read_map(read_map_info(path))
     path.write_bytes(b"no picture")
     with pytest.raises(InputError, match="not a readable picture"):
+        read_map(read_map_info(path))
+
+
+def test_a_picture_that_claims_any_size_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(tmp_path, "a.png", Image.fromarray(_gray()))
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 37 * 23 - 1)
+    with pytest.raises(InputError, match="expected at most 850 pixels, found 37 x 23"):
         read_map(read_map_info(path))

@@ -33,7 +33,7 @@ def test_confusion_figure_shows_counts_and_leaves_out_what_nobody_has() -> None:
         "micro (0)",
         "macro (2)",
     ]
-    assert first.get_title(loc="left").startswith("Nodes: quadratic kappa 0.923")
+    assert first.get_title(loc="left").startswith("Nodes\nquadratic kappa 0.923")
     assert first.get_xlabel() == "Called"
 
 
@@ -41,4 +41,4 @@ def test_confusion_figure_without_patients_has_one_matrix() -> None:
     nodes = _report(["itc"], ["itc"], CLASSES)
     figure = confusion_figure({"nodes": nodes, "patients": None})
     assert len(figure.axes) == 1
-    assert figure.axes[0].get_title(loc="left") == "Nodes: quadratic kappa undefined"
+    assert figure.axes[0].get_title(loc="left") == "Nodes\nquadratic kappa undefined"
