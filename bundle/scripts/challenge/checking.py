@@ -11,8 +11,8 @@ from ..errors import InputError
 from ..files import make_output_dir, read_json, write_json
 from ..slides.colors import check_color
 from ..slides.slide import open_slide
-from ..storage.download import CHECKSUMS, read_md5s
-from ..storage.transfer import file_md5
+from ..storage.download import CHECKSUM_LISTS, read_checksums
+from ..storage.transfer import checksum_kind, file_checksum
 
 _COMPARED = "compared.json"
 _TIFFS = (".tif", ".tiff", ".svs")
@@ -26,7 +26,7 @@ class Checksums:
         folder: where it is kept which files were compared.
     """
 
-    LISTS = (CHECKSUMS,)
+    LISTS = CHECKSUM_LISTS
     """Names of such lists."""
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -37,7 +37,7 @@ class Checksums:
         self.lists = self.paths(root)
         self._expected: dict[str, str] = {}
         for path in self.lists:
-            self._expected |= read_md5s(path.read_text(encoding="utf-8", errors="replace"))
+            self._expected |= read_checksums(path.read_text(encoding="utf-8", errors="replace"))
         self.num_compared = 0
 
     @staticmethod
@@ -58,11 +58,11 @@ class Checksums:
         found = path.stat()
         state = [found.st_size, found.st_mtime_ns, expected]
         if self._compared.get(relative) != state:
-            actual = file_md5(path)
+            actual = file_checksum(path, expected)
             if actual != expected:
                 raise InputError(
-                    f"{path}: damaged, its MD5 is {actual}, but {self.lists[0].name} has {expected}; remove it and "
-                    "download it again"
+                    f"{path}: damaged, its {checksum_kind(expected)} is {actual}, but {self._names()} has {expected}; "
+                    "remove it and download it again"
                 )
             self._compared[relative] = state
             write_json(self._compared_path, self._compared)
@@ -71,8 +71,11 @@ class Checksums:
     def summary(self) -> str:
         """What was compared, for people."""
         if not self.lists:
-            return f"no {CHECKSUMS} in {self.root}, so no file was compared with it"
-        return f"{self.num_compared} compared with {self.lists[0].name}"
+            return f"no {' or '.join(CHECKSUM_LISTS)} in {self.root}, so no file was compared with it"
+        return f"{self.num_compared} compared with {self._names()}"
+
+    def _names(self) -> str:
+        return " and ".join(path.name for path in self.lists)
 
 
 def check_slide(path: Path, backend: str, stride: int) -> None:

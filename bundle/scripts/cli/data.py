@@ -14,7 +14,7 @@ def download(
 ) -> None:
     """Download CAMELYON16, the only data set that is known, from its public bucket: chosen slides or all 700 GB.
 
-    Files are resumed where a transfer broke, and compared by MD5. A second time only what is missing comes.
+    Files are resumed where a transfer broke, and compared by checksums. A second time only what is missing comes.
 
     Example: tumor-detection download camelyon16 --output camelyon16 --slides tumor_001,normal_001
 

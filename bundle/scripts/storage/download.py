@@ -1,4 +1,4 @@
-"""CAMELYON16 from its public bucket: chosen files, many at once, each resumed where it broke and compared by MD5."""
+"""CAMELYON16 from its public bucket: chosen files, many at once, each resumed where it broke, compared by checksum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..errors import FilesFailedError, InputError
 from ..files import check_name, make_output_dir
 from .remote import RemoteFile, describe, list_files, open_store, store_errors
-from .transfer import copy_file, file_md5
+from .transfer import copy_file, file_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,10 @@ SOURCE = "s3://camelyon-dataset/CAMELYON16"
 FOLDERS = {"images": "", "annotations": "", "masks": "_mask"}
 """Folders of the data set, and what stands in them between a slide's name and the suffix."""
 
-CHECKSUMS = "checksums.md5"
-_MD5_LINE = re.compile(r"([0-9a-fA-F]{32})[ \t]+\*?(.+)")
+CHECKSUM_LISTS = ("checksums.md5", "checksums.txt")
+"""Names that the list of checksums has in descriptions of the bucket: MD5 in the first, SHA-256 in the second."""
+
+_CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{64})[ \t]+\*?(.+)")
 _LARGEST_LIST = 1 << 24
 
 
@@ -37,12 +39,12 @@ class Wanted(NamedTuple):
     Attributes:
         file: as the bucket describes it.
         target: where it goes.
-        md5: by the data set's own list, or None if that has none.
+        checksum: MD5 or SHA-256 by the data set's own list, or None if that has none.
     """
 
     file: RemoteFile
     target: Path
-    md5: str | None
+    checksum: str | None
 
 
 def download_camelyon16(
@@ -77,18 +79,21 @@ def download_camelyon16(
         raise InputError(f"--num_at_once must be at least 1, but got {num_at_once}")
     folder = make_output_dir(output)
     store = _open(source, endpoint)
-    md5s = _read_md5s(source, store)
+    checksums = _fetch_checksums(source, store)
     urls = [url for name in folders for url in list_files(f"{source}/{name}", store)]
     chosen = choose_files([url for url in urls if not url.endswith("/")], source, slides)
     files = _describe_all(chosen, store, num_at_once)
-    wanted = [Wanted(file, _target(folder, source, file.url), md5s.get(_relative(source, file.url))) for file in files]
+    wanted = [
+        Wanted(file, _target(folder, source, file.url), checksums.get(_relative(source, file.url))) for file in files
+    ]
     missing = [item for item in wanted if not _is_there(item)]
     _check_space(folder, missing)
     verified = _copy_all(missing, store, num_at_once)
-    with_list = sum(item.md5 is not None for item in missing)
+    with_list = verified.count("checksum")
     return (
         f"{len(missing)} files downloaded to {folder}, {len(wanted) - len(missing)} were there; {with_list} compared "
-        f"with {CHECKSUMS}, {sum(kind != 'size' for kind in verified) - with_list} with the bucket's own MD5"
+        f"with {' or '.join(CHECKSUM_LISTS)}, {len(verified) - with_list - verified.count('size')} with the bucket's "
+        f"own MD5, {verified.count('size')} by their size alone"
     )
 
 
@@ -172,24 +177,24 @@ def choose_files(urls: Iterable[str], source: str, slides: str) -> list[str]:
     return sorted(url for stem in dict.fromkeys(stems) for url in found[stem])
 
 
-def read_md5s(text: str) -> dict[str, str]:
-    """Lines of ``md5sum`` by the path that they are of.
+def read_checksums(text: str) -> dict[str, str]:
+    """Lines of ``md5sum`` or ``sha256sum`` by the path that they are of.
 
     Args:
         text: the lines; others are passed over.
 
     Returns:
-        MD5s in lower case by path, without a leading ``./``; none where two lines of a path differ.
+        MD5s or SHA-256s in lower case by path, without a leading ``./``; none where two lines of a path differ.
     """
     found: dict[str, str] = {}
     conflicts = set()
     for line in text.splitlines():
-        match = _MD5_LINE.fullmatch(line.strip())
+        match = _CHECKSUM_LINE.fullmatch(line.strip())
         if match:
             path = match[2].strip().removeprefix("./")
             if found.setdefault(path, match[1].lower()) != match[1].lower():
                 conflicts.add(path)
-    return {path: md5 for path, md5 in found.items() if path not in conflicts}
+    return {path: checksum for path, checksum in found.items() if path not in conflicts}
 
 
 def _chosen_folders(what: str) -> list[str]:
@@ -200,15 +205,27 @@ def _chosen_folders(what: str) -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def _read_md5s(source: str, store: Any) -> dict[str, str]:
-    url = f"{source}/{CHECKSUMS}"
-    with store_errors(url):
-        try:
-            text = store.cat_file(url, start=0, end=min(int(store.info(url)["size"]), _LARGEST_LIST))
-        except FileNotFoundError:
-            logger.warning("%s is not there: files are compared with the bucket's own MD5 where it has one", url)
-            return {}
-    return read_md5s(text.decode("utf-8", errors="replace"))
+def _fetch_checksums(source: str, store: Any) -> dict[str, str]:
+    """The checksums of all lists that are there; of a file in several lists that of the last, the SHA-256."""
+    found: dict[str, str] = {}
+    missing = []
+    for name in CHECKSUM_LISTS:
+        url = f"{source}/{name}"
+        with store_errors(url):
+            try:
+                text = store.cat_file(url, start=0, end=min(int(store.info(url)["size"]), _LARGEST_LIST))
+            except FileNotFoundError:
+                missing.append(name)
+                continue
+        found |= read_checksums(text.decode("utf-8", errors="replace"))
+    if len(missing) == len(CHECKSUM_LISTS):
+        logger.warning(
+            "%s: has neither %s: files are compared with the bucket's own MD5 where it has one, else by their size",
+            *(source, " nor ".join(missing)),
+        )
+    elif not found:
+        logger.warning("%s: its list of checksums holds no checksum, so no file is compared with it", source)
+    return found
 
 
 def _describe_all(urls: Sequence[str], store: Any, num_at_once: int) -> list[RemoteFile]:
@@ -226,7 +243,7 @@ def _target(folder: Path, source: str, url: str) -> Path:
 
 
 def _is_there(item: Wanted) -> bool:
-    """Whether a file is there whole; its size and date are the bucket's, or its MD5 is."""
+    """Whether a file is there whole; its size and date are the bucket's, or its checksum is."""
     try:
         found = item.target.stat()
     except OSError:
@@ -235,7 +252,7 @@ def _is_there(item: Wanted) -> bool:
         return False
     if found.st_mtime_ns == item.file.modified_ns:
         return True
-    return item.md5 is not None and file_md5(item.target) == item.md5
+    return item.checksum is not None and file_checksum(item.target, item.checksum) == item.checksum
 
 
 def _check_space(folder: Path, missing: Sequence[Wanted]) -> None:
@@ -267,7 +284,7 @@ def _copy_all(missing: Sequence[Wanted], store: Any, num_at_once: int) -> list[s
 
         def copy(item: Wanted) -> str:
             item.target.parent.mkdir(parents=True, exist_ok=True)
-            return copy_file(item.file, item.target, store, tell, item.md5)
+            return copy_file(item.file, item.target, store, tell, item.checksum)
 
         copies = {pool.submit(copy, item): item.file.url for item in missing}
         for future in as_completed(copies):

@@ -21,10 +21,15 @@ MAX_FAILURES = 5
 """In a row, without a byte in between."""
 
 _FIRST_PAUSE = 0.25
+_SHA256_DIGITS = 64
 
 
 def copy_file(
-    file: RemoteFile, target: Path, store: Any, progress: Callable[[int], object] | None = None, md5: str | None = None
+    file: RemoteFile,
+    target: Path,
+    store: Any,
+    progress: Callable[[int], object] | None = None,
+    checksum: str | None = None,
 ) -> str:
     """Copy a file; it appears under its name when it is whole and verified.
 
@@ -36,10 +41,10 @@ def copy_file(
         target: where to; its folder exists.
         store: see `remote.open_store`.
         progress: told of each piece's bytes; less than zero where a piece is given up.
-        md5: the content's MD5 from elsewhere, over what the store says.
+        checksum: the content's MD5 or SHA-256 from elsewhere, over what the store says.
 
     Returns:
-        What was verified: ``md5``, ``md5 of parts`` or ``size``.
+        What was verified: ``checksum``, ``md5``, ``md5 of parts`` or ``size``.
 
     Raises:
         InputError: if the transfer breaks again and again, the file changes meanwhile, or its bytes are not those
@@ -55,7 +60,7 @@ def copy_file(
         if now[:4] != file[:4]:
             part.unlink()
             raise InputError(f"{file.url}: was changed while it was copied; run again when it is complete")
-        verified = _verify(file, part, md5)
+        verified = _verify(file, part, checksum)
         os.utime(part, ns=(time.time_ns(), file.modified_ns))
         os.replace(part, target)
     except OSError as error:
@@ -112,20 +117,39 @@ def _bear(file: RemoteFile, offset: int, failures: int, reason: object) -> None:
     time.sleep(_FIRST_PAUSE * 2 ** max(failures - 1, 0))
 
 
-def _verify(file: RemoteFile, part: Path, md5: str | None) -> str:
+def _verify(file: RemoteFile, part: Path, checksum: str | None) -> str:
     size = part.stat().st_size
     if size != file.size:
         raise InputError(f"{file.url}: {size} bytes were copied, but expected {file.size}; run again")
-    expected = md5 or file.md5
+    expected = checksum or file.md5
     if not expected:
         return "size"
-    found = file_md5(part, 0 if md5 else file.part_size)
+    found = file_checksum(part, checksum) if checksum else file_md5(part, file.part_size)
     if found != expected:
         part.unlink()
         raise InputError(
-            f"{file.url}: damaged, its MD5 is {found}, but expected {expected}; run again, or tell who keeps it"
+            f"{file.url}: damaged, its {checksum_kind(expected)} is {found}, but expected {expected}; run again, or "
+            "tell who keeps it"
         )
-    return "md5" if md5 or not file.part_size else "md5 of parts"
+    if checksum:
+        return "checksum"
+    return "md5 of parts" if file.part_size else "md5"
+
+
+def checksum_kind(checksum: str) -> str:
+    """What a checksum in hexadecimal is, by its length: ``MD5`` or ``SHA-256``."""
+    return "SHA-256" if len(checksum) == _SHA256_DIGITS else "MD5"
+
+
+def file_checksum(path: Path, like: str) -> str:
+    """The checksum of a file, of the same kind as another one, in lower case."""
+    if checksum_kind(like) == "MD5":
+        return file_md5(path)
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def file_md5(path: Path, part_size: int = 0) -> str:

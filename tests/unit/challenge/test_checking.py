@@ -46,8 +46,8 @@ def test_a_slide_without_a_resolution_is_refused(tmp_path: Path) -> None:
 def test_a_checksum_is_computed_once(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_list(slide, hashlib.md5(slide.read_bytes()).hexdigest())
     computed: list[Path] = []
-    whole = checking.file_md5
-    monkeypatch.setattr(checking, "file_md5", lambda path: computed.append(path) or whole(path))
+    whole = checking.file_checksum
+    monkeypatch.setattr(checking, "file_checksum", lambda path, like: computed.append(path) or whole(path, like))
     for _ in range(2):
         checksums = Checksums(tmp_path, tmp_path / "verify")
         checksums.check(slide)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from helpers.object_store import ENVIRONMENT, BreakingProxy, ObjectStore, serve_objects
 from scripts.errors import InputError
 from scripts.storage import transfer
-from scripts.storage.download import choose_files, download_camelyon16, read_md5s
+from scripts.storage.download import choose_files, download_camelyon16, read_checksums
 
 pytest.importorskip("moto", reason="the extra 'test' brings moto's S3 server")
 
@@ -54,7 +55,9 @@ def test_chosen_slides_with_what_belongs_to_them(store: ObjectStore, tmp_path: P
     )
     names = ["images/normal_001.tif", "images/tumor_001.tif", "annotations/tumor_001.xml", "masks/tumor_001_mask.tif"]
     assert downloaded(tmp_path) == {name: FILES[name] for name in names}
-    assert message.startswith(f"4 files downloaded to {tmp_path}, 0 were there; 4 compared with checksums.md5")
+    assert message.startswith(
+        f"4 files downloaded to {tmp_path}, 0 were there; 4 compared with checksums.md5 or checksums.txt"
+    )
 
 
 def test_all_slides_and_a_second_time(store: ObjectStore, tmp_path: Path) -> None:
@@ -90,10 +93,39 @@ def test_a_damaged_file_fails_and_the_others_come(store: ObjectStore, tmp_path: 
     assert downloaded(tmp_path).keys() == {"images/normal_001.tif", "images/tumor_001.tif"}
 
 
-def test_without_a_list_the_buckets_md5_counts(store: ObjectStore, tmp_path: Path) -> None:
+def list_sha256(store: ObjectStore) -> None:
+    lines = [f"{hashlib.sha256(content).hexdigest()}  ./{name}" for name, content in FILES.items()]
+    store.put("camelyon-dataset", "CAMELYON16/checksums.txt", "\n".join(lines).encode())
+
+
+def test_without_a_list_the_buckets_md5_counts(
+    store: ObjectStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store.client.delete_object(Bucket="camelyon-dataset", Key="CAMELYON16/checksums.md5")
     message = download_camelyon16(tmp_path, "test_001", "images", endpoint=store.endpoint)
-    assert message.endswith("0 compared with checksums.md5, 1 with the bucket's own MD5")
+    assert "; 0 compared with checksums.md5 or checksums.txt, 1 with the bucket's own MD5, 0 by their size" in message
+    assert [text for text in caplog.messages if "has neither checksums.md5 nor checksums.txt: " in text]
+
+
+def test_a_list_of_sha256_counts(store: ObjectStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store.client.delete_object(Bucket="camelyon-dataset", Key="CAMELYON16/checksums.md5")
+    list_sha256(store)
+    message = download_camelyon16(tmp_path, "test_001", "images", endpoint=store.endpoint)
+    assert "; 1 compared with checksums.md5 or checksums.txt, 0 with" in message
+    assert not [text for text in caplog.messages if "checksum" in text and "HTTP" not in text]
+    store.put("camelyon-dataset", "CAMELYON16/images/tumor_001.tif", b"TUMOR" * 5000)
+    with pytest.raises(InputError, match=r"tumor_001\.tif: damaged, its SHA-256 is [0-9a-f]{64}, but expected"):
+        download_camelyon16(tmp_path, "tumor_001", "images", endpoint=store.endpoint)
+    assert downloaded(tmp_path).keys() == {"images/test_001.tif"}
+    target = tmp_path / "images/test_001.tif"
+    os.utime(target, (0, 0))
+    assert "0 files downloaded" in download_camelyon16(tmp_path, "test_001", "images", endpoint=store.endpoint)
+
+
+def test_both_lists(store: ObjectStore, tmp_path: Path) -> None:
+    list_sha256(store)
+    store.put("camelyon-dataset", "CAMELYON16/checksums.md5", f"{'0' * 32}  images/test_001.tif\n".encode())
+    assert "1 compared with" in download_camelyon16(tmp_path, "test_001", "images", endpoint=store.endpoint)
 
 
 def test_space_is_looked_at_first(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +169,7 @@ def test_choose_files_finds_masks_by_their_slide() -> None:
     ]
 
 
-def test_read_md5s_takes_lines_of_md5sum() -> None:
-    a, b = "A" * 32, "b" * 32
+def test_read_checksums_takes_lines_of_md5sum_and_sha256sum() -> None:
+    a, b = "A" * 32, "b" * 64
     text = f"{a}  ./images/x.tif\n{b} *images/y.tif\n# no line\n{b}  z.tif\n{a}  z.tif\n\n"
-    assert read_md5s(text) == {"images/x.tif": "a" * 32, "images/y.tif": b}
+    assert read_checksums(text) == {"images/x.tif": "a" * 32, "images/y.tif": b}

@@ -102,7 +102,7 @@ def test_damage_is_found_by_the_stores_md5_and_by_a_given_one(store: ObjectStore
         copy_file(describe(url), tmp_path / "a.tif", open_store(url))
     assert not list(tmp_path.iterdir()), "what is damaged is not kept"
     with pytest.raises(InputError, match="but expected 00"):
-        copy_file(describe(url), tmp_path / "a.tif", open_store(url), md5="0" * 32)
+        copy_file(describe(url), tmp_path / "a.tif", open_store(url), checksum="0" * 32)
 
 
 def test_a_file_uploaded_in_parts_is_verified_by_their_md5s(store: ObjectStore, tmp_path: Path) -> None:
