@@ -65,6 +65,8 @@ def test_rows_by_hand(case):
         "histological_type": None,
         "metastasis": None,
         "center": None,
+        "correction": None,
+        "patient": None,
     }
     assert lesions.isolated(case.mpp) == [2]
     assert [row["stratum"] for row in slide.lesions] == ["micrometastasis", "isolated tumor cells"]
