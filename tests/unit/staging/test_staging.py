@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,10 @@ def test_a_map_of_another_scale_is_warned_of(tmp_path: Path, caplog: pytest.LogC
     assert "1 maps have another scale" in caplog.text
     sizes = [row["size_um"] for row in report["nodes"]]
     assert sizes[2] > 1.5 * np.mean(sizes[:2])
+
+
+def test_the_rule_needs_no_extra(nodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sklearn", "sklearn.ensemble", "skops", "skops.io"):
+        monkeypatch.setitem(sys.modules, name, None)
+    report = stage_folder(nodes / "maps", None, tmp_path / "out", against_labels=nodes / "labels.csv")
+    assert report["agreement"]["patients"]["kappa"] == 1
