@@ -13,6 +13,7 @@ import pytest
 from helpers.browser import open_browser, set_screen
 from helpers.review_cohort import HOSTILE, LONG, SHAPE, write_cohort
 from helpers.review_server import served
+from scripts.review.queue import QueueSettings
 
 pytestmark = pytest.mark.integration
 
@@ -368,3 +369,37 @@ def test_nothing_is_wider_than_the_screen(reader: Reader, width: int) -> None:
     assert reader.run("return document.documentElement.scrollWidth") <= width
     assert reader.run("return document.querySelector('#viewer').getBoundingClientRect().width") >= min(width, 600) * 0.6
     assert all(button.is_displayed() for button in reader.browser.find_elements("css selector", "#verdicts button"))
+
+
+def test_queue_leads_through_the_slides(reader: Reader, folder: Path) -> None:
+    """Two detections of two slides, the third of another: j goes on where the last verdict was given."""
+    set_screen(reader.browser, 1280, 900)
+    asking = QueueSettings("suspicion", 3)
+    with served(folder / "maps", folder / "slides", folder / "queued", None, asking) as address:
+        asked = Reader(reader.browser, address, folder)
+        asked.browser.get("about:blank")
+        asked.browser.get(address)
+        asked.wait(lambda: asked.text("#start-text") == "3 of 3 to judge: go to the next")
+        asked.press("j")
+        asked.wait(lambda: asked.text("#name") == "test_1.tif")
+        asked.said("Detection 1")
+        asked.press("t")
+        asked.wait(lambda: asked.text("#name") == f"{HOSTILE}.tif")
+        asked.said("Detection 1")
+        asked.press("k")
+        asked.wait(lambda: asked.text("#name") == "test_1.tif")
+        asked.said("Detection 1, tumor")
+        asked.press("n")
+        asked.wait(lambda: asked.text("#name") == f"{HOSTILE}.tif")
+        asked.said("Detection 1, no verdict")
+        asked.press("l")
+        asked.wait(lambda: asked.text("#start-text") == "2 of 3 to judge: go to the next")
+        asked.press("j")
+        asked.wait(lambda: asked.text("#name") == f"{HOSTILE}.tif")
+        asked.said("Detection 1, no verdict")
+        asked.press("u")
+        asked.wait(lambda: asked.text("#name") == "blind.tif")
+        asked.said("Detection 1")
+        asked.press("n")
+        asked.said("Each detection that was asked about has a verdict")
+        asked.browser.get("about:blank")

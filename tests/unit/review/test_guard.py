@@ -37,6 +37,7 @@ def test_the_page_gets_through() -> None:
 def test_without_the_token_nothing_is_there(path: str) -> None:
     answer = CLIENT.get(path)
     assert answer.status_code == 404
+    assert "open the address that the command printed" in answer.text, "the guard itself answers"
     assert TOKEN not in answer.text
 
 

@@ -40,9 +40,10 @@ def test_the_command_serves_what_it_is_given(folder: Path, monkeypatch: pytest.M
 
 
 def test_a_review_that_cannot_begin_frees_the_folder(folder: Path) -> None:
-    with pytest.raises(InputError, match="no such"):
+    with pytest.raises(InputError, match="no such") as caught:
         run.run_review(folder / "nothing", [folder / "slides"], folder / "verdicts")
     run.VerdictFolder(folder / "verdicts").close()
+    assert caught.tb, "what failed is still there, and keeps nothing locked"
 
 
 def test_without_the_extra_one_line_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
