@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from helpers.challenge_bucket import TRUNCATED, UNANNOTATED, put_bucket, write_b
 from helpers.networks import TinyNetwork
 from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from integration.conftest import Outcome
+from scripts.inference.folder_results import ResultFolder
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +71,8 @@ def test_shipped_weights_from_the_bucket_to_the_page(source: list[str], tumor_de
     page = Path("out/report/report.html").read_text(encoding="utf-8")
     assert "Beside published scores" in page
     assert "1.000" in page
+    assert report["settings"]["protocol"] == "camelyon16"
+    assert report["excluded"] == ["test_049"], "the twin was computed, and is not scored"
     times = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.npy")}
     again = tumor_detection(*command, *quick)
     assert again.error == outcome.error
@@ -96,3 +100,70 @@ def test_a_tiny_training_in_two_rounds(bucket: Path, tumor_detection: TumorDetec
         *("verify", "labels", "training", "training_maps", "mining", "second_training"),
         *("foreground", "infer", "froc", "report"),
     }
+
+
+def test_a_plan_and_a_run_that_is_killed_in_its_inference(
+    bucket: Path, tumor_detection: TumorDetection, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan measures and writes nothing; the next run computes the maps that the killed one did not."""
+    shutil.copytree(bucket, tmp_path / "data")
+    (tmp_path / "data" / "images" / TRUNCATED).unlink()
+    rows = (tmp_path / "data" / "reference.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "data" / "reference.csv").write_text("".join(row for row in rows if "test_006" not in row))
+    network = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "mode": "sliding", "num_workers": 0}
+    (tmp_path / "tiny.json").write_text(json.dumps(network), encoding="utf-8")
+    command = ["camelyon16", "--root", "data", "--output", "out", "--stride", "256", "--num_resamples", "0"]
+    command += ["--weights", tiny_weights, "--inference_overlays", "tiny.json"]
+    plan = tumor_detection(*command, "--plan")
+    assert plan.status == 0, plan.err
+    assert re.search(r"^  infer +\d+ s +to do after verify", plan.out, re.MULTILINE)
+    assert re.search(r"^  training +left out, weights are given", plan.out, re.MULTILINE)
+    assert re.search(r"together +about .* from a probe of \d of 6 slides", plan.out)
+    assert not list(Path("out").rglob("*.npy"))
+
+    write = ResultFolder.write
+
+    def die(folder: ResultFolder, name: str, *content: Any) -> None:
+        if name == "test_003":
+            raise KeyboardInterrupt
+        write(folder, name, *content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResultFolder, "write", die)
+        assert tumor_detection(*command).status != 0
+    assert not ledger("out")["infer"]["finished"]
+    times = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.npy")}
+    assert len(times) == 2
+    again = tumor_detection(*command)
+    assert again.status == 0, again.err
+    assert "infer (was interrupted, goes on)" in again.out
+    assert times.items() <= {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.npy")}.items()
+
+    anew = tumor_detection(*command, "--from", "froc")
+    assert anew.out.count("is up to date") == 3
+    assert anew.out.count("not done yet") == 2
+
+
+def test_bad_input_is_one_line_and_nothing_computed_is_lost(
+    bucket: Path, store: ObjectStore, source: list[str], tumor_detection: TumorDetection, tmp_path: Path
+) -> None:
+    command = ["camelyon16", "--output", "out", "--weights", "shipped", "--root"]
+    unreachable = ["--download", "true", "--source", "s3://slides/x", "--endpoint", "http://127.0.0.1:9"]
+    assert "s3://slides/x" in tumor_detection(*command, "data", *unreachable).error
+    assert "no flag or id --sorce; did you mean 'source'" in tumor_detection(*command, "data", "--sorce", "a").error
+    assert "found 'training'; name one of them" in tumor_detection(*command, bucket, "--from", "training").error
+    for table, expected in (
+        ("test_001,Normal,IDC,None\ntest_003,Normal,DCIS,None\n", "row 1: the slide is Normal, but its truth"),
+        ("slide,class,color\ntest_001,Tumor,red\n", "row 1: unknown column 'color'"),
+    ):
+        (tmp_path / "table.csv").write_text(table)
+        outcome = tumor_detection(*command, bucket, "--reference", "table.csv")
+        assert f"table.csv, {expected}" in outcome.error
+        assert outcome.status == 1
+    shutil.copytree(bucket, tmp_path / "copy")
+    slide = tmp_path / "copy" / "images" / "test_003.tif"
+    slide.write_bytes(slide.read_bytes()[:-1] + b"x")
+    outcome = tumor_detection(*command, "copy", "--inference", "{'mode': 'sliding', 'num_workers': 0}", "--stride", 512)
+    assert "test_003.tif" in outcome.error
+    assert "its MD5 is" in outcome.err
+    assert Path("out/report/report.html").is_file(), "all other slides are done"

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from ..errors import InputError, few
 from ..files import make_output_dir
 from ..folders.lock import FolderLock
+from .cohort import TEST, TRAINING
+from .costs import Probe
 from .engine import Stage, run_stages
 from .graph import stages_from
 from .layout import Layout
 from .ledger import Ledger
 from .planning import write_plan
+from .verification import Verify
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +28,22 @@ class Challenge:
         stages: in order.
         plan: say what a run would do, and do nothing.
         begin_at: the stage to begin anew, with all after it; None goes on where the last run ended.
+        backend: see `slides.slide.open_slide`, for the plan.
+        stride: level-0 pixels per map pixel, for the plan.
     """
 
     def __init__(
-        self, layout: Layout, stages: Sequence[Stage], plan: bool = False, begin_at: str | None = None
+        self,
+        layout: Layout,
+        stages: Sequence[Stage],
+        plan: bool = False,
+        begin_at: str | None = None,
+        backend: str = "auto",
+        stride: int = 64,
     ) -> None:
         self.layout, self.stages = layout, stages
         self.plan, self.begin_at = plan, begin_at
+        self.backend, self.stride = backend, stride
 
     def run(self) -> None:
         """Run the stages, and name the slides that were set aside.
@@ -45,8 +57,7 @@ class Challenge:
         try:
             ledger = Ledger(output)
             if self.plan:
-                names = [stage.name for stage in self.stages if stage.left_out() is None]
-                print("\n".join(write_plan(self.stages, ledger, self.layout, stages_from(names, self.begin_at))))
+                self._print_plan(ledger)
                 return
             set_aside = run_stages(self.stages, ledger, self.layout, self.begin_at)
         finally:
@@ -57,3 +68,24 @@ class Challenge:
                 f"{len(set_aside)} slides were set aside, all others are done: {few(list(set_aside))}; mend them and "
                 f"run again; first: {reasons[0]}"
             )
+
+    def _print_plan(self, ledger: Ledger) -> None:
+        wanted = [stage for stage in self.stages if stage.left_out() is None]
+        for stage in wanted:
+            stage.check()
+        again = stages_from([stage.name for stage in wanted], self.begin_at)
+        lines = write_plan(self.stages, ledger, self.layout, again, self._make_probe())
+        print("\n".join(lines))
+
+    def _make_probe(self) -> Probe | None:
+        """Measures on the slides that verify found or would look at; None where there is none."""
+        found = [member for part in (TRAINING, TEST) for member in self.layout.members(part)]
+        verify = next((stage for stage in self.stages if isinstance(stage, Verify)), None)
+        if not found and verify is not None:
+            try:
+                found = verify.candidates().members
+            except InputError as error:  # what is missing may be still to come
+                logger.warning("%s", error)
+        if not found:
+            return None
+        return Probe(self.layout, found, self.backend, self.stride)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from .costs import Cost, Probe
 from .fingerprints import identity
 from .graph import Fingerprint, Record, stages_from, why_run
 from .layout import Layout
@@ -57,6 +58,9 @@ class Stage(Protocol):
         Args:
             goes_on: whether what is there was begun with the same settings and inputs, by a run that was interrupted.
         """
+
+    def cost(self, probe: Probe) -> Cost:
+        """What it will take here."""
 
     def clear(self) -> None:
         """Remove its results, to begin anew."""

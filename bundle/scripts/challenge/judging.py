@@ -21,6 +21,7 @@ from ..scoring.summary import summary
 from ..workflow import find_overlays, run_bundle
 from .candidates import find_table
 from .cohort import TEST
+from .costs import Cost, Probe
 from .engine import Outcome
 from .steps import Step
 from .subconfigs import as_names, check_values
@@ -93,6 +94,10 @@ class Foreground(Step):
     def inputs(self) -> Sequence[Path]:
         """The test slides."""
         return self.layout.slides(TEST)
+
+    def cost(self, probe: Probe) -> Cost:
+        """Overviews of the test slides."""
+        return Cost(probe.overviews(probe.of(TEST)))
 
     def run(self, goes_on: bool) -> Outcome:
         """Write the masks that are missing."""
@@ -174,6 +179,10 @@ class Infer(MapStep):
         """The maps."""
         paths = [self.folder / f"{slide_name(path)}.npy" for path in self.slides()]
         return [path for path in paths if path.is_file()]
+
+    def cost(self, probe: Probe) -> Cost:
+        """Maps of the test slides."""
+        return probe.maps(probe.of(TEST), self.settings(), as_names(self.overlays))
 
     def run(self, goes_on: bool) -> Outcome:
         """Compute the maps that are not up to date."""

@@ -12,6 +12,7 @@ from ..files import atomic_path, make_output_dir
 from ..labels.loclabel import generate_loclabels
 from ..labels.sampling import SampleSettings, sample_regions
 from .cohort import PARTLY_ANNOTATED, TRAINING, Member, hold_out
+from .costs import Cost, Probe
 from .engine import Outcome
 from .steps import Step
 
@@ -67,6 +68,10 @@ class Labels(Step):
     def outputs(self) -> Sequence[Path]:
         """Both files of labels."""
         return [self.folder / self.training_file, self.folder / self.validation_file]
+
+    def cost(self, probe: Probe) -> Cost:
+        """Overviews of the training slides; with coordinates none is needed."""
+        return Cost(probe.overviews(probe.of(TRAINING)) if self.coords_dir is None else None)
 
     def run(self, goes_on: bool) -> Outcome:
         """Write both files of labels."""

@@ -56,10 +56,15 @@ class Layout:
         """Why there is no second round of training, None if there is."""
         return self.trains() or (None if self.rounds == 2 else "rounds is 1")
 
+    @staticmethod
+    def shipped() -> Path:
+        """The bundle's own weights."""
+        return Path(bundle_root()) / "models" / "model.pt"
+
     def weights(self) -> Path:
         """The weights that the test slides are computed with; those of a training need not be there yet."""
         if self.given_weights == SHIPPED:
-            return Path(bundle_root()) / "models" / "model.pt"
+            return self.shipped()
         if self.given_weights is not None:
             return Path(self.given_weights)
         return self.folder("training" if self.rounds == 1 else "second_training") / "model.pt"

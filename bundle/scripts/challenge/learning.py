@@ -11,11 +11,12 @@ from ..labels.loclabel import read_loclabels
 from ..labels.mining import mine_hard_negatives
 from ..workflow import find_overlays, run_bundle
 from .cohort import PARTLY_ANNOTATED, TRAINING
+from .costs import Cost, Probe
 from .engine import Outcome
 from .judging import MapStep
 from .labelling import Labels
 from .steps import Step
-from .subconfigs import as_names, check_values
+from .subconfigs import as_names, check_values, default_of
 
 
 @dataclass
@@ -27,12 +28,14 @@ class Training(Step):
         seed: of everything random.
         training: values for ids of ``train.json``.
         overlays: configs laid over it.
+        num_tumor: regions with a tumor center that are to be drawn, for the plan.
     """
 
     backend: str = "auto"
     seed: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
     overlays: str | Sequence[str] = ()
+    num_tumor: int = 50_000
     name = "training"
 
     def check(self) -> None:
@@ -47,9 +50,13 @@ class Training(Step):
         """Settings of the training."""
         return {"backend": self.backend, "seed": self.seed, **self.training}
 
+    def first_labels(self) -> Path:
+        """The regions of the first training."""
+        return self.layout.folder(Labels.name) / Labels.training_file
+
     def labels(self) -> Path:
         """The regions to train on."""
-        return self.layout.folder(Labels.name) / Labels.training_file
+        return self.first_labels()
 
     def start(self) -> Path | None:
         """Weights to start from, if not those that the settings name."""
@@ -65,6 +72,13 @@ class Training(Step):
     def outputs(self) -> Sequence[Path]:
         """The weights."""
         return [self.folder / "model.pt"]
+
+    def cost(self, probe: Probe) -> Cost:
+        """All regions, in each epoch; before there are labels as many as are to be drawn."""
+        labels = next((path for path in (self.labels(), self.first_labels()) if path.is_file()), None)
+        num_regions = 2 * self.num_tumor if labels is None else len(read_loclabels(labels))
+        epochs = int(self.training.get("epochs", default_of("epochs", "train.json", as_names(self.overlays))))
+        return probe.training(num_regions, dict(self.training), as_names(self.overlays), epochs)
 
     def run(self, goes_on: bool) -> Outcome:
         """Train; what was interrupted goes on where it was saved."""
@@ -128,6 +142,10 @@ class TrainingMaps(MapStep):
     def inputs(self) -> Sequence[Path]:
         """Slides, weights and overlays."""
         return [*self.slides(), self.weights(), *self.overlay_paths()]
+
+    def cost(self, probe: Probe) -> Cost:
+        """Maps of all training slides; those to validate on will be fewer than one in ten."""
+        return probe.maps(probe.of(TRAINING), self.settings(), as_names(self.overlays))
 
     def run(self, goes_on: bool) -> Outcome:
         """Compute the maps that are not up to date."""

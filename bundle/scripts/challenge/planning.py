@@ -1,15 +1,24 @@
-"""The plan of a run: which stages it would run and why, what is there already."""
+"""The plan of a run: which stages it would run and why, how long they take here, and the disk that they need."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
+from .costs import Cost, Probe
 from .engine import Stage, look
 from .layout import Layout
 from .ledger import Ledger
+from .probe import duration
 
 
-def write_plan(stages: Sequence[Stage], ledger: Ledger, layout: Layout, again: Sequence[str]) -> list[str]:
+def write_plan(
+    stages: Sequence[Stage],
+    ledger: Ledger,
+    layout: Layout,
+    again: Sequence[str],
+    probe: Probe | None,
+) -> list[str]:
     """Say what a run would do.
 
     Args:
@@ -17,20 +26,42 @@ def write_plan(stages: Sequence[Stage], ledger: Ledger, layout: Layout, again: S
         ledger: what was done before.
         layout: where files lie.
         again: stages that are to begin anew.
+        probe: measures; None where there is no slide to measure on.
 
     Returns:
         Lines for people.
+
+    Raises:
+        InputError: if slides, their truth or weights cannot be read.
     """
-    lines = []
+    lines, costs = [f"  {'stage':16}{'time here':12}what a run would do"], list[Cost]()
     follows = ""
     for stage in stages:
         if (reason := stage.left_out()) is not None:
-            lines.append(f"  {stage.name:16}left out, {reason}")
+            lines.append(f"  {stage.name:16}{'':12}left out, {reason}")
             continue
         what = _what(stage, ledger, layout, stage.name in again, follows)
-        lines.append(f"  {stage.name:16}{what or 'is up to date'}")
+        cost = stage.cost(probe) if what and probe is not None else Cost()
+        costs.append(cost)
+        time_here = f"{duration(cost.seconds)}" if cost.seconds is not None else "not known" if what else ""
+        lines.append(f"  {stage.name:16}{time_here:12}{what or 'nothing, is up to date'}")
         follows = follows or (stage.name if what else "")
-    return lines
+    return [*lines, *_sums(costs, layout, probe)]
+
+
+def _sums(costs: Sequence[Cost], layout: Layout, probe: Probe | None) -> list[str]:
+    if probe is None:
+        return ["  no slide is there to measure on: download some first, as with --subset 1"]
+    seconds = sum(cost.seconds or 0.0 for cost in costs)
+    place = next(path for path in (layout.output, *layout.output.resolve().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    needed = sum(cost.num_bytes for cost in costs)
+    enough = "" if needed < free else ", which is too little"
+    return [
+        f"  together       about {duration(seconds)} on this machine, from a probe of {len(probe.sample)} of "
+        f"{len(probe.members)} slides",
+        f"  disk           {needed / 1e9:.3f} GB of results in {layout.output}; {free / 1e9:.1f} GB are free{enough}",
+    ]
 
 
 def _what(stage: Stage, ledger: Ledger, layout: Layout, is_anew: bool, follows: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .costs import Cost, Probe
 from .layout import Layout
 
 
@@ -45,6 +46,10 @@ class Step:
     def outputs(self) -> Sequence[Path]:
         """Its folder."""
         return [self.folder]
+
+    def cost(self, probe: Probe) -> Cost:
+        """Not measured."""
+        return Cost()
 
     def clear(self) -> None:
         """Remove its folder."""

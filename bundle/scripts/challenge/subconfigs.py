@@ -46,3 +46,9 @@ def check_values(name: str, config: str, values: Mapping[str, Any], overlays: Se
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"{name}: {config} has no id {key!r}{hint}")
+
+
+def default_of(key: str, config: str, overlays: Sequence[str]) -> Any:
+    """The value of an id of a config with what is laid over it."""
+    paths = [Path(bundle_root()) / "configs" / config, *find_overlays(overlays)]
+    return {name: value for path in paths for name, value in read_json(path).items()}[key]

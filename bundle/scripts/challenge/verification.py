@@ -17,6 +17,7 @@ from ..files import write_json
 from .candidates import Candidates, find_candidates, find_table, slides_of
 from .checking import Checksums, check_slide
 from .cohort import TEST, TRAINING, Member, members_content
+from .costs import Cost, Probe
 from .engine import Outcome
 from .layout import COHORT
 from .steps import Step
@@ -70,6 +71,11 @@ class Verify(Step):
     def candidates(self) -> Candidates:
         """The slides to look at."""
         return find_candidates(self.layout, self.table(), self.subset, self.seed)
+
+    def cost(self, probe: Probe) -> Cost:
+        """Overviews, and checksums where there is a list of them."""
+        num_bytes = probe.num_bytes(probe.members) if Checksums.paths(self.layout.root) else 0
+        return Cost(probe.overviews(probe.members) + probe.seconds_per_byte * num_bytes)
 
     def run(self, goes_on: bool) -> Outcome:
         """Look at each slide; checksums that were compared before are not computed again."""

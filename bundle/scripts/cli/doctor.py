@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..challenge.probe import Speed, available_gb, duration, measure_speed
 from ..errors import InputError
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
@@ -22,7 +23,6 @@ from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import NOTED_FROM
 from ..slides.fallbacks import tell_fallbacks
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
-from .probe import Speed, available_gb, duration, measure_speed
 
 _PACKAGES = (
     "pathology-tumor-detection",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from scripts.challenge.costs import Cost, Probe
 from scripts.challenge.engine import Outcome, run_stages
 from scripts.challenge.layout import Layout
 from scripts.challenge.ledger import Ledger
@@ -43,6 +44,9 @@ class Copy:
 
     def outputs(self) -> list[Path]:
         return [self.target]
+
+    def cost(self, probe: Probe) -> Cost:
+        return Cost()
 
     def clear(self) -> None:
         self.target.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 from scripts import bundle_root
+from scripts.challenge.probe import Speed, duration
 from scripts.cli import doctor as module
 from scripts.cli.doctor import describe_machine, describe_slide, doctor
-from scripts.cli.probe import Speed, duration
 from scripts.errors import InputError
 from scripts.slides.fallbacks import tell_fallbacks
 from scripts.slides.pyramid import write_pyramid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +28,21 @@ class Speed(NamedTuple):
     memory_gb: float | None
 
 
-def measure_speed(slide: Path, backend: str = "auto", assume_mpp: float | None = None) -> Speed | None:
+def measure_speed(
+    slide: Path,
+    backend: str = "auto",
+    assume_mpp: float | None = None,
+    values: Mapping[str, Any] | None = None,
+    overlays: Sequence[str] = (),
+) -> Speed | None:
     """Run the network of ``inference.json`` on a few tiles, as `infer` does, and time the second run.
 
     Args:
         slide: a slide with tissue.
         backend: see `slides.slide.open_slide`.
         assume_mpp: see `slides.slide.open_slide`.
+        values: for further ids of ``inference.json``.
+        overlays: configs laid over it.
 
     Returns:
         The speed, or None if no tile of the slide can be computed.
@@ -41,8 +50,8 @@ def measure_speed(slide: Path, backend: str = "auto", assume_mpp: float | None =
     Raises:
         InputError: if the weights cannot be read.
     """
-    settings: dict[str, Any] = {"slides": str(slide), "backend": backend, "assume_mpp": assume_mpp, "num_workers": 0}
-    parser = create_workflow("inference", handlers=[], logging_file=False, **settings).parser
+    settings = {**(values or {}), "slides": str(slide), "backend": backend, "assume_mpp": assume_mpp, "num_workers": 0}
+    parser = create_workflow(["inference", *overlays], handlers=[], logging_file=False, **settings).parser
     dataset: Any = parser.get_parsed_content("dataset")
     tiles = [tile for tile in dataset.tiles(str(slide)) if tile.positions.any()]
     chosen = sorted({len(tiles) * part // (NUM_TILES + 1) for part in range(1, NUM_TILES + 1)}) if tiles else []

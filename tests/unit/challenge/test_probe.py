@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.cli.probe import available_gb, duration, measure_speed
+from scripts.challenge.probe import available_gb, duration, measure_speed
 from scripts.slides.pyramid import write_pyramid
 
 
