@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,23 @@ from scripts.masks.foreground import ForegroundSettings
 
 NUM_TILES = 5
 EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
+
+
+_BOUND_SECONDS = 120
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """A loader that waits for what never comes fails its test, rather than hold up all others."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"the loader gave nothing for {_BOUND_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(_BOUND_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 class Slides(TileDataset):
