@@ -13,8 +13,7 @@ import csv
 import io
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,12 +28,14 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from scripts.files import atomic_path  # noqa: E402
 from scripts.slides.pyramid import downsample_image  # noqa: E402
+from scripts.synthetic.philips import SOFTWARE, TILE, count_levels  # noqa: E402
+from scripts.synthetic.philips_xml import describe_levels  # noqa: E402
 
 CELL = 256
-"""Side of a patch, of a tile of the TIFF, and of a cell of the layout, in pixels."""
+"""Side of a patch and of a cell of the layout, in pixels."""
 
 MPP = 0.243
-DOWNSAMPLES = (1, 4, 16, 64)
+_LEAST_LEVELS = 7  # the last is 64 times as coarse, on which the reference finds the foreground
 BACKGROUND = -1
 GLASS = 243
 """Gray level of the background."""
@@ -133,62 +134,61 @@ def write_mosaic(
     images: npt.NDArray[np.uint8],
     layout: npt.NDArray[np.int64],
     shape: tuple[int, int],
-    downsamples: Sequence[int] = DOWNSAMPLES,
     quality: int = 90,
 ) -> None:
-    """Write patches as a tiled, pyramidal BigTIFF in JPEG. Each patch, and an empty tile, is encoded once.
+    """Write patches as a Philips TIFF, the form of CAMELYON16's slides. Each tile that returns is encoded once.
 
-    Levels are those of `scripts.slides.pyramid`: means over boxes, sides rounded up.
+    Tiles of background are not stored. Levels are means over boxes.
 
     Args:
         path: the file to write.
         images: (N, 256, 256, 3) uint8 RGB.
         layout: (ceil(height / 256), ceil(width / 256)) indices of patches, or BACKGROUND.
-        shape: (height, width) of the slide in level-0 pixels.
-        downsamples: level-0 pixels per pixel of each level, powers of two from 1 to 256.
+        shape: (height, width) in level-0 pixels; filled up to whole tiles of 512 pixels, at most 131,072.
         quality: JPEG quality.
     """
+    grid = [-(-side // TILE) for side in shape]
+    num_levels = max(_LEAST_LEVELS, count_levels((grid[0], grid[1])))
+    padding = [(0, rows * TILE // CELL - cells) for rows, cells in zip(grid, layout.shape, strict=True)]
+    cells = np.pad(layout, padding, constant_values=BACKGROUND)
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=True) as writer:
-        for downsample in downsamples:
-            per_cm = Fraction(1e4 / (MPP * downsample)).limit_denominator(10**5).as_integer_ratio()
+        for number in range(num_levels):
+            sides = [rows * TILE >> number for rows in grid]
             writer.write(
-                _encoded_tiles(images, layout, shape, downsample, quality),
-                shape=(-(-shape[0] // downsample), -(-shape[1] // downsample), 3),
+                _encoded_tiles(images, cells, 1 << number, quality),
+                shape=(*(-(-side // TILE) * TILE for side in sides), 3),
                 dtype=np.uint8,
-                tile=(CELL, CELL),
+                tile=(TILE, TILE),
                 photometric="rgb",
                 compression="jpeg",
-                resolution=(per_cm, per_cm),
-                resolutionunit="CENTIMETER",
-                subfiletype=int(downsample > 1),
+                subfiletype=int(number > 0),
+                description=f"level={number}" if number else describe_levels(MPP, num_levels),
+                software=False if number else SOFTWARE,
                 metadata=None,
-                software=False,
             )
 
 
 def _encoded_tiles(
-    images: npt.NDArray[np.uint8],
-    layout: npt.NDArray[np.int64],
-    shape: tuple[int, int],
-    downsample: int,
-    quality: int,
+    images: npt.NDArray[np.uint8], layout: npt.NDArray[np.int64], downsample: int, quality: int
 ) -> Iterator[bytes]:
-    """JPEG streams of a level's tiles in reading order."""
-    side = CELL // downsample
+    """JPEG streams of a level's tiles in reading order; empty where there is background alone, which stores no tile."""
+    side, across = CELL // downsample, TILE // CELL * downsample
     # The last row is the background's, where BACKGROUND, -1, points.
     reduced = np.full((len(images) + 1, side, side, 3), GLASS, dtype=np.uint8)
     for index, image in enumerate(images):
         reduced[index] = downsample_image(image, downsample)
     known: dict[bytes, bytes] = {}
-    for row in range(0, -(-shape[0] // downsample), CELL):
-        for col in range(0, -(-shape[1] // downsample), CELL):
-            top, left = row // side, col // side
-            cells = np.full((downsample, downsample), BACKGROUND, dtype=np.int64)
-            part = layout[top : top + downsample, left : left + downsample]
+    for top in range(0, layout.shape[0], across):
+        for left in range(0, layout.shape[1], across):
+            cells = np.full((across, across), BACKGROUND, dtype=np.int64)
+            part = layout[top : top + across, left : left + across]
             cells[: part.shape[0], : part.shape[1]] = part
+            if (cells == BACKGROUND).all():
+                yield b""
+                continue
             key = cells.tobytes()
             if key not in known:
-                tile = reduced[cells].transpose(0, 2, 1, 3, 4).reshape(CELL, CELL, 3)
+                tile = reduced[cells].transpose(0, 2, 1, 3, 4).reshape(TILE, TILE, 3)
                 known[key] = imagecodecs.jpeg8_encode(
                     tile, level=quality, colorspace="RGB", outcolorspace="YCBCR", subsampling="420"
                 )

@@ -61,7 +61,7 @@ def _free_what_a_test_computed() -> Iterator[None]:
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Slides tumor_001, normal_001 (training), test_001 with tumor, test_002 without; XML annotations; coordinates."""
     root = tmp_path_factory.mktemp("cohort")
-    return write_cohort(root, num_train=2, num_test=2, shape=SHAPE, num_train_regions=8, num_valid_regions=4)
+    return write_cohort(root, 2, 2, SHAPE, num_train_regions=8, num_valid_regions=4, form="generic")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from ..annotations.polygons import Ring
 from ..annotations.writers import write_asap_xml
 from ..files import atomic_path, make_output_dir
 from ..geometry import REGION_SIZE
-from ..slides.pyramid import write_pyramid
+from .forms import write_slide
 from .staining import draw_stain, paint_slide
 from .tissue import OUTLINE_STEP, make_layout, normal_pocket, place_nests, polygon_mask, tissue_outline
 
@@ -154,7 +154,7 @@ def write_cohort(
     seed: int = 0,
     num_train_regions: int = 240,
     num_valid_regions: int = 80,
-    compression: str | None = "jpeg",
+    form: str = "philips",
 ) -> Cohort:
     """Write slides, annotations and region centers, laid out and named as CAMELYON16 and NCRF do.
 
@@ -173,7 +173,8 @@ def write_cohort(
         seed: of everything random.
         num_train_regions: lines of ``coords/train.txt``.
         num_valid_regions: lines of ``coords/valid.txt``.
-        compression: of the slides, as in `write_pyramid`.
+        form: of the slides, see `forms.write_slide`; as Philips TIFFs, like CAMELYON16's, they are filled up to whole
+            tiles of 512 pixels.
 
     Returns:
         The paths.
@@ -199,7 +200,7 @@ def write_cohort(
     for (path, num_lesions), slide_seed in zip(tqdm(slides, desc="synthetic slides"), seeds, strict=True):
         is_first = path in (slides[0][0], testing / "test_001.tif")
         slide = synthetic_slide(shape, num_lesions, int(slide_seed), num_pockets=int(is_first))
-        write_pyramid(path, slide.image, MPP, compression=compression)
+        write_slide(path, slide.image, MPP, form)
         if not path.stem.startswith("normal"):
             write_asap_xml(annotations / f"{path.stem}.xml", slide.tumor, slide.exclusion)
         if path.parent == training:

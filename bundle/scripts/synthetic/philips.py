@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ import tifffile
 
 from ..files import atomic_path
 from ..slides.pyramid import downsample_image
+from .philips_xml import describe_levels
 
 TILE = 512
 """Side of a tile in pixels, in the files of CAMELYON16."""
@@ -31,8 +31,10 @@ TILE = 512
 MASK_VALUES = (0, 1, 2)
 """Of CAMELYON16's masks: outside of tissue or not stated, normal, tumor."""
 
+SOFTWARE = "Philips DP v1.0"
+"""The tag by which readers know the form."""
+
 _BRIGHTEST_TISSUE = 200
-_SOFTWARE = "Philips DP v1.0"
 _WHITE = 255
 
 
@@ -141,7 +143,7 @@ def _write(
     if stored.shape != grid:
         raise ValueError(f"stored must say it for {grid} (rows, cols) of tiles, but has the shape {stored.shape}")
     if num_levels is None:
-        num_levels = int(np.ceil(np.log2(max(grid)))) + 1
+        num_levels = count_levels(grid)
     background = 0 if image.ndim == 2 else _WHITE
     stored_on = [_stored_on(stored, 1 << number) for number in range(num_levels)]
     with atomic_path(path) as temporary:
@@ -154,8 +156,8 @@ def _write(
                     dtype=np.uint8,
                     tile=(tile_size, tile_size),
                     subfiletype=int(number > 0),
-                    description=f"level={number}" if number else _description(mpp, num_levels),
-                    software=False if number else _SOFTWARE,
+                    description=f"level={number}" if number else describe_levels(mpp, num_levels),
+                    software=False if number else SOFTWARE,
                     metadata=None,
                     **options,
                 )
@@ -164,6 +166,11 @@ def _write(
                     jpeg: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
                     writer.write(picture, subfiletype=1, description=name, **jpeg)
         _forget_first_tiles(temporary, [number for number, is_stored in enumerate(stored_on) if not is_stored[0, 0]])
+
+
+def count_levels(grid: tuple[int, int]) -> int:
+    """How many levels it takes until a slide of (rows, cols) tiles fits into one."""
+    return int(np.ceil(np.log2(max(grid)))) + 1
 
 
 def _padded(image: npt.NDArray[np.uint8], tile_size: int, value: int) -> npt.NDArray[np.uint8]:
@@ -204,45 +211,3 @@ def _forget_first_tiles(path: Path, pages: list[int]) -> None:
             assert isinstance(page, tifffile.TiffPage)
             for name, values in (("TileOffsets", page.dataoffsets), ("TileByteCounts", page.databytecounts)):
                 page.tags[name].overwrite((0, *values[1:]))
-
-
-def _description(mpp: float, num_levels: int) -> str:
-    """The XML that states the levels' resolutions, in mm."""
-    levels = "".join(
-        _object(
-            "PixelDataRepresentation",
-            _spacing(mpp * 2**number)
-            + _attribute("PIIM_PIXEL_DATA_REPRESENTATION_NUMBER", "0x1001", "0x8B02", "IUInt16", str(number)),
-        )
-        for number in range(num_levels)
-    )
-    image = _object(
-        "DPScannedImage",
-        _spacing(mpp)
-        + _attribute("PIM_DP_IMAGE_TYPE", "0x301D", "0x1004", "IString", "WSI")
-        + _array("PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE", "0x1001", "0x8B01", levels),
-    )
-    inside = _attribute("DICOM_MANUFACTURER", "0x0008", "0x0070", "IString", "synthetic") + _array(
-        "PIM_DP_SCANNED_IMAGES", "0x301D", "0x1003", image
-    )
-    return '<?xml version="1.0" encoding="UTF-8" ?>\n' + _object("DPUfsImport", inside)
-
-
-def _spacing(mpp: float) -> str:
-    value = f'"{mpp / 1000:.9g}"'
-    return _attribute("DICOM_PIXEL_SPACING", "0x0028", "0x0030", "IDoubleArray", f"{value} {value}")
-
-
-def _attribute(name: str, group: str, element: str, kind: str, value: str) -> str:
-    text = escape(value, {'"': "&quot;"})
-    return f'<Attribute Name={quoteattr(name)} Group="{group}" Element="{element}" PMSVR="{kind}">{text}</Attribute>'
-
-
-def _array(name: str, group: str, element: str, objects: str) -> str:
-    kind = "IDataObjectArray"
-    opening = f'<Attribute Name={quoteattr(name)} Group="{group}" Element="{element}" PMSVR="{kind}">'
-    return f"{opening}<Array>{objects}</Array></Attribute>"
-
-
-def _object(kind: str, inside: str) -> str:
-    return f'<DataObject ObjectType="{kind}">{inside}</DataObject>'
