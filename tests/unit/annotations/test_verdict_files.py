@@ -263,7 +263,7 @@ def test_a_log_that_cannot_be_written_changes_nothing(file, path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match=r"a\.jsonl: cannot be written \(No space left on device\)"):
-            file.judge("d1", "tumor")
+            file.judge("d1", "tumor", "a long comment " * 300)
     assert _states(file) == states
     assert path.read_bytes() == content
     file.judge("d2", "unsure")
