@@ -202,6 +202,25 @@ def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
         np.save(temporary, array, allow_pickle=False)
 
 
+def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
+    """Read the rows of a CSV file: UTF-8, with a byte order mark or without.
+
+    Returns:
+        The rows that are not blank, each with the number of its line.
+
+    Raises:
+        InputError: if the file is missing or not CSV.
+    """
+    check_is_file(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(map(str.strip, row))]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; give a CSV file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); write it again") from error
+
+
 def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     """Write rows as a CSV with a header, atomically; booleans are true and false there, as in JSON."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:

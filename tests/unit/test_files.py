@@ -304,3 +304,14 @@ def test_write_table_has_a_header_and_the_columns_asked_for(tmp_path: Path) -> N
     rows = [{"a": 'x,"y"', "b": True, "c": 1}, {"a": None, "b": False, "c": 0.1}]
     write_table(tmp_path / "t.csv", ("b", "a"), rows)
     assert (tmp_path / "t.csv").read_bytes() == b'b,a\ntrue,"x,""y"""\nfalse,\n'
+
+
+def test_read_rows_numbers_lines_and_passes_blank_ones_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes('\ufeffa,b\r\n\r\n ,\nc,"d,e"\n'.encode())
+    assert files.read_rows(path) == [(1, ["a", "b"]), (4, ["c", "d,e"])]
+    path.write_bytes(b"a,\xff\n")
+    with pytest.raises(InputError, match="not a readable CSV file"):
+        files.read_rows(path)
+    with pytest.raises(InputError, match="no such file"):
+        files.read_rows(tmp_path / "none.csv")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError, few
-from ..files import check_is_file, read_number
+from ..files import read_number, read_rows
 from ..folders.names import name_key, slide_name
 from .pairing import Named
 
@@ -30,12 +29,7 @@ def read_slide_scores(path: str | Path, slides: Sequence[Named]) -> list[float]:
         InputError: if the file cannot be read, a score is no number, a slide comes twice, or one has no score.
     """
     path = Path(path)
-    check_is_file(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(map(str.strip, row))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); write it again") from error
+    rows = read_rows(path)
     header = [name.strip().lower() for name in rows[0][1]] if rows else []
     has_header = set(_COLUMNS) <= set(header)
     places = [header.index(name) for name in _COLUMNS] if has_header else [0, 1]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..files import check_is_file, write_table
+from ..files import read_rows, write_table
 from ..folders.names import name_key, slide_name
 from .nodes import CLASSES
 from .patients import STAGES
@@ -46,7 +45,7 @@ def read_labels(path: str | Path) -> LabelTable:
             line.
     """
     path = Path(path)
-    rows = _read_rows(path)
+    rows = read_rows(path)
     columns = _columns(path, rows, ("slide", "class"), _SUBMISSION)
     first = 1 if columns is not None else 0
     of_slide, of_class = columns or (0, 1)
@@ -89,7 +88,7 @@ def read_patients(path: str | Path) -> dict[str, str]:
         InputError: if the file cannot be read, a row has another form, or a slide comes twice.
     """
     path = Path(path)
-    rows = _read_rows(path)
+    rows = read_rows(path)
     columns = _columns(path, rows, ("slide", "patient"))
     of_slide, of_patient = columns or (0, 1)
     found: dict[str, str] = {}
@@ -115,18 +114,6 @@ def write_submission(path: Path, nodes: Sequence[tuple[str, str, str]], stages: 
         rows.append((f"{patient}.zip", stages[patient]))
         rows += sorted((slide, name) for owner, slide, name in nodes if owner == patient)
     write_table(path, _SUBMISSION, [dict(zip(_SUBMISSION, row, strict=True)) for row in rows])
-
-
-def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Rows that are not empty, with the numbers of their lines."""
-    check_is_file(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            return [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(map(str.strip, row))]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give a CSV file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); write it again") from error
 
 
 def _columns(path: Path, rows: Sequence[tuple[int, list[str]]], *headers: tuple[str, str]) -> tuple[int, int] | None:
