@@ -12,6 +12,7 @@ from ..cohort.exclusions import EXCLUSIONS, LESIONS
 from ..cohort.facts import SlideFacts, check_class
 from ..cohort.reference import Reference, read_references
 from ..errors import InputError
+from ..folders.corrections import Corrections
 from ..folders.names import name_key
 from ..folders.search import find_slides
 from .cohort import TEST, Member, choose_subset, make_member
@@ -85,14 +86,18 @@ def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed
     annotations = _test_annotations(layout)
     references = {} if table is None else read_references(table)
     paths = [path.relative_to(layout.root).as_posix() for path in slides_of(layout)]
-    tumor = _tumor_tests(annotations, references)
-    found = [member for member in (make_member(path, tumor) for path in paths) if member is not None]
+    corrections = Corrections(layout.corrections)
+    tumor = _tumor_tests(annotations, references, corrections)
+    named = [member for member in (make_member(path, tumor) for path in paths) if member is not None]
+    num_unknown = len(paths) - len(named)
+    found = [_corrected(member, corrections) for member in named if not corrections.is_removed(member.name)]
+    references = {name: row for name, row in references.items() if not corrections.is_removed(name)}
     absent = _absent(found, annotations, references, layout) if subset is None else {}
     members = [member for member in found if member.name not in absent]
     if layout.trains() is not None:
         members = [member for member in members if member.part == TEST]
     chosen = members if subset is None else choose_subset(members, subset, seed)
-    return Candidates(chosen, absent, len(paths) - len(found))
+    return Candidates(chosen, absent, num_unknown)
 
 
 def _test_annotations(layout: Layout) -> dict[str, Annotation]:
@@ -100,12 +105,19 @@ def _test_annotations(layout: Layout) -> dict[str, Annotation]:
     return {key: read_annotation(index[key]) for key in index.keys() if key.startswith("test_")}  # noqa: SIM118
 
 
-def _tumor_tests(annotations: Mapping[str, Annotation], references: Mapping[str, Reference]) -> set[str]:
+def _corrected(member: Member, corrections: Corrections) -> Member:
+    action = corrections.action(member.name)
+    return member if action is None else member._replace(is_tumor=action == "tumor")
+
+
+def _tumor_tests(
+    annotations: Mapping[str, Annotation], references: Mapping[str, Reference], corrections: Corrections
+) -> set[str]:
     """Names of the test slides with tumor; refuses what the table and an annotation say differently."""
     tumor = {name for name, annotation in annotations.items() if annotation.tumor}
     without_lesions = {name for name, what in EXCLUSIONS["camelyon16"].items() if what == LESIONS}
     for name, row in references.items():
-        if name in annotations:
+        if name in annotations and corrections.action(name) is None:
             facts = SlideFacts(row.is_tumor, name not in without_lesions, place=row.place)
             check_class(facts, annotations[name].path, name in tumor)
     tumor |= {name for name, row in references.items() if row.is_tumor}

@@ -218,7 +218,7 @@ class _Scored(Step):
 
     def inputs(self) -> Sequence[Path]:
         """Maps, the list of slides, the truth and the reference table."""
-        return [self.maps, *self.layout.slides(TEST), self.layout.truth, *self.tables()]
+        return [self.maps, *self.layout.slides(TEST), self.layout.truth, *self.tables(), *self.layout.corrected()]
 
     def tables(self) -> list[Path]:
         """The reference table, if there is one."""
@@ -262,6 +262,7 @@ class Froc(_Scored):
             self.scoring(),
             exclude=self.left_out_slides(),
             reference=self.tables(),
+            corrections=self.layout.corrections,
         )
         return Outcome(summary(report))
 
@@ -302,6 +303,7 @@ class Report(_Scored):
             self.scoring(),
             settings,
             self.tables(),
+            self.layout.corrections,
         )
         return Outcome(line)
 

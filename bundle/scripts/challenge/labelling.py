@@ -63,7 +63,7 @@ class Labels(Step):
     def inputs(self) -> Sequence[Path]:
         """Slides, annotations and coordinates."""
         coords = [] if self.coords_dir is None else [Path(self.coords_dir)]
-        return [*self.layout.slides(TRAINING), self._annotations(), *coords]
+        return [*self.layout.slides(TRAINING), self._annotations(), *coords, *self.layout.corrected()]
 
     def outputs(self) -> Sequence[Path]:
         """Both files of labels."""
@@ -104,7 +104,13 @@ class Labels(Step):
         coords = self.folder / f"{part}_coords.txt"
         with atomic_path(coords) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        found = generate_loclabels(coords, self._annotations(), self.folder / f"{part}.csv", self.ignore_exclusions)
+        found = generate_loclabels(
+            coords,
+            self._annotations(),
+            self.folder / f"{part}.csv",
+            self.ignore_exclusions,
+            corrections=self.layout.corrections,
+        )
         return f"{part}: {found}, {len(lines) - len(kept)} of other slides left out"
 
     def _draw(self, members: Sequence[Member], num_tumor: int, file: str) -> str:
@@ -126,4 +132,13 @@ class Labels(Step):
 
     def _sample(self, members: Sequence[Member], target: Path, settings: SampleSettings) -> str:
         slides = [self.layout.root / member.path for member in members]
-        return str(sample_regions(slides, self.layout.annotations, target, settings, backend=self.backend))
+        return str(
+            sample_regions(
+                slides,
+                self.layout.annotations,
+                target,
+                settings,
+                backend=self.backend,
+                corrections=self.layout.corrections,
+            )
+        )

@@ -23,16 +23,20 @@ class Layout:
         output: folder of the results.
         weights: None to train, `SHIPPED`, or a file of weights.
         rounds: trainings: 2 mines hard negatives and trains a second time.
+        corrections: file of corrected labels, see `folders.corrections.Corrections`, or None.
 
     Raises:
         InputError: if ``rounds`` is neither 1 nor 2.
     """
 
-    def __init__(self, root: str, output: str, weights: str | None = None, rounds: int = 2) -> None:
+    def __init__(
+        self, root: str, output: str, weights: str | None = None, rounds: int = 2, corrections: str | None = None
+    ) -> None:
         if rounds not in (1, 2):
             raise InputError(f"rounds: expected 1 or 2, found {rounds!r}; mend it")
         self.root, self.output = Path(root), Path(output)
         self.given_weights, self.rounds = weights, rounds
+        self.corrections = None if corrections is None else Path(corrections)
 
     @property
     def annotations(self) -> Path:
@@ -43,6 +47,10 @@ class Layout:
     def truth(self) -> Path:
         """Folder of the annotations of the usable test slides, which the stage ``verify`` fills."""
         return self.folder("verify") / "truth"
+
+    def corrected(self) -> list[Path]:
+        """The file of corrected labels, if there is one, as an input of stages."""
+        return [] if self.corrections is None else [self.corrections]
 
     def folder(self, stage: str) -> Path:
         """Where a stage writes."""

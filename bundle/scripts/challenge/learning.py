@@ -177,7 +177,7 @@ class Mining(Step):
     def inputs(self) -> Sequence[Path]:
         """Maps, truth and the labels that they are added to."""
         labels = self.layout.folder(Labels.name) / Labels.training_file
-        return [self.layout.folder(TrainingMaps.name), self.layout.annotations, labels]
+        return [self.layout.folder(TrainingMaps.name), self.layout.annotations, labels, *self.layout.corrected()]
 
     def outputs(self) -> Sequence[Path]:
         """The regions."""
@@ -192,5 +192,6 @@ class Mining(Step):
             self.layout.folder(Labels.name) / Labels.training_file,
             threshold=self.threshold,
             limit_per_slide=self.limit_per_slide,
+            corrections=self.layout.corrections,
         )
         return Outcome(str(summary))

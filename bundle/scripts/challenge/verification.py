@@ -57,7 +57,7 @@ class Verify(Step):
     def inputs(self) -> Sequence[Path]:
         """Slides, annotations, checksums and the reference table."""
         table = self.table()
-        others = [*Checksums.paths(self.layout.root), *([] if table is None else [table])]
+        others = [*Checksums.paths(self.layout.root), *([] if table is None else [table]), *self.layout.corrected()]
         return [*slides_of(self.layout), self.layout.annotations, *others]
 
     def outputs(self) -> Sequence[Path]:

@@ -70,3 +70,9 @@ def test_without_a_list_nothing_is_compared_and_it_says_so(slide: Path, tmp_path
     checksums = Checksums(tmp_path, tmp_path / "verify")
     checksums.check(slide)
     assert "no file was compared" in checksums.summary()
+
+
+def test_a_slide_that_lacks_its_last_bytes_is_told_to_be_truncated(slide: Path) -> None:
+    os.truncate(slide, slide.stat().st_size - 9)
+    with pytest.raises(InputError, match=r"test_001\.tif: truncated, its tiles end at byte \d+, the file at \d+"):
+        check_slide(slide, "auto", 64)

@@ -187,3 +187,14 @@ def test_slides_set_aside_are_named_again_by_a_run_that_skips_their_stage(layout
     assert run(layout, chain) == expected
     assert run(layout, stages(layout, told)) == expected
     assert told == ["a", "b", "c"]
+
+
+def test_from_also_begins_a_stage_anew_whose_results_are_not_removed(layout: Layout) -> None:
+    told: list[str] = []
+    run(layout, stages(layout, told))
+    told.clear()
+    chain = stages(layout, told)
+    for link in chain:
+        link.clear = lambda: None  # type: ignore[method-assign]
+    run(layout, chain, "a")
+    assert told == ["a", "b", "c"]

@@ -90,5 +90,8 @@ def test_mining_takes_the_first_rounds_labels_and_maps(layout: Layout, monkeypat
     Mining(layout, 0.3, None).run(False)
     folders = [layout.folder("training_maps"), layout.annotations, layout.folder("mining") / "training_2.csv"]
     assert asked == [
-        ((*folders, layout.folder("labels") / "training.csv"), {"threshold": 0.3, "limit_per_slide": None})
+        (
+            (*folders, layout.folder("labels") / "training.csv"),
+            {"threshold": 0.3, "limit_per_slide": None, "corrections": None},
+        )
     ]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ def test_records_outlive_the_process(tmp_path: Path) -> None:
     assert again.get("froc") is None
     again.forget(["infer", "froc"])
     assert Ledger(tmp_path).get("infer") is None
+
+
+def test_conventions_document_each_key(tmp_path: Path) -> None:
+    Ledger(tmp_path).put("infer", RECORD)
+    page = (Path(__file__).parents[3] / "docs" / "conventions.md").read_text(encoding="utf-8")
+    table = page.split("| challenge key | meaning |")[1].split("\n\n")[0]
+    keys = json.loads((tmp_path / LEDGER).read_text())["infer"].keys()
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(keys)
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"infer": {"finished": true}}', '{"infer": 3}'])

@@ -138,3 +138,19 @@ def test_a_table_is_found_named_or_refused(layout: Layout) -> None:
     assert Verify(layout, reference=str(path)).table() == path
     with pytest.raises(InputError, match="no such file; give the challenge's table"):
         Verify(layout, reference="missing.csv").table()
+
+
+def test_corrected_labels_remove_slides_and_stand_over_the_table(layout: Layout) -> None:
+    write_table(layout, "test_001,Normal,IDC,None", *ROWS[1:])
+    layout.corrections = layout.root / "corrections.csv"
+    layout.corrections.write_text(
+        "slide,action,reason\ntest_001,tumor,seen again\ntest_003,remove,damaged glass\ntumor_002,normal,no tumor\n"
+    )
+    stage = Verify(layout)
+    assert layout.corrections in stage.inputs()
+    assert not stage.run(False).set_aside
+    assert [(member.name, member.is_tumor) for member in layout.members("test")] == [
+        ("test_001", True),
+        ("test_002", False),
+    ]
+    assert {member.name: member.is_tumor for member in layout.members("training")}["tumor_002"] is False
