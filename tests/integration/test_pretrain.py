@@ -18,6 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from integration.conftest import Outcome
 from scripts import bundle_root
+from scripts.errors import InputError
+from scripts.network.purpose import check_purpose
 
 pytestmark = pytest.mark.integration
 
@@ -70,12 +72,15 @@ def test_a_training_starts_from_pretrained_weights(
     assert np.isfinite(losses).all()
 
     weights = tmp_path / "pretrained" / "model.pt"
+    with pytest.raises(InputError, match="made without labels, so its last layer knows no tumor; train from it first"):
+        check_purpose(weights, 0.972, 96)
     write_pictures(tmp_path / "pictures" / "1", 5, seed=2)
     changes = {"learning_rate": 0, "ema_decay": 0.0, "half": False, "weights": weights, "epochs": 1}
     changes |= {"validation_folders": settings["train_folders"], "output_dir": tmp_path / "trained"}
     followed = {key: value for key, value in settings.items() if key != "projector_width"}
     outcome = tumor_detection("train", "--config_file", *OVERLAYS[:2], *flags_of(followed, **changes))
     assert outcome.status == 0, outcome.err
+    check_purpose(tmp_path / "trained" / "model.pt", 0.972, 96)
     pretrained, trained = load(weights), load(tmp_path / "trained" / "model.pt")
     assert trained.keys() == pretrained.keys()
     for name, value in trained.items():

@@ -94,7 +94,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         num_workers: int = 1,
         cache_dir: str | Path | None = None,
         cache_gb: float = 100.0,
-        skip_artifacts: str | Sequence[str] = "",
+        skip_artifacts: str | Sequence[str] | None = None,
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")

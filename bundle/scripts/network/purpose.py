@@ -34,12 +34,14 @@ class Purpose(NamedTuple):
         patch_size: (height, width) of the patch that it sees, in such pixels.
         trained_on: a remark, or names of files and folders, as values of JSON; None if it is not told.
         version: of this package, where it made the weights.
+        knows_tumor: whether the last layer was trained; after learning from pixels without labels it was not.
     """
 
     mpp: float
     patch_size: tuple[int, int]
     trained_on: Any = None
     version: str | None = None
+    knows_tumor: bool = True
 
     def fits(self, other: Purpose) -> bool:
         """Whether weights for the one may be used for the other: same patches, resolutions within `MPP_TOLERANCE`."""
@@ -52,10 +54,15 @@ class Purpose(NamedTuple):
 
     def content(self) -> dict[str, Any]:
         """As values of JSON."""
-        return {**self._asdict(), "patch_size": list(self.patch_size)}
+        found = {**self._asdict(), "patch_size": list(self.patch_size)}
+        if self.knows_tumor:
+            del found["knows_tumor"]
+        return found
 
 
-def make_purpose(mpp: Any, patch_size: Any, trained_on: Any = None, version: str | None = None) -> Purpose:
+def make_purpose(
+    mpp: Any, patch_size: Any, trained_on: Any = None, version: str | None = None, knows_tumor: bool = True
+) -> Purpose:
     """The purpose of a run's weights.
 
     Args:
@@ -63,6 +70,7 @@ def make_purpose(mpp: Any, patch_size: Any, trained_on: Any = None, version: str
         patch_size: side of its patch in such pixels, or (height, width).
         trained_on: see `Purpose`.
         version: of the package; the running one if None.
+        knows_tumor: see `Purpose`.
 
     Raises:
         InputError: if a number is none or not plausible.
@@ -73,7 +81,7 @@ def make_purpose(mpp: Any, patch_size: Any, trained_on: Any = None, version: str
         raise InputError(
             f"patch_size must be one or two whole numbers of pixels up to {MAX_PATCH_SIZE}, but got {patch_size!r:.40}"
         )
-    return Purpose(check_mpp("mpp", mpp), (sides[0], sides[1]), trained_on, version or bundle_version())
+    return Purpose(check_mpp("mpp", mpp), (sides[0], sides[1]), trained_on, version or bundle_version(), knows_tumor)
 
 
 def bundle_version() -> str:
@@ -143,8 +151,9 @@ def _read_sidecar(path: Path) -> tuple[str, Purpose] | None:
     if not isinstance(content, dict) or "sha256" not in content:
         return None
     try:
-        keys = {key: content.get(key) for key in Purpose._fields}
-        return str(content["sha256"]), make_purpose(**keys)._replace(version=content.get("version"))
+        keys = {key: content.get(key) for key in ("mpp", "patch_size", "trained_on")}
+        purpose = make_purpose(**keys, knows_tumor=content.get("knows_tumor") is not False)
+        return str(content["sha256"]), purpose._replace(version=content.get("version"))
     except InputError as error:
         raise InputError(f"{path}: {error}; mend it or remove it") from error
 
@@ -162,7 +171,8 @@ def check_purpose(weights: str | Path, mpp: Any, patch_size: Any, base: str = "i
         What the weights are for, or None.
 
     Raises:
-        InputError: if they do not fit; names the overlay that does. See `make_purpose` and `read_purpose`.
+        InputError: if they know no tumor, or do not fit; names the overlay that does. See `make_purpose` and
+                `read_purpose`.
     """
     asked = make_purpose(mpp, patch_size)
     purpose = read_purpose(weights)
@@ -172,6 +182,11 @@ def check_purpose(weights: str | Path, mpp: Any, patch_size: Any, base: str = "i
                 "%s: nothing says what these weights were trained for, since there is no %s; this run takes %s",
                 *(weights, sidecar_path(weights).name, asked),
             )
+    elif not purpose.knows_tumor:
+        raise InputError(
+            f"{weights}: made without labels, so its last layer knows no tumor; train from it first, with --weights "
+            f"{weights}, and give the model.pt of that training"
+        )
     elif not purpose.fits(asked):
         raise InputError(
             f"{weights}: trained at {purpose}, but this run takes {asked}; {_way_out(purpose, asked, base)}"

@@ -41,11 +41,11 @@ COLORS = ((0, 0, 0), (0, 190, 255), (255, 160, 0), (130, 130, 130), (0, 200, 120
 """RGB of each class, by number; they differ from the colors of stains."""
 
 
-def parse_classes(names: str | Sequence[str]) -> tuple[Artifact, ...]:
+def parse_classes(names: str | Sequence[str] | None) -> tuple[Artifact, ...]:
     """Classes by their names.
 
     Args:
-        names: such as ``pen,blur``, or a sequence of names; may be empty.
+        names: such as ``pen,blur``, or a sequence of names; may be empty or None.
 
     Returns:
         Each once, by number.
@@ -53,7 +53,7 @@ def parse_classes(names: str | Sequence[str]) -> tuple[Artifact, ...]:
     Raises:
         InputError: if a name is not known.
     """
-    texts = names.split(",") if isinstance(names, str) else [str(name) for name in names]
+    texts = names.split(",") if isinstance(names, str) else [str(name) for name in names or ()]
     by_label = {artifact.label: artifact for artifact in FOUND}
     found = {text.strip().lower() for text in texts} - {""}
     if unknown := sorted(found - by_label.keys()):

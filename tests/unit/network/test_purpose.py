@@ -14,6 +14,7 @@ import torch
 
 from scripts import bundle_root
 from scripts.errors import InputError
+from scripts.network.network import load_weights
 from scripts.network.purpose import (
     check_purpose,
     file_sha256,
@@ -179,6 +180,22 @@ def test_own_weights_are_refused_for_other_settings(tmp_path: Path) -> None:
         f"{path}: trained at 0.5 µm per pixel on patches of 160 px, but this run takes 0.243 µm per pixel on "
         "patches of 224 px; give an overlay with the mpp and patch_size of the training"
     )
+
+
+def test_weights_that_learned_without_labels_start_trainings_only(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 2)
+    path = tmp_path / "model.pt"
+    write_weights(path, network.state_dict(), make_purpose(0.243, 224, knows_tumor=False))
+    assert json.loads((tmp_path / "model.json").read_text())["knows_tumor"] is False
+    found = read_purpose(path)
+    assert found is not None
+    assert not found.knows_tumor
+    with pytest.raises(InputError, match="made without labels, so its last layer knows no tumor; train from it first"):
+        check_purpose(path, 0.243, 224)
+    load_weights(network, path)  # to train from them
+    write_weights(path, network.state_dict(), make_purpose(0.243, 224))
+    assert "knows_tumor" not in json.loads((tmp_path / "model.json").read_text())
+    check_purpose(path, 0.243, 224)
 
 
 @pytest.mark.parametrize(("mpp", "is_fit"), [(0.219, True), (0.2673, True), (0.218, False), (0.28, False)])
