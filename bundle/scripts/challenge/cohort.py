@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..cohort.exclusions import EXCLUSIONS
+from ..cohort.facts import training_center
 from ..errors import InputError
 
 TRAINING, TEST = "training", "test"
@@ -20,11 +22,10 @@ PARTLY_ANNOTATED = frozenset(
 )
 """Slides whose tumor is not marked exhaustively, by the organizers' README: what is unmarked there may be tumor."""
 
-NOT_SCORED = frozenset({"test_049", "test_114"})
+NOT_SCORED = frozenset(EXCLUSIONS["camelyon16"])
 """Test slides that a subset does not choose: the challenge leaves them out, or lesions of them."""
 
 _NAME = re.compile(r"(normal|tumor|test)_(\d{3})")
-_LAST_OF_RADBOUD = {"normal": 100, "tumor": 70}
 
 
 class Member(NamedTuple):
@@ -61,11 +62,9 @@ def make_member(path: str, tumor_tests: Iterable[str]) -> Member | None:
     found = _NAME.fullmatch(name)
     if found is None:
         return None
-    kind, number = found[1], int(found[2])
-    if kind == "test":
+    if found[1] == "test":
         return Member(name, path, TEST, name in set(tumor_tests))
-    stratum = "Radboud" if number <= _LAST_OF_RADBOUD[kind] else "Utrecht"
-    return Member(name, path, TRAINING, kind == "tumor", stratum)
+    return Member(name, path, TRAINING, found[1] == "tumor", training_center(name) or "")
 
 
 def choose_subset(members: Sequence[Member], count: int, seed: int) -> list[Member]:

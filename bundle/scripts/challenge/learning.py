@@ -13,8 +13,8 @@ from ..workflow import find_overlays, run_bundle
 from .cohort import PARTLY_ANNOTATED, TRAINING
 from .costs import Cost, Probe
 from .engine import Outcome
-from .judging import MapStep
 from .labelling import Labels
+from .mapping import MapStep
 from .steps import Step
 from .subconfigs import as_names, check_values, default_of
 

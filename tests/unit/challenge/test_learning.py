@@ -36,7 +36,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(values, config=config, overlays=overlays)
 
     monkeypatch.setattr(learning, "run_bundle", run)
-    monkeypatch.setattr("scripts.challenge.judging.run_bundle", run)
+    monkeypatch.setattr("scripts.challenge.mapping.run_bundle", run)
     return found
 
 

@@ -7,9 +7,10 @@ import pytest
 from scripts.challenge.acquisition import Download
 from scripts.challenge.challenge import Challenge
 from scripts.challenge.engine import Stage
-from scripts.challenge.judging import Foreground, Froc
+from scripts.challenge.judging import Froc
 from scripts.challenge.layout import Layout
 from scripts.challenge.ledger import Ledger
+from scripts.challenge.mapping import Foreground
 from scripts.challenge.planning import write_plan
 from scripts.challenge.verification import Verify
 
