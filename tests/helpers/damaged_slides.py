@@ -17,7 +17,7 @@ from pydicom.dataelem import RawDataElement
 
 from helpers.dicom_slide import write_dicom_slide
 from scripts.errors import InputError
-from scripts.inference.tile_reader import LostReaderError, TileReader
+from scripts.slides.reader_process import LostReaderError, ReaderProcess
 from scripts.slides.slide import open_slide
 
 _KINDS: dict[str, dict[str, Any]] = {
@@ -174,11 +174,10 @@ class SlideFuzzer:
     """
 
     def __init__(self, folder: Path, wait_seconds: float = 60.0) -> None:
-        examiner: Any = _Examiner()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.crashes: list[tuple[str, bytes]] = []
         self._folder = folder
-        self._reader = TileReader(examiner, wait_seconds)
+        self._reader = ReaderProcess(_Examiner(), wait_seconds)
 
     def read(self, kind: str, content: bytes) -> str | None:
         """Let it read a slide.

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..slides.reader_process import LostReaderError
 from .tile_plan import NO_POSITIONS, Tile, make_sample
-from .tile_reader import LostReaderError, TileReader
+from .tile_reader import TileReader
 from .tiles import TileDataset, TileSampler
 
 _AHEAD = 2  # tiles of each process that are read, or in work, before they are asked for
@@ -139,7 +140,7 @@ class _ReadingThread:
         if tile.path in self._lost:  # other tiles of the slide may end the process as well
             return make_sample(tile._replace(positions=NO_POSITIONS, error=self._lost[tile.path]), None)
         try:
-            return make_sample(tile, self._reader.ask(tile.path, "read", tile, pin_memory=self._pin_memory))
+            return make_sample(tile, self._reader.read(tile.path, tile, pin_memory=self._pin_memory))
         except InputError as error:
             if isinstance(error, LostReaderError):
                 self._lost[tile.path] = str(error)

@@ -1,159 +1,41 @@
-"""A process that opens slides and decodes their pixels for another, which outlives it.
-
-Decoders are native code: a damaged file may end the process that reads it, and so may the system where memory is
-short. Pixels come through a pipe, so that nothing is shared that a dead process could leave in disorder, and nothing
-depends on the size of ``/dev/shm``.
-"""
+"""A process that plans slides and reads tiles for the one that computes, see `slides.reader_process`."""
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
-import multiprocessing
-import queue
-import signal
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from ..errors import InputError, explain
-
-if TYPE_CHECKING:
-    from .tiles import TileDataset
-
-_END_SECONDS = 5.0
-_WAIT_SECONDS = 3600.0
+from ..slides.reader_process import ReaderProcess
 
 
-class LostReaderError(InputError):
-    """The process that read a slide is gone."""
+class TileReader(ReaderProcess):
+    """A process that asks a `tiles.TileDataset` for slides."""
 
-
-class TileReader:
-    """A process that reads for this one, started when it is first asked and again when it was lost.
-
-    Args:
-        dataset: what it asks for slides.
-        wait_seconds: how long it may take for an answer; planning a slide without a pyramid reads all of it.
-    """
-
-    def __init__(self, dataset: TileDataset, wait_seconds: float = _WAIT_SECONDS) -> None:
-        self._dataset = dataset
-        self._wait_seconds = wait_seconds
-        self._process: Any = None
-        self._connection: Connection
-
-    def ask(self, path: str, method: str, *arguments: Any, pin_memory: bool = False) -> Any:
-        """Let the process call a method of the dataset.
+    def read(self, path: str, *arguments: Any, pin_memory: bool = False) -> torch.Tensor:
+        """Let the process read pixels.
 
         Args:
-            path: the slide that it is about.
-            method: its name; it returns what can be pickled, or (height, width, 3) uint8 pixels.
-            arguments: of the method.
-            pin_memory: put pixels where a GPU takes them from.
+            path: the slide that they are of.
+            arguments: of the dataset's ``read``.
+            pin_memory: put them where a GPU takes them from.
 
         Returns:
-            What it returned; pixels as a (height, width, 3) uint8 tensor.
+            (height, width, 3) uint8 pixels.
 
         Raises:
             LostReaderError: if the process dies meanwhile, or does not answer.
             InputError: if the slide cannot be read.
         """
-        self.start()
-        try:
-            self._connection.send((path, method, arguments))
-            if not self._connection.poll(self._wait_seconds):
-                self.close()
-                raise LostReaderError(
-                    f"{path}: the process that read it gave no answer within {self._wait_seconds:g} s and was ended; "
-                    "look at the disk that the slide lies on, and copy it again from its source"
-                )
-            answer, error, warnings = self._connection.recv()
-            if isinstance(answer, torch.Size):
-                answer = torch.empty(answer, dtype=torch.uint8, pin_memory=pin_memory)
-                self._connection.recv_bytes_into(answer.view(-1).numpy())
-        except (OSError, EOFError) as lost:
-            raise LostReaderError(f"{path}: {self._end()}") from lost
-        for record in warnings:
-            logging.getLogger(record.name).handle(record)
-        if error is not None:
-            raise InputError(error)
-        return answer
+        found = torch.empty(0)
 
-    def start(self) -> None:
-        """Start the process, unless it runs."""
-        if self._process is not None:
-            return
-        self._connection, other = multiprocessing.Pipe()
-        self._process = multiprocessing.Process(
-            target=_answer, args=(other, self._connection, self._dataset), daemon=True, name="tile reader"
-        )
-        self._process.start()
-        other.close()
+        def allocate(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+            nonlocal found
+            found = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
+            memory: npt.NDArray[np.uint8] = found.numpy()
+            return memory
 
-    def kill(self) -> None:
-        """End the process, also while another thread waits for its answer, which hears of it."""
-        process = self._process
-        if process is not None:
-            process.kill()
-
-    def close(self) -> None:
-        """End the process; nobody may wait for its answer."""
-        if self._process is not None:
-            self._process.kill()
-            self._end()
-
-    def _end(self) -> str:
-        """Forget the process, which has ended, or ends now.
-
-        Returns:
-            How it ended, for the end of a message.
-        """
-        process, self._process = self._process, None
-        process.join(_END_SECONDS)
-        process.kill()
-        process.join()
-        self._connection.close()
-        if process.exitcode == -signal.SIGKILL:
-            return (
-                "the process that read it was killed (SIGKILL), as systems do where memory is short; run it again with "
-                "fewer readers (--num_workers) or more memory"
-            )
-        code = process.exitcode or 0
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-        return f"the process that read it ended {how}; the file is damaged: copy the slide again from its source"
-
-
-def _answer(connection: Connection, other: Connection, dataset: TileDataset) -> None:
-    """What the process does: answer until nobody asks any more."""
-    other.close()  # as long as this end is open, nobody's end is noticed
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torch.set_num_threads(1)
-    told: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    root = logging.getLogger()
-    root.handlers[:] = [logging.handlers.QueueHandler(told)]
-    while True:
-        try:
-            path, method, arguments = connection.recv()
-        except (EOFError, OSError):
-            return
-        answer, error, pixels = None, None, None
-        try:
-            answer = getattr(dataset, method)(*arguments)
-        except InputError as found:
-            error = str(found)
-        except Exception as found:  # whatever a slide leads to, the others go on
-            logging.getLogger(__name__).debug("unexpected", exc_info=True)
-            error = f"{path}: {explain(found)}"
-        if isinstance(answer, np.ndarray):
-            pixels = np.ascontiguousarray(answer)
-            answer = torch.Size(pixels.shape)
-        try:
-            connection.send((answer, error, [told.get() for _ in range(told.qsize())]))
-            if pixels is not None:
-                connection.send_bytes(pixels.reshape(-1).data)
-        except OSError:  # nobody listens any more
-            return
+        self.ask(path, "read", *arguments, allocate=allocate)
+        return found

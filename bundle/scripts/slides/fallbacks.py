@@ -18,6 +18,13 @@ def note_fallback(reason: str, path: str | Path) -> None:
     _noted.setdefault(reason, {})[str(path)] = None
 
 
+def take_fallbacks() -> list[tuple[str, str]]:
+    """(path, reason) of what was noted, which is forgotten here: for the process that this one reads for."""
+    found = [(path, reason) for reason, paths in _noted.items() for path in paths]
+    _noted.clear()
+    return found
+
+
 def group_fallbacks(found: Iterable[tuple[str, str | None]]) -> dict[str, list[str]]:
     """Put slides together that have one reason.
 

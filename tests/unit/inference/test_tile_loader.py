@@ -17,11 +17,11 @@ import torch
 
 from helpers.ramp import write_coded
 from scripts.errors import InputError
-from scripts.inference import tile_reader
 from scripts.inference.tile_loader import TileLoader
 from scripts.inference.tile_plan import NO_POSITIONS, SlidePlan, Tile
 from scripts.inference.tiles import TileDataset, TileSampler
 from scripts.masks.foreground import ForegroundSettings
+from scripts.slides import reader_process
 
 NUM_TILES = 5
 EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
@@ -134,7 +134,7 @@ def test_many_deaths() -> None:
 
 
 def test_a_reader_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile_reader.TileReader.__init__, "__defaults__", (0.5,))
+    monkeypatch.setattr(reader_process.ReaderProcess.__init__, "__defaults__", (None, 0.5))
     counts, errors = results_of(make_loader("read hang", "a", "plan hang", "b"))
     assert (counts["a"], counts["b"]) == (NUM_TILES, NUM_TILES)
     assert list(errors) == ["read hang", "plan hang"]
