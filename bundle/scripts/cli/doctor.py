@@ -22,6 +22,7 @@ from ..network.purpose import overlay_for, shipped_weights
 from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import NOTED_FROM
 from ..slides.fallbacks import tell_fallbacks
+from ..slides.reader_process import ReaderProcess
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
 
 _PACKAGES = (
@@ -173,14 +174,16 @@ def doctor(
     failures = 0
     needs: dict[Path, Needs] = {}
     table = SlideTable(slides)
-    for path in find_slides(slides) if slides else []:
-        lines.append("")
-        try:
-            found, needs[path] = describe_slide(path, backend, table.mpp(path, assume_mpp))
-            lines += found
-        except InputError as error:
-            failures += 1
-            lines.append(f"{path}\n  FAILS       {error}")
+    with ReaderProcess() as reader:  # a damaged slide may end the process that decodes it
+        for path in find_slides(slides) if slides else []:
+            lines.append("")
+            try:
+                opening = path, backend, table.mpp(path, assume_mpp)
+                found, needs[path] = reader.ask(str(path), describe_slide, *opening)
+                lines += found
+            except InputError as error:
+                failures += 1
+                lines.append(f"{path}\n  FAILS       {error}")
     tell_fallbacks({})  # they are told of one by one
     if needs:
         lines += ["", *_describe_run(needs, backend, table, assume_mpp, probe)]

@@ -27,6 +27,7 @@ from ..geometry import map_shape
 from ..quality.classes import Artifact, parse_classes
 from ..quality.files import SUFFIX, check_artifacts_name, encode_artifacts, with_artifacts, write_artifacts
 from ..slides.colors import check_color
+from ..slides.reader_process import ReaderProcess
 from ..slides.slide import MODEL_MPP, Slide, check_reading, open_slide
 from .examined import ExaminedForeground, examined_foreground, quality_notes
 from .files import write_mask
@@ -132,6 +133,7 @@ def write_foregrounds(
     without_tissue: list[str] = []
     not_annotated: list[str] = []
     failures: dict[str, str] = {}
+    reader = ReaderProcess()  # a damaged slide may end the process that decodes it
     for path in tqdm(paths, desc="foreground", unit="slide"):
         try:
             check_result_name(path)
@@ -140,10 +142,10 @@ def write_foregrounds(
             found = None if index is None else index.get(name)
             if index is not None and found is None:
                 not_annotated.append(name)
-            with open_slide(path, backend, table.mpp(path, assume_mpp)) as slide:
-                overview = slide.read_overview(stride)
-                mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, found, origin)
-                examined = examined_foreground(slide, overview, mask, stride, settings.min_tissue_um2, skip)
+            opening = path, backend, table.mpp(path, assume_mpp)
+            overview, examined, sidecar = reader.ask(
+                str(path), _examine, opening, stride, settings, found, origin, skip
+            )
         except InputError as error:
             logger.error("%s", error)
             failures[str(path)] = str(error)
@@ -162,6 +164,7 @@ def write_foregrounds(
             overlay = with_artifacts(outline_overlay(overview, mask), examined.classes)
             Image.fromarray(overlay).save(temporary, quality=85)
         written.append(target)
+    reader.close()
     if not_annotated:
         logger.warning(
             "%s: %d of %d slides have no annotation, first %r; their tissue is computed",
@@ -177,6 +180,21 @@ def write_foregrounds(
         message = f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {first}"
         raise FilesFailedError(message, failures)
     return written
+
+
+def _examine(
+    opening: tuple[Path, str, float | None],
+    stride: int,
+    settings: ForegroundSettings,
+    annotation: Path | None,
+    origin: str,
+    skip: Sequence[Artifact],
+) -> tuple[npt.NDArray[np.uint8], ExaminedForeground, dict[str, Any]]:
+    """Open a slide; its overview, what is found on it, and the sidecar of `slide_foreground`."""
+    with open_slide(*opening) as slide:
+        overview = slide.read_overview(stride)
+        mask, sidecar = _mask_and_sidecar(slide, overview, stride, settings, annotation, origin)
+        return overview, examined_foreground(slide, overview, mask, stride, settings.min_tissue_um2, skip), sidecar
 
 
 def why_empty(sidecar: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from ..scoring.evaluation import score_folder
 from ..scoring.map_reliability import reliability_report
 from ..scoring.settings import MONAI_NMS_RADIUS, NMS_RADIUS_UM, ScoreSettings
 from ..scoring.slides import SlideEvidence
+from ..slides.reader_process import ReaderProcess
 from .crops import CROP_SIDE, WIDER
 from .lesions import MAX_LESIONS
 from .missing import MissingMap, find_missing
@@ -147,10 +148,11 @@ def write_report(
     views = [(info, by_name[info.name]) for info in infos]
     views.sort(key=lambda pair: (-pair[1].score, -pair[1].num_detections, pair[0].name))
     rows = {} if scores is None else {row["slide"]: row for row in scores["slides"]}
-    shown = [
-        _shown_slide(rank, info, view, rows.get(info.slide), slide_paths, settings)
-        for rank, (info, view) in enumerate(tqdm(views, desc="slides", unit="slide"), start=1)
-    ]
+    with ReaderProcess() as reader:  # a damaged slide may end the process that decodes it
+        shown = [
+            _shown_slide(rank, info, view, rows.get(info.slide), slide_paths, settings, reader)
+            for rank, (info, view) in enumerate(tqdm(views, desc="slides", unit="slide"), start=1)
+        ]
     warnings = scores["warnings"] if scores else _map_warnings(Path(maps), infos)
     missing = find_missing(infos, slide_paths.values(), read_failures(Path(maps)))
     warnings = [*warnings, *_picture_warnings(shown, bool(slides), missing)]
@@ -181,6 +183,7 @@ def _shown_slide(
     row: dict[str, Any] | None,
     slide_paths: dict[str, Path],
     settings: ReportSettings,
+    reader: ReaderProcess,
 ) -> _Slide:
     is_shown, pixels, missing = rank <= settings.max_slides, None, ""
     path = slide_paths.get(name_key(info.name))
@@ -190,7 +193,7 @@ def _shown_slide(
         missing = "The slide itself was not found, so gray marks its tissue, and there are no details."
     else:
         try:
-            pixels = read_pixels(path, info, view.marks[: settings.num_crops])
+            pixels = reader.ask(str(path), read_pixels, path, info, view.marks[: settings.num_crops])
         except InputError as error:
             missing = f"The slide cannot be shown: {one_line(error)}"
     kind = "" if row is None else "tumor" if row["is_tumor"] else "no tumor"

@@ -346,7 +346,7 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     assert found == [
         ("demo", "o", 3),
         ("loclabel", "c", "a", "o", True, "s", None, "bounds", None),
-        ("foreground", ["a", "b"], "o", 64, settings, "openslide", None, None, "bounds"),
+        ("foreground", ["a", "b"], "o", 64, settings, "openslide", None, None, "bounds", ""),
         ("groundtruth", "a", ["s"], "o", 32, "slide"),
         ("export", "m", "o", ["geojson,csv", "zarr"], findings.FindingSettings(0.5, 186.624, 9.0), ["s"], "bounds"),
     ]

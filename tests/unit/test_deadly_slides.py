@@ -1,0 +1,70 @@
+"""A slide that ends the process that decodes it: commands name it and do the others."""
+
+from __future__ import annotations
+
+import faulthandler
+import html
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.made_maps import write_map_of
+from scripts.cli import doctor
+from scripts.errors import FilesFailedError
+from scripts.masks import foreground_files
+from scripts.report import slide_views
+from scripts.report.report import PAGE, write_report
+from scripts.slides.pyramid import write_pyramid
+from scripts.slides.slide import open_slide
+
+SHAPE = 601, 903
+REASON = "b.tif: the process that read it ended by SIGSEGV; the file is damaged: copy the slide again from its source"
+
+
+@pytest.fixture
+def slides(tmp_path: Path) -> Path:
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    image = np.full((*SHAPE, 3), 235, dtype=np.uint8)
+    image[100:400, 200:700] = 190, 100, 170
+    for name in "abc":
+        write_pyramid(folder / f"{name}.tif", image, 0.5)
+    return folder
+
+
+def _open_or_die(path: Path, *arguments: Any, **named: Any) -> Any:
+    if Path(path).name == "b.tif":
+        faulthandler.disable()  # pytest's, which is lengthy
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return open_slide(path, *arguments, **named)
+
+
+def test_foreground(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreground_files, "open_slide", _open_or_die)
+    with pytest.raises(FilesFailedError, match="1 of 3 slides failed, the others are done") as failed:
+        foreground_files.write_foregrounds(slides, tmp_path / "masks", 16)
+    assert failed.value.reasons == {str(slides / "b.tif"): f"{slides}/{REASON}"}
+    assert {path.stem for path in (tmp_path / "masks").glob("*.json")} == {"a", "c"}
+
+
+def test_report(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "maps").mkdir()
+    for name in "abc":
+        write_map_of(tmp_path / "maps", name, np.full((38, 57), 0.3, dtype=np.float32), SHAPE, 16, 0.5)
+    monkeypatch.setattr(slide_views, "open_slide", _open_or_die)
+    write_report(tmp_path / "maps", tmp_path / "report", slides=[slides])
+    page = html.unescape((tmp_path / "report" / PAGE).read_text(encoding="utf-8"))
+    assert page.count("The slide cannot be shown: ") == 1
+    assert REASON in page
+
+
+def test_doctor(slides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "open_slide", _open_or_die)
+    report, failures = doctor.doctor([str(slides)])
+    assert failures == 1
+    assert f"\n{slides}/b.tif\n  FAILS       {slides}/{REASON}" in report
+    assert f"\n{slides}/c.tif\n  format " in report
