@@ -17,8 +17,8 @@ from ..files import read_json, read_number
 
 _SEPARATOR = "\n"  # between the values of one flag; it cannot be typed on a command line by accident
 _IS_PATH = re.compile(
-    r"(_dir|_file|slides|weights|root|output|reference)$"
-)  # ids whose values are paths, also those such as 001 or 64
+    r"(_dir|_file|\bslides|weights|root|output|reference|corrections)$"
+)  # ids whose values are paths, also those such as 001 or 64; not max_slides
 
 _IS_TEXT = ("exclude", "normal", "note", "title")  # flags whose values are never paths
 

@@ -141,9 +141,13 @@ def _read_lines(path: Path) -> Lines:
 
 def _find_columns(path: Path, lines: Lines) -> tuple[dict[str, int], Lines]:
     """Which column is what, by what stands in it and, if there is a header, by its name; and the rows of slides."""
+    if len(lines[0][1]) == 1:
+        raise InputError(f"{path}, row {lines[0][0]}: expected {_FORM}, with commas between them, found one; mend it")
     columns = [[cells[index] for _, cells in lines] for index in range(len(lines[0][1]))]
-    has_header = not any(_is_of(values, _CLASSES) for values in columns)
-    names = [re.sub(r"[ -]+", "_", values[0].lower()) for values in columns] if has_header else [""] * len(columns)
+    names = [re.sub(r"[ -]+", "_", cell.lower()) for cell in lines[0][1]]
+    is_named = any(name in words and name not in _CLASSES for name in names for words in _HEADERS.values())
+    has_header = is_named or not any(name in _CLASSES for name in names)
+    names = names if has_header else [""] * len(names)
     columns = [values[has_header:] for values in columns]
     roles = [_role(name, values) for name, values in zip(names, columns, strict=True)]
     if not has_header:
@@ -172,7 +176,14 @@ def _role(name: str, values: list[str]) -> str:
 
 
 def _roles_without_header(roles: list[str], columns: list[list[str]]) -> list[str]:
-    """Add the slide, all of whose values differ, and the one that is left, the histological type."""
+    """Add what the first row shows, though a later one has a wrong word; then the slide, all of whose values differ.
+
+    The one that is left is the histological type.
+    """
+    for role, words in (("class", _CLASSES), ("metastasis", _SIZES)):
+        alike = [i for i, values in enumerate(columns) if not roles[i] and values[0].lower() in words]
+        if role not in roles and len(alike) == 1:
+            roles[alike[0]] = role
     distinct = [i for i, role in enumerate(roles) if not role and len(set(columns[i])) == len(columns[i])]
     if distinct:
         with_digits = [sum(any(letter.isdigit() for letter in value) for value in columns[i]) for i in distinct]

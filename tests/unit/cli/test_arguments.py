@@ -352,8 +352,14 @@ def test_several_values_of_an_id_are_a_list() -> None:
     assert parse("--patch_size 224 448", from_config) == {"patch_size": [224, 448]}
 
 
-@pytest.mark.parametrize("flag", ["slides", "dataset_dir", "foreground_dir", "training_file", "weights", "config_file"])
+@pytest.mark.parametrize(
+    "flag", ["slides", "dataset_dir", "foreground_dir", "training_file", "weights", "config_file", "corrections"]
+)
 def test_paths_stay_text(flag: str) -> None:
     assert parse(f"--{flag} 64", from_config) == {flag: "64"}
     assert parse(f"--{flag} 1 002", from_config) == {flag: ["1", "002"]}
     assert parse(f"--{flag} null", from_config) == {flag: None}
+
+
+def test_a_number_of_slides_is_no_path() -> None:
+    assert parse("--max_slides 64", from_config) == {"max_slides": 64}

@@ -107,6 +107,9 @@ def test_tables_add_to_each_other(tmp_path):
         ([["slide", "image"], ["a", "b"]], "expected one column of the slide, found several"),
         ([["slide", "class"], ["", "Tumor"]], "row 2: expected the name of a slide, found none"),
         ([["a", "Tumor", "x", "y", "1"]], "name other columns in a header"),
+        ([["a", "Tumor"], ["b", "Tumr"]], "row 2: class: expected Normal or Tumor, found 'Tumr'"),
+        ([["a", "Tumor", "IDC", "Macro"], ["b", "Tumor", "IDC", "Makro"]], "row 2: metastasis: expected Macro, Micro"),
+        ([["a;Tumor;IDC"], ["b;Normal;IDC"]], "row 1: expected columns slide, .* with commas between them, found one"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
