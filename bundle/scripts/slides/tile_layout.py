@@ -134,6 +134,8 @@ def _tile_layout(page: Any, level_shape: tuple[int, int]) -> TileLayout:
     rows, cols = (-(-side // tile) for side, tile in zip(level_shape, tile_shape, strict=True))
     offsets, sizes = (np.array(values, dtype=np.int64) for values in (page.dataoffsets, page.databytecounts))
     cucim_fault, openslide_fault = _cucim_fault(page), _openslide_fault(page)
+    if not _may_hold(page, level_shape):
+        cucim_fault = openslide_fault = "its page is too small, or far too large, for the shape that the XML states"
     if cucim_fault is None and -(-page.imagewidth // tile_shape[1]) != cols:
         cucim_fault = "its page has more columns of tiles than it shows, by which cuCIM counts"
     if cucim_fault is None and not (offsets.size == sizes.size >= rows * cols):
@@ -146,6 +148,13 @@ def _tile_layout(page: Any, level_shape: tuple[int, int]) -> TileLayout:
     offsets, sizes = (values[: rows * cols].reshape(rows, cols) for values in (offsets, sizes))
     is_jpeg = page.compression == _JPEG
     return TileLayout(tile_shape, offsets, sizes, is_jpeg, page.samplesperpixel, None, openslide_fault)
+
+
+def _may_hold(page: Any, level_shape: tuple[int, int]) -> bool:
+    """Whether a level may lie in a page: the page is as large, but for padding, of which some files have much."""
+    sides = list(zip(level_shape, (page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth), strict=True))
+    is_too_large = all(full > 1.25 * side + 2 * tile for side, full, tile in sides)
+    return all(0 < side <= full for side, full, _ in sides) and not is_too_large
 
 
 def _cucim_fault(page: Any) -> str | None:

@@ -223,6 +223,23 @@ def test_a_philips_page_with_more_columns_than_its_level_is_left_to_openslide(tm
         open_slide(path, "cucim")
 
 
+@pytest.mark.parametrize(
+    ("stated", "found"),
+    [(b"0.000486", b"0.000729"), (b"0.000243", b"0.000000"), (b"0.000972", b"0.000729")],
+    ids=["level 1 too small", "levels of no size", "level 2 too large"],
+)
+@pytest.mark.parametrize("backend", ["auto", "openslide"])
+def test_a_philips_tiff_whose_xml_contradicts_its_pages_is_refused(
+    tmp_path: Path, stated: bytes, found: bytes, backend: str
+) -> None:
+    """By OpenSlide alone its levels would show a part of the slide for the whole."""
+    write_philips(tmp_path / "a.tif", np.kron(picture(), np.ones((2, 2, 1), np.uint8)), tile_size=16, num_levels=4)
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content.replace(stated, found))
+    with pytest.raises(InputError, match=r"a\.tif: .*its page is too small, or far too large, for the shape"):
+        open_slide(tmp_path / "a.tif", backend)
+
+
 def test_blank_levels_of_whole_tiles_are_taken_as_a_philips_tiff_states_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
