@@ -34,7 +34,7 @@ class NodeRun(NamedTuple):
 
 
 def read_run(source: str | Path, settings: NodeSettings, judge: Judge | None = None) -> NodeRun:
-    """Read what is said of nodes.
+    """Read what is said of nodes, whichever form it has.
 
     Args:
         source: a folder of maps; a table, see `tables.read_labels`; or an output of ``stage``, whose ``nodes.csv`` it
@@ -47,15 +47,24 @@ def read_run(source: str | Path, settings: NodeSettings, judge: Judge | None = N
     """
     path = Path(source)
     if path.is_dir() and not (path / "stage.json").is_file():
-        return _of_maps(path, settings, judge)
+        return run_of_maps(path, settings, judge)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a table of nodes, a folder of maps or a staging")
-    table = read_labels(path / "nodes.csv" if path.is_dir() else path)
+    return run_of_table(path / "nodes.csv" if path.is_dir() else path)
+
+
+def run_of_table(path: str | Path) -> NodeRun:
+    """What a table says of nodes, see `tables.read_labels`."""
+    table = read_labels(path)
     return NodeRun({key: {"slide": table.slides[key], "class": name} for key, name in table.classes.items()}, [])
 
 
-def _of_maps(folder: Path, settings: NodeSettings, judge: Judge | None) -> NodeRun:
-    """One map is in memory at a time."""
+def run_of_maps(folder: str | Path, settings: NodeSettings, judge: Judge | None = None) -> NodeRun:
+    """What maps say of nodes; one map is in memory at a time.
+
+    Raises:
+        InputError: if there are no maps in the folder, or one is damaged.
+    """
     infos = read_map_infos(folder)
     rows: dict[str, dict[str, Any]] = {}
     for info in tqdm(infos, desc="stage", unit="slide"):

@@ -16,7 +16,7 @@ from ..scoring.report import Resampling
 from .labeled import agreement_of, comparison_of, labeled_calls, stage_patients
 from .nodes import CLASSES, NodeSettings
 from .patients import STAGES, patient_of, patient_stage
-from .runs import Judge, NodeRun, read_run
+from .runs import Judge, NodeRun, read_run, run_of_maps, run_of_table
 from .tables import LabelTable, read_labels, read_patients, write_submission
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,8 @@ def stage_folder(
         raise InputError("stage reads --maps or --nodes; give one of them")
     if nodes is not None and settings.judge is not None:
         raise InputError("classifier: expected maps, whose features it takes, found --nodes; give --maps")
+    if nodes is not None and Path(nodes).is_dir():
+        raise InputError(f"nodes {nodes}: expected a table, found a folder; give its nodes.csv, or --maps for maps")
     if against is not None and against_labels is None:
         raise InputError("against: two runs are compared by their kappa, which needs labels; give --against_labels")
     if against is not None and Path(output).resolve() == Path(against).resolve():
@@ -98,7 +100,7 @@ def stage_folder(
     of_slide = read_patients(patients) if patients is not None else None
     labels = read_labels(against_labels) if against_labels is not None else None
     output = make_output_dir(output)
-    run = read_run(maps if maps is not None else nodes or "", settings.nodes, settings.judge)
+    run = run_of_table(nodes) if nodes is not None else run_of_maps(maps or "", settings.nodes, settings.judge)
     owners = _find_owners([row["slide"] for row in run.rows.values()], of_slide)
     if of_slide is not None and (missing := sorted(row["slide"] for key, row in run.rows.items() if key not in owners)):
         raise InputError(f"patients: {len(missing)} of {len(run.rows)} slides are in no row: {few(missing)}; add them")
@@ -114,7 +116,7 @@ def stage_folder(
         agreement = agreement_of(calls, settings.resampling)
         if other is not None:
             comparison = {"against": str(against), **comparison_of(calls, rows, other, settings.resampling)}
-    warnings = _warnings(maps, run.infos, rows, patient_rows, labels, sorted(beyond.values()))
+    warnings = _warnings(maps, run.infos, rows, patient_rows, labels, sorted(beyond.values()), in_part)
     for warning in warnings:
         logger.warning("%s", warning)
     report: dict[str, Any] = {
@@ -185,6 +187,7 @@ def _warnings(
     patient_rows: Sequence[dict[str, Any]],
     labels: LabelTable | None,
     beyond: Sequence[str],
+    in_part: set[str],
 ) -> list[str]:
     """What is to be warned of."""
     found = []
@@ -200,6 +203,10 @@ def _warnings(
     by_nodes = stage_patients({key: row for key, row in rows.items() if row["label"] is not None}, "label")
     if odd := [row["patient"] for row in patient_rows if row["label"] not in (None, by_nodes.get(row["patient"]))]:
         found.append(f"{len(odd)} patients have another label than their nodes' labels give: {few(odd)}; theirs counts")
+    here = {name_key(row["patient"]) for row in patient_rows}
+    left = {name_key(patient) for patient in in_part}
+    if labels is not None and (absent := sorted(labels.stages.keys() - here - left)):
+        found.append(f"{len(absent)} labeled patients have no node here and are not scored: {few(absent)}")
     if beyond:
         found.append(f"{len(beyond)} labeled nodes are not here: {few(beyond)}; their patients' stages are not scored")
     return found

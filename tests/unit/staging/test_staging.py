@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,13 +98,30 @@ def test_patients_in_part_have_no_label_and_the_tables_stage_counts(
 ) -> None:
     labels = tmp_path / "labels.csv"
     text = (nodes / "labels.csv").read_text(encoding="utf-8")
-    labels.write_text(f"{text}patient_000_node_9.tif,macro\npatient_001.zip,pN2\n", encoding="utf-8")
+    more = "patient_000_node_9.tif,macro\npatient_001.zip,pN2\npatient_007.zip,pN0\n"
+    labels.write_text(text + more, encoding="utf-8")
     report = stage_folder(nodes / "maps", None, tmp_path / "out", against_labels=labels)
     assert [row["label"] for row in report["patients"]] == [None, "pN2", "pN1"]
     assert report["agreement"]["patients"]["num"] == 2
     assert report["agreement"]["nodes"]["num"] == 6
     assert "1 patients have another label than their nodes' labels give: patient_001" in caplog.text
     assert "1 labeled nodes are not here: patient_000_node_9.tif" in caplog.text
+    assert "1 labeled patients have no node here and are not scored: patient_007" in caplog.text
+
+
+def test_maps_are_read_as_maps_and_a_table_as_a_table(nodes: Path, tmp_path: Path) -> None:
+    maps = Path(shutil.copytree(nodes / "maps", tmp_path / "maps"))
+    first = stage_folder(maps, None, maps)  # leaves its stage.json beside the maps
+    assert stage_folder(maps, None, maps) == first
+    staged = tmp_path / "staged"
+    stage_folder(maps, None, staged)
+    with pytest.raises(InputError, match="staged: no probability maps"):
+        stage_folder(staged, None, tmp_path / "out")
+    with pytest.raises(InputError, match=r"labels\.csv: no such folder; expected a folder of probability maps"):
+        stage_folder(nodes / "labels.csv", None, tmp_path / "out")
+    for folder in (staged, maps):
+        with pytest.raises(InputError, match=r"expected a table, found a folder; give its nodes\.csv"):
+            stage_folder(None, folder, tmp_path / "out")
 
 
 def test_nodes_without_label_are_not_scored(nodes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -126,7 +144,7 @@ def test_nodes_without_label_are_not_scored(nodes: Path, tmp_path: Path, caplog:
         ({"against": "out", "against_labels": "labels.csv"}, "another folder than the output"),
         ({"against": "none", "against_labels": "labels.csv"}, "no such file or folder"),
         ({"against": "one.csv", "against_labels": "labels.csv"}, "found none of 5 of 6"),
-        ({"maps": "none"}, "no such file or folder"),
+        ({"maps": "none"}, "no such folder"),
         ({"against_labels": "none.csv"}, "no such file"),
     ],
 )
