@@ -215,8 +215,12 @@ class VerdictFile:
                     logger.warning("%s: is missing; it is written anew from its log", self.path)
                     self._write(content)
                 return ""
-            outside = read_verdicts(self.path, self.origin)
             marks = self._log.marks
+            try:
+                outside = read_verdicts(self.path, self.origin)
+            except InputError as error:
+                way = f", or remove it: it is then written anew from {self._log.path.name}" if marks else ""
+                raise InputError(f"{error}{way}") from error
             changes = {} if self._is_stale(outside) else merged(marks, outside, _now())
             if not changes:
                 self._write(content)

@@ -65,7 +65,10 @@ class VerdictLog:
         features = [to_feature(mark, self.origin) for mark in changes.values() if mark is not None]
         removed = [identity for identity, mark in changes.items() if mark is None]
         line = {"action": action, "when": when, "reviewer": reviewer, "set": features, "removed": removed}
-        text = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        try:
+            text = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        except UnicodeEncodeError as error:
+            raise InputError(f"{self.path}: expected text, found half a character ({error}); write it again") from error
         try:
             with open(self.path, "r+b" if self._size else "wb") as file:
                 file.seek(self._size)
@@ -100,7 +103,7 @@ class VerdictLog:
                 changes: dict[str, Mark | None] = dict.fromkeys(found["removed"])
                 changes |= {mark.id: mark for mark in (from_feature(item, self.origin) for item in features)}
                 self._apply(str(found["action"]), changes)
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
                 raise InputError(
                     f"{self.path}, line {number}: no line of verdicts ({error!r:.80}); restore or remove the file"
                 ) from error

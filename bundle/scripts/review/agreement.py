@@ -106,7 +106,7 @@ def compare_reviewers(first: str | Path, second: str | Path) -> ReviewerAgreemen
     names = sorted(set(folders[0].keys()) & set(folders[1].keys()))
     if not names:
         raise InputError(
-            f"{second}: expected verdicts on slides of {first} ({few(sorted(folders[0].keys()))}), found "
+            f"{second}: expected verdicts on slides of {first} ({few(sorted(folders[0].keys())) or 'none'}), found "
             f"{few(sorted(folders[1].keys())) or 'none'}; give two reviews of the same slides"
         )
     pairs: list[tuple[str, str]] = []

@@ -99,8 +99,9 @@ class SlideHandles:
         try:
             with handle.lock:
                 if handle.slide is None:
-                    check_stored_color(path)
-                    handle.slide = open_slide(path, assume_mpp=mpp)
+                    slide = open_slide(path, assume_mpp=mpp)
+                    check_stored_color(slide.path)
+                    handle.slide = slide
                 yield handle.slide
         finally:
             with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,7 +96,7 @@ class Session:
         """Changes with the slide's file and its map, so that a browser keeps no tile of another."""
         slide = self.slide(number)
         paths = [slide.info.path] if slide.path is None else [slide.info.path, slide.path]
-        stated = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        stated = [(str(path), *_size_and_time(path)) for path in paths]
         return hashlib.sha256(repr(stated).encode()).hexdigest()[:16]
 
     def tile(self, number: int, downsample: int, row: int, col: int) -> bytes:
@@ -227,6 +228,15 @@ class Session:
         """Close all slides, and let another server write to the folder of verdicts."""
         self.handles.close()
         self.judging.folder.close()
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """(-1, -1) of a file that is out of reach, so that the other slides are still shown."""
+    try:
+        stated = path.stat()
+    except OSError:
+        return -1, -1
+    return stated.st_size, stated.st_mtime_ns
 
 
 def rings_xy(polygon: Polygon) -> list[list[list[float]]]:

@@ -191,10 +191,22 @@ def test_a_file_that_qupath_only_saved_again_is_no_edit_of_places(file, path):
 
 def test_a_file_that_cannot_be_read_is_not_overwritten(file, path):
     path.write_text('{"type": "FeatureCollection", "fea', encoding="utf-8")
-    with pytest.raises(InputError, match="not a readable JSON file"):
+    with pytest.raises(InputError, match=r"not a readable JSON .*remove it: it is then written anew from a\.jsonl"):
         file.judge("d1", "tumor")
     assert path.read_text(encoding="utf-8").endswith('"fea')
     assert file.get("d1").verdict is None
+    path.unlink()
+    file.judge("d1", "tumor")
+    assert _states(VerdictFile(path, "A", (1000, 30))) == _states(file)
+    assert file.get("d1").verdict == "tumor"
+
+
+def test_half_a_character_is_refused_and_nothing_is_written(file, path):
+    content, log = path.read_bytes(), path.with_suffix(".jsonl").read_bytes()
+    with pytest.raises(InputError, match="found half a character"):
+        file.comment("d1", "\ud800")
+    assert (path.read_bytes(), path.with_suffix(".jsonl").read_bytes()) == (content, log)
+    assert file.get("d1").comment == ""
 
 
 def test_an_export_that_lies_in_the_folder_is_taken_in(path):
@@ -271,7 +283,11 @@ def test_a_log_that_cannot_be_written_changes_nothing(file, path, monkeypatch):
     assert file.get("d1").verdict is None
 
 
-@pytest.mark.parametrize("line", ["{}", "[1]", "nonsense", '{"action": "undo", "set": [], "removed": []}'])
+@pytest.mark.parametrize(
+    "line",
+    ["{}", "[1]", "nonsense", '{"action": "undo", "set": [], "removed": []}', "[" * 100_000],
+    ids=["empty", "list", "word", "undo of nothing", "deep"],
+)
 def test_a_damaged_line_is_refused(path, line):
     path.with_suffix(".jsonl").write_text(line + "\n")
     with pytest.raises(InputError, match=r"a\.jsonl, line 1: no line of verdicts"):

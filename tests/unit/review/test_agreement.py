@@ -84,6 +84,9 @@ def test_what_cannot_be_compared_is_told(tmp_path):
     _review(tmp_path / "A", "one", _judge("tumor", "tumor", "tumor"))
     _review(tmp_path / "B", "two", _judge("tumor", "tumor", "tumor"))
     _review(tmp_path / "C", "one", _judge(None, None, None))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=r"expected verdicts on slides of .*none \(none\), found one"):
+        compare_reviewers(tmp_path / "none", tmp_path / "A")
     with pytest.raises(InputError, match=r"expected verdicts on slides of .*A \(one\), found two; give two reviews of"):
         compare_reviewers(tmp_path / "A", tmp_path / "B")
     with pytest.raises(InputError, match=r"expected detections that were judged in .*A, too, found none in 1 slides"):

@@ -101,6 +101,25 @@ def test_version_changes_with_the_slide(session: Session, folder: Path) -> None:
     assert session.version(NUMBERS["test_1"]) != before
 
 
+@pytest.mark.parametrize("gone", ["maps/one.npy", "slides/one.tif"])
+def test_a_file_that_goes_away_leaves_the_other_slides(tmp_path: Path, gone: str) -> None:
+    folder = write_cohort(tmp_path / "all", {"one": 0.9, "two": 0.7})
+    session = start_session(folder / "maps", [folder / "slides"], tmp_path / "out", None, ScoreSettings())
+    try:
+        before = session.version(0)
+        (folder / gone).unlink()
+        assert [row["name"] for row in session.worklist()] == ["one", "two"]
+        assert session.version(0) != before
+        assert session.describe(1)["fault"] == ""
+        if gone.startswith("slides"):
+            assert "one.tif" in session.describe(0)["fault"]
+        else:
+            with pytest.raises(InputError, match=r"one\.npy"):
+                session.describe(0)
+    finally:
+        session.close()
+
+
 def test_memory_is_bounded_whatever_the_number_of_slides(tmp_path: Path) -> None:
     names = {f"s{number:02d}": 0.6 for number in range(12)}
     folder = write_cohort(tmp_path / "all", names)
