@@ -13,8 +13,8 @@ from ..cohort.facts import SlideFacts, check_class
 from ..cohort.reference import Reference, read_references
 from ..errors import InputError
 from ..folders.corrections import Corrections
-from ..folders.names import name_key
-from ..folders.search import find_slides
+from ..folders.names import SLIDE_SUFFIXES, name_key
+from ..folders.search import files_below, find_slides
 from .cohort import TEST, Member, choose_subset, make_member
 from .layout import Layout
 
@@ -66,6 +66,8 @@ def slides_of(layout: Layout) -> list[Path]:
     """
     if not layout.root.is_dir():
         raise InputError(f"root {layout.root}: no such folder; give the data set's, or --download true to get it")
+    if not files_below(layout.root, SLIDE_SUFFIXES):
+        raise InputError(f"root {layout.root}: no slides found; copy the data set there, or give --download true")
     return find_slides(layout.root)
 
 

@@ -91,6 +91,16 @@ def choose_subset(members: Sequence[Member], count: int, seed: int) -> list[Memb
     return [member for member in members if member.name in chosen]
 
 
+def check_share(share: float) -> None:
+    """Refuse a share of the training slides that `hold_out` cannot take.
+
+    Raises:
+        InputError: if it is no number between 0 and 1.
+    """
+    if not isinstance(share, float) or not 0 < share < 1:
+        raise InputError(f"validation_share: expected a number between 0 and 1, found {share!r}; mend it")
+
+
 def hold_out(members: Sequence[Member], share: float, seed: int) -> list[Member]:
     """Training slides to validate on, of each kind and centre.
 
@@ -105,8 +115,7 @@ def hold_out(members: Sequence[Member], share: float, seed: int) -> list[Member]
     Raises:
         InputError: if the share is out of range, or a kind has no slide left to train on.
     """
-    if not 0 < share < 1:
-        raise InputError(f"validation_share: expected a number between 0 and 1, found {share!r}; mend it")
+    check_share(share)
     held: set[str] = set()
     for is_tumor in (True, False):
         kind = [member for member in members if member.is_tumor is is_tumor]

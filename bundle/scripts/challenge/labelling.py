@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..files import atomic_path, make_output_dir
 from ..labels.loclabel import generate_loclabels
 from ..labels.sampling import SampleSettings, sample_regions
-from .cohort import PARTLY_ANNOTATED, TRAINING, Member, hold_out
+from .cohort import PARTLY_ANNOTATED, TRAINING, Member, check_share, hold_out
 from .costs import Cost, Probe
 from .engine import Outcome
 from .steps import Step
@@ -52,6 +52,12 @@ class Labels(Step):
     def left_out(self) -> str | None:
         """With given weights there is no training."""
         return self.layout.trains()
+
+    def check(self) -> None:
+        """Refuse a wrong share of slides, or a folder of coordinates that is not there."""
+        check_share(self.validation_share)
+        if self.coords_dir is not None and not Path(self.coords_dir).is_dir():
+            raise InputError(f"coords_dir {self.coords_dir}: no such folder; give NCRF's coords, or leave it out")
 
     def settings(self) -> dict[str, Any]:
         """What is drawn, or how it is labelled."""

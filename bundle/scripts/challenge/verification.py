@@ -14,9 +14,11 @@ from tqdm import tqdm
 from ..annotations.annotations import index_annotations
 from ..errors import InputError
 from ..files import write_json
+from ..folders.corrections import Corrections
+from ..slides.slide import check_reading
 from .candidates import Candidates, find_candidates, find_table, slides_of
 from .checking import Checksums, check_slide
-from .cohort import TEST, TRAINING, Member, members_content
+from .cohort import TEST, TRAINING, Member, choose_subset, members_content
 from .costs import Cost, Probe
 from .engine import Outcome
 from .layout import COHORT
@@ -43,6 +45,13 @@ class Verify(Step):
     stride: int = 64
     reference: str | None = None
     name = "verify"
+
+    def check(self) -> None:
+        """Refuse a wrong number of slides, reader or file of corrections."""
+        if self.subset is not None:
+            choose_subset([], self.subset, self.seed)
+        check_reading(self.backend, None)
+        Corrections(self.layout.corrections)
 
     def settings(self) -> dict[str, Any]:
         """Which slides."""

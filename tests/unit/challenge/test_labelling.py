@@ -78,3 +78,17 @@ def test_regions_are_drawn_from_different_slides_and_no_normal_ones_where_tumor_
     assert len(held) == 2
     assert not held & (wholly | partly)
     assert [path.read_text() for path in stage.outputs()] == ["training\ntraining_partly\n", "validation\n"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"validation_share": 2}, "validation_share: expected a number between 0 and 1, found 2; mend it"),
+        ({"validation_share": "a"}, "validation_share: expected a number between 0 and 1, found 'a'; mend it"),
+        ({"coords_dir": "nowhere"}, "coords_dir nowhere: no such folder; give NCRF's coords, or leave it out"),
+    ],
+    ids=["share", "text", "coords"],
+)
+def test_wrong_settings_are_refused_before_a_run(layout: Layout, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Labels(layout, **settings).check()

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from scripts.annotations.writers import write_asap_xml
+from scripts.challenge.acquisition import Download
+from scripts.challenge.challenge import Challenge
 from scripts.challenge.layout import Layout
 from scripts.challenge.verification import Verify
 from scripts.errors import InputError
@@ -154,3 +157,34 @@ def test_corrected_labels_remove_slides_and_stand_over_the_table(layout: Layout)
         ("test_002", False),
     ]
     assert {member.name: member.is_tumor for member in layout.members("training")}["tumor_002"] is False
+
+
+@pytest.mark.parametrize("plan", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"subset": 0}, "subset: expected a whole number of slides of each kind, found 0; mend it"),
+        ({"subset": "abc"}, "subset: expected a whole number of slides of each kind, found 'abc'; mend it"),
+        ({"backend": "foo"}, "backend must be one of auto, cucim, openslide, but got 'foo'"),
+    ],
+    ids=["no slide", "text", "backend"],
+)
+def test_wrong_settings_are_refused_before_a_slide_is_copied(
+    layout: Layout, settings: dict[str, Any], message: str, plan: bool
+) -> None:
+    """Not told of each slide, nor as a warning beside a plan."""
+    with pytest.raises(InputError, match=f"^{message}"):
+        Challenge(layout, [Download(layout, True, "s3://none"), Verify(layout, **settings)], plan).run()
+
+
+def test_a_wrong_file_of_corrections_is_refused_before_a_slide_is_copied(layout: Layout, tmp_path: Path) -> None:
+    layout.corrections = str(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
+        Verify(layout).check()
+
+
+def test_a_root_without_slides_says_how_to_get_them(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    layout = Layout(str(tmp_path / "root"), str(tmp_path / "output"))
+    with pytest.raises(InputError, match=r"root: no slides found; copy the data set there, or give --download true"):
+        Challenge(layout, [Verify(layout)], plan=True).run()
