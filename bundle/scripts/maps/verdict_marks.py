@@ -24,7 +24,7 @@ def finding_marks(findings: Findings, weights_sha256: str | None = None) -> list
         weights_sha256: of the weights that made the map, or None if that is not known.
 
     Returns:
-        The detections, strongest first, then the outlines.
+        The detections, strongest first, then the outlines. The name of a detection says the artifact it lies in.
     """
 
     def identity(kind: str, x: float, y: float) -> str:
@@ -48,15 +48,16 @@ def finding_marks(findings: Findings, weights_sha256: str | None = None) -> list
     detections = [
         Mark(
             *(identity("detection", x, y), {"type": "Point", "coordinates": [x, y]}, DETECTION_SOURCE),
-            *(f"Detection {number}", unreviewed),
+            *(f"Detection {number}" + (f", in {artifact}" if artifact else ""), unreviewed),
             probability=_shortest(prob),
             weights_sha256=weights_sha256,
             lesion=lesions[lesion - 1] if lesion else None,
         )
-        for number, (prob, y, x, lesion) in enumerate(
+        for number, (prob, y, x, lesion, artifact) in enumerate(
             zip(
                 *(values.tolist() for values in findings.detections),
                 findings.lesion_numbers.tolist(),
+                findings.artifacts,
                 strict=True,
             ),
             start=1,

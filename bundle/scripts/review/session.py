@@ -15,6 +15,7 @@ from ..annotations.polygons import Polygon
 from ..annotations.verdicts import Mark
 from ..errors import InputError
 from ..geometry import map_shape
+from ..maps.artifacts import read_map_artifacts
 from ..maps.files import MapInfo, read_map, with_bounds
 from ..maps.findings import FindingSettings, find_lesions
 from ..scoring.settings import ScoreSettings
@@ -212,7 +213,7 @@ class Session:
             info = slide.info
         prob_map = read_map(info)
         settings = FindingSettings(self.scoring.threshold, self.scoring.radius_um, 0.0)
-        marks = found_marks(find_lesions(prob_map, info, settings), self.others.get(number))
+        marks = found_marks(find_lesions(prob_map, info, settings, read_map_artifacts(info)), self.others.get(number))
         truth = () if slide.truth is None else truth_outlines(truth_of(info, slide.truth, self.scoring))
         return _View(info, marks, map_pyramid(prob_map), truth)
 

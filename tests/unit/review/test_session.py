@@ -11,6 +11,8 @@ from PIL import Image
 
 from helpers.review_cohort import SHAPE, STRIDE, write_cohort
 from scripts.errors import InputError
+from scripts.quality.classes import Artifact
+from scripts.quality.files import encode_artifacts, write_artifacts
 from scripts.review.run import start_session
 from scripts.review.session import Session
 from scripts.review.tiles import encode_jpeg
@@ -58,6 +60,22 @@ def test_what_the_page_needs_of_a_slide(session: Session) -> None:
     assert sorted(map(tuple, ring[:-1])) == sorted((x * 16, y * 16) for x in (50, 74) for y in (20, 40))
     (truth,) = found["truth"]
     assert sorted(map(tuple, truth)) == sorted(map(tuple, ring[:-1]))
+
+
+def test_detections_in_an_artifact_say_so(tmp_path: Path) -> None:
+    folder = write_cohort(tmp_path / "all", {"one": 0.9, "two": 0.9})
+    classes = np.zeros((57, 82), np.uint8)
+    classes[20:40, 50:74] = Artifact.PEN
+    write_artifacts(folder / "maps" / "one_artifacts.png", encode_artifacts(classes))
+    write_artifacts(folder / "maps" / "two_artifacts.png", encode_artifacts(classes[1:]))
+    session = start_session(folder / "maps", [folder / "slides"], tmp_path / "out", None, ScoreSettings(200))
+    try:
+        names = [mark["name"] for mark in session.describe(0)["marks"] if mark["source"] == "detection"]
+        assert (names[0], names[-1]) == ("Detection 1, in pen", f"Detection {len(names)}")
+        with pytest.raises(InputError, match=r"two_artifacts\.png: expected an artifact mask of shape"):
+            session.describe(1)
+    finally:
+        session.close()
 
 
 @pytest.mark.parametrize(("name", "reason"), [("b", "not among --slides"), ("c", "c.tif"), ("other", "910 x 1302")])
