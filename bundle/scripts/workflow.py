@@ -84,6 +84,7 @@ _BY_NAME = {
     "grid_shape": _PAIR,
     "datalist": _either(_COMPONENT, _SAMPLES),
     "normal": _either(("a text", lambda value: isinstance(value, str)), _LIST),
+    "exclude": ("a text", lambda value: isinstance(value, str)),
     "bundle_root": _TEXT,
     "is_not_rank0": _SWITCH,
     "num_workers": ("a whole number from 0 to 1000", lambda value: _is_whole(value, 0) and value <= 1000),
@@ -146,7 +147,8 @@ def _check_settings(source: str, given: Mapping[str, Any], defaults: Mapping[str
     for key, value in given.items():
         if _is_computed(value) or (isinstance(value, dict) and "_target_" in value):
             continue  # what it gives is not known yet
-        kind = _BY_NAME.get(key) or _kind_of(defaults.get(key))
+        by_default = _kind_of(defaults.get(key))
+        kind = by_default if by_default is _GROUP else _BY_NAME.get(key) or by_default
         if kind is not None and not kind[1](value):
             raise InputError(f"{source}{key}: expected {kind[0]}, found {value!r:.40}; see docs/configs.md")
 

@@ -248,9 +248,17 @@ def test_a_setting_of_its_kind_is_taken(key: str, value: object) -> None:
     check_configs([CONFIGS / "inference.json"], {key: value})
 
 
-@pytest.mark.parametrize("name", ["train", "inference", "train_patches", "train_10x", "pretrain", "train_dense"])
+def test_settings_of_a_stage_may_have_the_name_of_another_configs_component() -> None:
+    check_configs([CONFIGS / "camelyon16.json"], {"foreground": {"min_value": 0.2}})
+    with pytest.raises(InputError, match=r"^foreground: expected an object of ids, found 'masks'"):
+        check_configs([CONFIGS / "camelyon16.json"], {"foreground": "masks"})
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "inference", "camelyon16", "train_patches", "train_10x", "pretrain", "train_dense"]
+)
 def test_the_bundles_own_settings_are_of_their_kinds(name: str) -> None:
-    base = "inference.json" if name == "inference" else "train.json"
+    base = f"{name}.json" if name in ("inference", "camelyon16") else "train.json"
     paths = [CONFIGS / base, CONFIGS / "train_patches.json"] if name in ("train_10x", "pretrain") else [CONFIGS / base]
     content = json.loads((CONFIGS / f"{name}.json").read_text())
     check_configs([*paths, CONFIGS / f"{name}.json"], content)

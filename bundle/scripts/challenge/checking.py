@@ -72,6 +72,8 @@ class Checksums:
         """What was compared, for people."""
         if not self.lists:
             return f"no {' or '.join(CHECKSUM_LISTS)} in {self.root}, so no file was compared with it"
+        if not self.num_compared:
+            return f"{self._names()} names none of these files, so none was compared"
         return f"{self.num_compared} compared with {self._names()}"
 
     def _names(self) -> str:

@@ -76,3 +76,11 @@ def test_a_slide_that_lacks_its_last_bytes_is_told_to_be_truncated(slide: Path) 
     os.truncate(slide, slide.stat().st_size - 9)
     with pytest.raises(InputError, match=r"test_001\.tif: truncated, its tiles end at byte \d+, the file at \d+"):
         check_slide(slide, "auto", 64)
+
+
+@pytest.mark.parametrize("text", ["<html>not found</html>", f"{'0' * 32}  CAMELYON16/other/test_001.tif"])
+def test_a_list_that_names_no_file_of_these_is_said_to(slide: Path, tmp_path: Path, text: str) -> None:
+    (slide.parents[1] / "checksums.md5").write_text(text)
+    checksums = Checksums(slide.parents[1], tmp_path / "verify")
+    checksums.check(slide)
+    assert checksums.summary() == "checksums.md5 names none of these files, so none was compared"
