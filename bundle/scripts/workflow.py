@@ -76,7 +76,7 @@ _BY_NAME = {
     **dict.fromkeys(("weights", "foreground_dir", "cache_dir", "cache", "tracking_uri"), _either(_TEXT, _NULL)),
     **dict.fromkeys(("teacher", "teacher_40x"), _either(_TEXT, _LIST, _NULL)),
     **dict.fromkeys(("assume_mpp", "max_grad_norm"), _either(_NUMBER, _NULL)),
-    **dict.fromkeys(("patience", "train_limit", "validation_limit"), _either(_POSITIVE, _NULL)),
+    **dict.fromkeys(("patience", "train_limit", "validation_limit", "limit_per_slide"), _either(_POSITIVE, _NULL)),
     **dict.fromkeys(("foreground", "queue"), _either(_COMPONENT, _NULL)),
     **dict.fromkeys(("epochs", "batch_size", "val_interval", "tile_size", "num_ranks", "projector_width"), _POSITIVE),
     **dict.fromkeys(("stride", "region_size", "picture_size"), _SIDE),

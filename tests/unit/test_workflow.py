@@ -248,8 +248,9 @@ def test_a_setting_of_its_kind_is_taken(key: str, value: object) -> None:
     check_configs([CONFIGS / "inference.json"], {key: value})
 
 
-def test_settings_of_a_stage_may_have_the_name_of_another_configs_component() -> None:
-    check_configs([CONFIGS / "camelyon16.json"], {"foreground": {"min_value": 0.2}})
+def test_settings_of_the_challenge_are_taken_as_docs_tell_them() -> None:
+    """Its foreground is no component, as it is in inference.json."""
+    check_configs([CONFIGS / "camelyon16.json"], {"foreground": {"min_value": 0.2}, "limit_per_slide": None})
     with pytest.raises(InputError, match=r"^foreground: expected an object of ids, found 'masks'"):
         check_configs([CONFIGS / "camelyon16.json"], {"foreground": "masks"})
 
