@@ -206,7 +206,7 @@ def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
     """Read the rows of a CSV file: UTF-8, with a byte order mark or without.
 
     Returns:
-        The rows that are not blank, each with the number of its line.
+        The rows that are not blank, each with the number of its last line.
 
     Raises:
         InputError: if the file is missing or not CSV.
@@ -214,7 +214,8 @@ def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
     check_is_file(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(map(str.strip, row))]
+            reader = csv.reader(file)
+            return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; give a CSV file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -310,6 +310,8 @@ def test_read_rows_numbers_lines_and_passes_blank_ones_over(tmp_path: Path) -> N
     path = tmp_path / "a.csv"
     path.write_bytes('\ufeffa,b\r\n\r\n ,\nc,"d,e"\n'.encode())
     assert files.read_rows(path) == [(1, ["a", "b"]), (4, ["c", "d,e"])]
+    path.write_bytes(b'"a\nb",c\nd,e\n')
+    assert files.read_rows(path) == [(2, ["a\nb", "c"]), (3, ["d", "e"])]
     path.write_bytes(b"a,\xff\n")
     with pytest.raises(InputError, match="not a readable CSV file"):
         files.read_rows(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import InputError, few
 from ..files import read_number, read_rows
 from ..folders.names import name_key, slide_name
+from ..folders.tables import find_columns
 from .pairing import Named
 
 _COLUMNS = ("slide", "score")
@@ -30,12 +31,10 @@ def read_slide_scores(path: str | Path, slides: Sequence[Named]) -> list[float]:
     """
     path = Path(path)
     rows = read_rows(path)
-    header = [name.strip().lower() for name in rows[0][1]] if rows else []
-    has_header = set(_COLUMNS) <= set(header)
-    places = [header.index(name) for name in _COLUMNS] if has_header else [0, 1]
+    places = find_columns(path, rows, _COLUMNS)
     scores: dict[str, float] = {}
-    for number, row in rows[1 if has_header else 0 :]:
-        name, text = ([*row, ""][min(place, len(row))].strip() for place in places)
+    for number, row in rows[0 if places is None else 1 :]:
+        name, text = ([*row, ""][min(place, len(row))].strip() for place in places or (0, 1))
         try:
             score = read_number(text)
         except ValueError:

@@ -81,6 +81,33 @@ def read_table(path: str | Path, columns: Sequence[str], needed: Sequence[str]) 
     return rows
 
 
+def find_columns(
+    path: str | Path, rows: Sequence[tuple[int, list[str]]], *headers: tuple[str, str]
+) -> tuple[int, int] | None:
+    """Where two columns of a table are that may have a header, which case and spaces do not change.
+
+    Args:
+        path: the table, for messages.
+        rows: of `files.read_rows`.
+        headers: names of both columns; the first that is there counts.
+
+    Returns:
+        Their places, or None if the first row is no such header.
+
+    Raises:
+        InputError: if there is no row, or one of the columns is there twice.
+    """
+    if not rows:
+        raise InputError(f"{path}: expected rows {','.join(headers[0])}, found none; write it again")
+    number, names = rows[0][0], [name.strip().lower() for name in rows[0][1]]
+    for header in headers:
+        if set(header) <= set(names):
+            if twice := [name for name in header if names.count(name) > 1]:
+                raise InputError(f"{path}, line {number}: the column {twice[0]} is there twice; keep one")
+            return names.index(header[0]), names.index(header[1])
+    return None
+
+
 def check_names(names: Sequence[str], places: Sequence[str]) -> None:
     """Refuse two rows for one slide.
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..files import read_rows, write_table
 from ..folders.names import name_key, slide_name
+from ..folders.tables import find_columns
 from .nodes import CLASSES
 from .patients import STAGES
 
@@ -46,7 +47,7 @@ def read_labels(path: str | Path) -> LabelTable:
     """
     path = Path(path)
     rows = read_rows(path)
-    columns = _columns(path, rows, ("slide", "class"), _SUBMISSION)
+    columns = find_columns(path, rows, ("slide", "class"), _SUBMISSION)
     first = 1 if columns is not None else 0
     of_slide, of_class = columns or (0, 1)
     classes = {name.lower(): name for name in CLASSES}
@@ -89,7 +90,7 @@ def read_patients(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     rows = read_rows(path)
-    columns = _columns(path, rows, ("slide", "patient"))
+    columns = find_columns(path, rows, ("slide", "patient"))
     of_slide, of_patient = columns or (0, 1)
     found: dict[str, str] = {}
     for number, row in rows[1 if columns is not None else 0 :]:
@@ -114,14 +115,3 @@ def write_submission(path: Path, nodes: Sequence[tuple[str, str, str]], stages: 
         rows.append((f"{patient}.zip", stages[patient]))
         rows += sorted((slide, name) for owner, slide, name in nodes if owner == patient)
     write_table(path, _SUBMISSION, [dict(zip(_SUBMISSION, row, strict=True)) for row in rows])
-
-
-def _columns(path: Path, rows: Sequence[tuple[int, list[str]]], *headers: tuple[str, str]) -> tuple[int, int] | None:
-    """Where the two columns of one of the headers are, or None if the file has none."""
-    if not rows:
-        raise InputError(f"{path}: expected rows {','.join(headers[0])}, found none; write it again")
-    names = [name.strip().lower() for name in rows[0][1]]
-    for header in headers:
-        if set(header) <= set(names):
-            return names.index(header[0]), names.index(header[1])
-    return None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import InputError
-from scripts.folders.tables import check_names, read_table
+from scripts.folders.tables import check_names, find_columns, read_table
 
 COLUMNS = ("slide", "action", "reason")
 
@@ -59,3 +59,12 @@ def test_check_names_in_any_case() -> None:
     check_names(["a", "b"], ["x, line 2", "x, line 3"])
     with pytest.raises(InputError, match=r"^x, line 3: the slide 'A' is already in x, line 2 .*keep one"):
         check_names(["a", "A"], ["x, line 2", "x, line 3"])
+
+
+def test_find_columns_takes_the_first_header_that_is_there() -> None:
+    rows = [(1, ["x", " Slide", "CLASS "]), (2, ["1", "a", "b"])]
+    assert find_columns("t.csv", rows, ("slide", "class"), ("x", "slide")) == (1, 2)
+    assert find_columns("t.csv", rows, ("slide", "score"), ("x", "slide")) == (0, 1)
+    assert find_columns("t.csv", rows, ("slide", "score")) is None
+    with pytest.raises(InputError, match=r"^t\.csv, line 1: the column slide is there twice; keep one$"):
+        find_columns("t.csv", [(1, ["slide", "x", "slide"])], ("slide", "x"))

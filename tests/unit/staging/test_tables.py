@@ -45,6 +45,7 @@ def test_read_labels_of_each_form(tmp_path: Path, text: str) -> None:
         ),
         ("a.tif,itc\na.zip,pN9\n", "line 2: expected a patient's stage"),
         ("slide,class\n,itc\n", "line 2: expected a node's class"),
+        ("slide,class,Class\na,itc,macro\n", "line 1: the column class is there twice; keep one"),
     ],
 )
 def test_read_labels_refuses(tmp_path: Path, text: str, message: str) -> None:
@@ -58,7 +59,11 @@ def test_read_patients(tmp_path: Path) -> None:
     assert read_patients(_write(tmp_path, "slide,patient\na.tif,Ann\nB.svs,Ann\nc,Bob\n")) == expected
     assert read_patients(_write(tmp_path, "a.tif,Ann\nB.svs,Ann\nc,Bob\n")) == expected
     assert read_patients(_write(tmp_path, "patient,more,slide\nAnn,1,a\nAnn,2,b\nBob,3,c\n")) == expected
-    for text, message in (("a\n", "line 1: expected slide,patient"), ("a,Ann\nA.tif,Bob\n", "belongs to two patients")):
+    for text, message in (
+        ("a\n", "line 1: expected slide,patient"),
+        ("a,Ann\nA.tif,Bob\n", "belongs to two patients"),
+        ("patient,slide,patient\nx,a,y\n", "the column patient is there twice"),
+    ):
         with pytest.raises(InputError, match=message):
             read_patients(_write(tmp_path, text))
     with pytest.raises(InputError, match="no such file"):
