@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from helpers.drawn_artifacts import INKS, add_ink, disk, draw_slide, stroke
+from scripts import bundle_root
+from scripts.masks.foreground import foreground_mask
 from scripts.quality.classes import Artifact
 from scripts.quality.examination import _in_one_cell, examine, find_artifacts
 from scripts.quality.sharpness import PLACE_SIDE
@@ -52,6 +55,30 @@ def test_a_slide_without_artifacts() -> None:
     assert not find_artifacts(draw_slide(SHAPE, TISSUE), TISSUE, 16.0).any()
     blank = draw_slide(SHAPE, np.zeros(SHAPE, dtype=bool))
     assert not find_artifacts(blank, np.zeros(SHAPE, dtype=bool), 16.0).any()
+
+
+@pytest.mark.parametrize("ink", [None, "green"])
+def test_the_real_strip_has_no_artifact_until_one_is_drawn(ink: str | None) -> None:
+    with open_slide(Path(bundle_root()) / "sample" / "metastasis_strip.tif") as slide:
+        overview = slide.read_overview(64)
+        tissue, _ = foreground_mask(overview, 64 * 0.243)
+        if ink is not None:
+            overview = add_ink(overview, stroke(tissue.shape, (10, 0), (60, 7), 24), INKS[ink])
+        found = examine(slide, overview, tissue, 64)
+    assert found.about["sharpness"]["num_places"] > 10
+    assert bool(found.classes.any()) == (ink is not None)
+
+
+def test_real_tiles_have_no_artifact(shared_data: Path) -> None:
+    paths = sorted((shared_data / "camelyon17_40x").glob("*.jpeg"))
+    assert len(paths) == 5
+    for path in paths:
+        with Image.open(path) as picture:
+            overview = np.asarray(picture.convert("RGB").reduce(64))
+        tissue = np.ones(overview.shape[:2], dtype=bool)
+        assert not find_artifacts(overview, tissue, 64 * 0.243).any(), path.name
+        inked = add_ink(overview, tissue & (np.indices(tissue.shape)[0] < 12), INKS["green"])
+        assert find_artifacts(inked, tissue, 64 * 0.243).any(), path.name
 
 
 def nuclei(shape: tuple[int, int]) -> np.ndarray:
