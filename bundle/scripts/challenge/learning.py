@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..labels.loclabel import read_loclabels
-from ..labels.mining import mine_hard_negatives
+from ..labels.mining import check_mining, mine_hard_negatives
 from ..workflow import find_overlays, run_bundle
 from .cohort import PARTLY_ANNOTATED, TRAINING
 from .costs import Cost, Probe
@@ -169,6 +169,10 @@ class Mining(Step):
     def left_out(self) -> str | None:
         """With one round there are none."""
         return self.layout.trains_twice()
+
+    def check(self) -> None:
+        """Refuse a threshold or a limit out of range; a training takes days before it is used."""
+        check_mining(self.threshold, self.limit_per_slide)
 
     def settings(self) -> dict[str, Any]:
         """What counts, and how much of it."""

@@ -106,7 +106,7 @@ def mine_hard_negatives(
         InputError: if a setting is out of range, anything needed is missing or damaged, or, with nothing to append
             to, if there is no false positive; nothing is written then.
     """
-    _check_settings(nms_radius_um, threshold, limit_per_slide)
+    check_mining(threshold, limit_per_slide, nms_radius_um)
     geojson_origin(origin, (0, 0))
     path = check_output(output)
     known = known_centers(append)
@@ -204,7 +204,12 @@ def _mine_slide(
     return Regions(info.name, centers[kept], labels[kept])
 
 
-def _check_settings(nms_radius_um: Any, threshold: Any, limit_per_slide: Any) -> None:
+def check_mining(threshold: Any, limit_per_slide: Any, nms_radius_um: Any = NMS_RADIUS_UM) -> None:
+    """Refuse settings of `mine_hard_negatives` that are out of range.
+
+    Raises:
+        InputError: names the setting.
+    """
     if not (math.isfinite(nms_radius_um) and nms_radius_um > 0):
         raise InputError(f"nms_radius_um: expected a positive number of µm, found {nms_radius_um}; mend it")
     if not 0 <= threshold < 1:

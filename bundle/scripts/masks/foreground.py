@@ -60,10 +60,14 @@ class ForegroundSettings(NamedTuple):
             InputError: if one is.
         """
         for name, value in self._asdict().items():
+            if name == "saturation" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InputError(f"{name} must be a number, but got {value!r:.40}")
             if name.endswith("_um2"):
                 if not value >= 0:
                     raise InputError(f"{name} must not be negative, but got {value}")
-            elif value is not None and not 0 <= value <= 1:
+            elif not 0 <= value <= 1:
                 raise InputError(f"{name} must be from 0 to 1, but got {value}")
 
 

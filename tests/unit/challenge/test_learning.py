@@ -82,6 +82,10 @@ def test_wrong_values_are_refused_before_anything_runs(layout: Layout) -> None:
         SecondTraining(layout, training={"lr": 1}).check()
     with pytest.raises(InputError, match=r"inference: inference\.json has no id 'tile'"):
         TrainingMaps(layout, inference={"tile": 1}).check()
+    with pytest.raises(InputError, match=r"^threshold: expected a number in \[0, 1\), found 2; mend it"):
+        Mining(layout, 2).check()
+    with pytest.raises(InputError, match=r"^limit_per_slide: expected a positive whole number of rows, found 0"):
+        Mining(layout, 0.5, 0).check()
 
 
 def test_mining_takes_the_first_rounds_labels_and_maps(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

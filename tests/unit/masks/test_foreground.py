@@ -605,3 +605,10 @@ def test_real_black_pen_is_no_tissue(shared_data: Path) -> None:
     marked = np.asarray(Image.open(shared_data / "pen" / "pen_black_mask.png").convert("L")) > 0
     mask, _ = foreground_mask(picture, 15.55)
     assert mask[ndimage.binary_erosion(marked, iterations=20)].mean() < 0.15  # its olive edge has color
+
+
+@pytest.mark.parametrize("value", ["x", None, True, [0.1]])
+@pytest.mark.parametrize("name", ["min_value", "max_hole_um2"])
+def test_a_setting_that_is_no_number_is_refused(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"^{name} must be a number, but got "):
+        ForegroundSettings()._replace(**{name: value}).check()
