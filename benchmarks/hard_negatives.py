@@ -34,7 +34,8 @@ from scripts.labels.mining import mine_hard_negatives  # noqa: E402
 from scripts.labels.sampling import SampleSettings, sample_regions  # noqa: E402
 from scripts.maps.detections import detections_to_level0, non_maximum_suppression  # noqa: E402
 from scripts.maps.files import read_map, read_map_infos  # noqa: E402
-from scripts.masks.truth import TruthFolder, read_truth  # noqa: E402
+from scripts.masks.truth import read_truth  # noqa: E402
+from scripts.masks.truth_folder import TruthFolder  # noqa: E402
 from scripts.scoring.cases import evaluation_stride  # noqa: E402
 from scripts.scoring.froc import FrocCurve, froc_curve, froc_score, match_detections  # noqa: E402
 from scripts.scoring.settings import NMS_RADIUS_UM  # noqa: E402

@@ -245,7 +245,9 @@ def test_slides_and_maps_in_a_bucket(
     outcome = tumor_detection(*flags(**where, cache_gb=f"{2 * gb:.9f}"))
     assert outcome.status == 0, outcome.error
     assert begun(tmp_path) == Counter({name: 1 for name in names})
-    expected = [f"maps/{name}{suffix}" for name in names for suffix in (".json", ".npy")] + ["maps/run.json"]
+    expected = [f"maps/{name}{suffix}" for name in names for suffix in (".json", ".npy", "_artifacts.png")] + [
+        "maps/run.json"
+    ]
     assert [key for key in store.keys("slides") if key.startswith("maps/")] == sorted(expected)
     run = json.loads(store.get("slides", "maps/run.json"))
     assert sorted(entry["slide"] for entry in run["slides_done"]) == [f"s3://slides/in/{name}.tif" for name in names]
