@@ -181,7 +181,7 @@ def _slide_tables(folder: Path, page: str) -> None:
     """The two tables as the page prints them, and what they list."""
     _own_slides(folder, folder / "demo")
     (folder / "annotations").symlink_to(folder / "demo" / "cohort" / "annotations")
-    tables = [text for _, language, text in fences((ROOT / page).read_text(encoding="utf-8")) if language == "csv"]
+    tables = [text for _, language, text in fences((ROOT / page).read_text(encoding="utf-8")) if language == "text"]
     for name, text in zip(("slides.csv", "corrections.csv"), tables, strict=True):
         (folder / name).write_text(text + "\n", encoding="utf-8")
 

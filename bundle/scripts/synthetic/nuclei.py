@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from .splines import FloatMap
-from .tissue import PROPERTIES, STEP, Layout
+from .tissue import PROPERTIES, STEP, TissueLayout
 
 NUM_ANGLES = 16
 """Directions, over half a turn, in which spindle nuclei are kept."""
@@ -162,7 +162,7 @@ def _unit_noise(rng: np.random.Generator, size: int, sigma: float) -> npt.NDArra
 
 
 def place_nuclei(
-    rng: np.random.Generator, layout: Layout, shape: tuple[int, int], mpp: float, direction: FloatMap
+    rng: np.random.Generator, layout: TissueLayout, shape: tuple[int, int], mpp: float, direction: FloatMap
 ) -> list[Placement]:
     """Choose sites and stamps; kinds in the order in which they are to be drawn, none on top of a larger one.
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from .nuclei import Placement, place_nuclei, stamp_nuclei
 from .splines import FloatMap, smooth_noise, upsample
-from .tissue import PROPERTIES, STEP, Layout
+from .tissue import PROPERTIES, STEP, TissueLayout
 
 RUIFROK = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])
 """Optical density of (hematoxylin, eosin) in (R, G, B): Ruifrok and Johnston, Anal Quant Cytol Histol 2001."""
@@ -83,7 +83,7 @@ def draw_stain(rng: np.random.Generator) -> Stain:
 
 
 def paint_slide(
-    rng: np.random.Generator, layout: Layout, shape: tuple[int, int], stain: Stain, mpp: float
+    rng: np.random.Generator, layout: TissueLayout, shape: tuple[int, int], stain: Stain, mpp: float
 ) -> npt.NDArray[np.uint8]:
     """Paint a layout.
 
@@ -109,7 +109,7 @@ def paint_slide(
     return _to_rgb(rng, hematoxylin, eosin, stain)
 
 
-def _tumor_cells(rng: np.random.Generator, layout: Layout, placements: list[Placement]) -> FloatMap:
+def _tumor_cells(rng: np.random.Generator, layout: TissueLayout, placements: list[Placement]) -> FloatMap:
     """Cytoplasm of tumor cells at `STEP`, a factor on eosin: each cell has its own tint and a thin pale border."""
     factor = np.ones(layout.distance.shape, dtype=np.float32)
     centers = next(placement.centers for placement in placements if placement.kind == "tumor")
@@ -129,7 +129,9 @@ def _blocks(shape: tuple[int, int]) -> Iterator[tuple[tuple[int, int], tuple[int
             yield (top, min(top + _BLOCK, shape[0])), (left, min(left + _BLOCK, shape[1]))
 
 
-def _paint_matrix(hematoxylin: FloatMap, eosin: FloatMap, layout: Layout, bend: FloatMap, cells: FloatMap) -> None:
+def _paint_matrix(
+    hematoxylin: FloatMap, eosin: FloatMap, layout: TissueLayout, bend: FloatMap, cells: FloatMap
+) -> None:
     """Everything but nuclei, block by block, into the stain planes."""
     textures = make_textures()
     base = layout.properties[: PROPERTIES.index("gap") + 1].copy()

@@ -39,7 +39,7 @@ CLASSES = {
 """Values of `PROPERTIES` per tissue class, chosen by eye beside CAMELYON16 patches at 40x."""
 
 
-class Layout(NamedTuple):
+class TissueLayout(NamedTuple):
     """Maps of one slide.
 
     Attributes:
@@ -158,7 +158,7 @@ def make_layout(
     shape: tuple[int, int],
     tumor: list[Ring],
     exclusion: list[Ring],
-) -> Layout:
+) -> TissueLayout:
     """Lay out the compartments of a lymph node around given tumor nests.
 
     Args:
@@ -223,7 +223,7 @@ def make_layout(
     clefts = np.clip((noise(70) - 1.95) * 3, 0, 1) * np.clip((depth - capsule) / 40, 0, 1)
     vessels = np.clip((noise(260) - 2.35) * 8, 0, 1) * (1 - ragged_nests) * np.clip(depth / 60, 0, 1)
     lumen = np.maximum(lumen, np.maximum(clefts * (1 - 0.6 * ragged_nests), vessels))
-    return Layout(distance, properties, across, np.clip(lumen, 0, 1).astype(np.float32), tissue)
+    return TissueLayout(distance, properties, across, np.clip(lumen, 0, 1).astype(np.float32), tissue)
 
 
 def _follicles(rng: np.random.Generator, depth: FloatMap, unit: float) -> list[tuple[float, npt.NDArray[np.float64]]]:
