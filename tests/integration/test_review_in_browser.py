@@ -49,7 +49,8 @@ class Reader:
         return found
 
     def text(self, selector: str) -> str:
-        return str(self.find(selector).get_attribute("textContent"))
+        # in one step: the page may draw the element anew between finding and reading it
+        return str(self.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
 
     def said(self, text: str) -> None:
         self.wait(lambda: text in self.text("#said"))
