@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from .errors import InputError
 
+_MOST_TABLE_BYTES = 1 << 26
+
 _NPY_ERRORS = (
     *(OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, RecursionError),
     tokenize.TokenError,  # of a header that is cut off
@@ -202,24 +204,31 @@ def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
         np.save(temporary, array, allow_pickle=False)
 
 
-def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
-    """Read the rows of a CSV file: UTF-8, with a byte order mark or without.
+def read_rows(path: str | Path, form: str = "a CSV file") -> list[tuple[int, list[str]]]:
+    """Read the rows of a CSV file (RFC 4180): UTF-8, with a byte order mark or without.
+
+    Args:
+        path: the file.
+        form: what it should be, for messages.
 
     Returns:
-        The rows that are not blank, each with the number of its last line.
+        The rows that are not blank, each with the number of its last line; cells without spaces around them.
 
     Raises:
-        InputError: if the file is missing or not CSV.
+        InputError: if the file is missing, larger than 64 MiB, or not CSV.
     """
     check_is_file(path)
     try:
+        if Path(path).stat().st_size > _MOST_TABLE_BYTES:
+            raise InputError(f"{path}: larger than {_MOST_TABLE_BYTES >> 20} MiB; expected {form}")
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give a CSV file") from error
+        raise InputError(f"{path}: no such file; expected {form}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); write it again") from error
+        raise InputError(f"{path}: not a readable CSV file ({error}); expected {form}, in UTF-8") from error
+    return [(number, row) for number, row in rows if any(row)]
 
 
 def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

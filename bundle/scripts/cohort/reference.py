@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..files import check_is_file
+from ..files import read_rows
 from ..folders.names import SLIDE_SUFFIXES, name_key
 
-_MOST_BYTES = 1 << 26
 _CLASSES = {"normal": False, "tumor": True}
 _NUMBERS = {"0": False, "1": True}
 _SIZES = ("macro", "micro", "itc", "none")
@@ -116,18 +114,7 @@ def _class_of(place: str, word: str) -> bool:
 
 def _read_lines(path: Path) -> Lines:
     """The rows that are not blank, numbered as in the file, all of one length."""
-    check_is_file(path)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; expected a CSV file with {_FORM}")
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected a CSV file with {_FORM}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); expected {_FORM}, in UTF-8") from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
+    lines = read_rows(path, f"a CSV file with {_FORM}")
     if not lines:
         raise InputError(f"{path}: holds no slide; expected {_FORM}")
     for number, cells in lines:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..files import check_is_file
+from ..files import read_rows
 from .names import name_key
-
-_MOST_BYTES = 1 << 26
 
 
 class TableRow(NamedTuple):
@@ -40,19 +37,8 @@ def read_table(path: str | Path, columns: Sequence[str], needed: Sequence[str]) 
     Raises:
         InputError: if the file is missing, damaged or has no row, its columns are others, or a row is not as expected.
     """
-    check_is_file(path)
     form = f"a CSV file with the columns {', '.join(columns)}"
-    try:
-        if Path(path).stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; expected {form}")
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected {form}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); expected {form}, in UTF-8") from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
+    lines = read_rows(path, form)
     if len(lines) < 2:
         raise InputError(f"{path}: holds no slide; expected {form}, and a row for each slide")
     number, header = lines[0]
