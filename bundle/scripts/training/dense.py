@@ -29,9 +29,9 @@ class PrepareDense(PrepareAugmented):
 
     Args:
         label_size: (height, width) in pixels of the patch that a label stands for.
-        num_alone: patches per picture that the network also sees on their own.
-        teacher: weights of a teacher, see `teaching.make_teacher`; with one, these may be any patches of the picture,
-            not only those with a label.
+        num_alone: patches per picture that the network also sees on their own. Half of them, rounded up, have a label;
+            the others may be any, since what a patch gives inside the picture and alone shall agree everywhere.
+        teacher: weights of a teacher, see `teaching.make_teacher`; with one, all of them may be any.
         arguments: see `augmentation.PrepareAugmented`; its ``patch_size`` is the picture's here.
 
     Raises:
@@ -56,7 +56,7 @@ class PrepareDense(PrepareAugmented):
                 f"but is {list(self.patch_size)}"
             )
         self.num_alone = num_alone
-        self.any_alone = teacher is not None
+        self.num_labelled = 0 if teacher is not None else (num_alone + 1) // 2
         self.grid_shape = tuple(length // NETWORK_STRIDE + 1 for length in beyond)
 
     def __call__(  # type: ignore[override]
@@ -65,10 +65,10 @@ class PrepareDense(PrepareAugmented):
         """Return the pictures, (N, 1, rows, cols) float32 labels, NaN for unknown, and ``alone`` for the inferer."""
         pixels, label = super().__call__(batchdata, device, non_blocking, **kwargs)
         label = center_grid(label, (self.grid_shape[0], self.grid_shape[1]))
-        choice = torch.ones_like(label) if self.any_alone else ~label.isnan()
-        weights = choice.flatten(1).float().cpu()
-        drawn = torch.multinomial(weights, self.num_alone, replacement=True).to(label.device)
-        return pixels, label, (), {"alone": drawn}
+        known = (~label.isnan()).flatten(1).float().cpu()
+        counts = ((known, self.num_labelled), (torch.ones_like(known), self.num_alone - self.num_labelled))
+        drawn = [torch.multinomial(weights, count, replacement=True) for weights, count in counts if count]
+        return pixels, label, (), {"alone": torch.cat(drawn, dim=1).to(label.device)}
 
 
 def center_grid(label: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

@@ -40,7 +40,15 @@ def test_a_label_of_the_middle_stands_in_the_middle() -> None:
     assert grid.shape == (2, 1, 3, 3)
     torch.testing.assert_close(grid[:, 0, 1, 1], torch.tensor([1.0, 0.0]))
     assert int(grid.isnan().sum()) == 16
-    assert keywords["alone"].tolist() == [[4, 4, 4], [4, 4, 4]], "only labelled patches are run alone"
+    assert keywords["alone"][:, :2].tolist() == [[4, 4], [4, 4]], "half of the patches run alone have a label"
+
+
+def test_the_other_half_of_the_patches_alone_may_be_any() -> None:
+    label = torch.tensor([1.0]).reshape(1, 1, 1, 1)
+    _, _, _, keywords = prepare(num_alone=401)(batch(1, 300, label), CPU)
+    labelled, others = keywords["alone"][0, :201], keywords["alone"][0, 201:]
+    assert set(labelled.tolist()) == {4}
+    assert set(others.tolist()) == set(range(9))
 
 
 def test_a_full_grid_stays_and_patches_are_drawn_from_all_of_it() -> None:
