@@ -64,6 +64,16 @@ def read_pieces(data: Path, kinds: Sequence[str] = KINDS) -> list[Piece]:
     return [piece for kind in KINDS if kind in kinds for piece in readers[kind]()]
 
 
+def read_training_pieces(data: Path) -> Iterator[Piece]:
+    """Read the pieces that are not held out: tiles of `TRAINED_CENTRES`, and the other pictures with masks.
+
+    Args:
+        data: folder with ``camelyon17_40x`` and ``masks_10x``.
+    """
+    yield from (piece for piece in _tiles(data) if piece.name in {f"centre_{centre}" for centre in TRAINED_CENTRES})
+    yield from _masked(data, held_out=False)
+
+
 def _tiles(data: Path) -> Iterator[Piece]:
     for path in sorted((data / "camelyon17_40x").glob("*.jpeg")):
         centre = int(path.stem.split("_")[1])
@@ -82,14 +92,17 @@ def _strip() -> Iterator[Piece]:
     yield Piece("strip", "strip", "strip, held out", image, tumor, MPP_40X)
 
 
-def _masked(data: Path) -> Iterator[Piece]:
+def _masked(data: Path, held_out: bool = True) -> Iterator[Piece]:
     with zipfile.ZipFile(data / "masks_10x" / "images.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("images/") and name[-1] != "/")
-        for name in names[HELD_OUT_OF - 1 :: HELD_OUT_OF]:
+        chosen = set(names[HELD_OUT_OF - 1 :: HELD_OUT_OF])
+        for name in (name for name in names if (name in chosen) == held_out):
             stem = Path(name).stem
             image = np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB"))
             tumor = np.asarray(Image.open(io.BytesIO(archive.read(f"masks/{stem}.png"))).convert("L")) > 127
-            yield Piece(f"masks_{stem}", "masks", f"picture {stem}, held out", image, tumor, MPP_10X)
+            yield Piece(
+                f"masks_{stem}", "masks", f"picture {stem}{', held out' if held_out else ''}", image, tumor, MPP_10X
+            )
 
 
 def enlarged(piece: Piece, factor: int = FACTOR) -> Piece:
