@@ -15,7 +15,6 @@ network, ProbMapProducer writes the map. Mended only as far as it takes to run, 
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -43,6 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
 from scripts.network.network import load_weights  # noqa: E402
+from scripts.network.processors import count_processors  # noqa: E402
 from scripts.slides.cucim_backend import import_cucim  # noqa: E402
 
 BATCH_SIZE = 400
@@ -99,7 +99,7 @@ class Reference:
             self.dataset,
             batch_size=BATCH_SIZE,
             shuffle=False,
-            num_workers=min(NUM_WORKERS, len(os.sched_getaffinity(0))),
+            num_workers=min(NUM_WORKERS, count_processors()),
         )
         self.network = network
         self.output_dir = output_dir

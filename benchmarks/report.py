@@ -16,6 +16,7 @@ import torch
 
 from scripts.errors import InputError
 from scripts.files import atomic_path
+from scripts.network.processors import count_processors
 
 _PACKAGES = ("torch", "openvino", "nncf", "monai", "cucim-cu13", "numpy")
 
@@ -24,7 +25,7 @@ def machine_line() -> str:
     """Processor, device, versions and date, and how busy the machine was before."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    parts = [f"{model.group(1) if model else platform.processor()}, {len(os.sched_getaffinity(0))} cores"]
+    parts = [f"{model.group(1) if model else platform.processor()}, {count_processors()} cores"]
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     versions = [f"Python {platform.python_version()}"]

@@ -26,6 +26,8 @@ from PIL import Image  # noqa: E402
 from report import command_line, machine_line, markdown_table, replace_block  # noqa: E402
 from slides import make_layout, read_patches, write_mosaic  # noqa: E402
 
+from scripts.network.processors import count_processors  # noqa: E402
+
 _WARM_UP_STEPS = 2
 
 
@@ -107,7 +109,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patches", type=Path, help="folder with patches.zip and labels.csv")
-    count = torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    count = torch.cuda.device_count() or count_processors()
     parser.add_argument("--processes", type=int, nargs="+", default=sorted({1, 2, count}), help="how many")
     parser.add_argument("--batch_size", type=int, default=64, help="pictures per step of all processes")
     parser.add_argument("--steps", type=int, default=6, help="steps that are timed")

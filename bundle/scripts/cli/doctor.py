@@ -18,6 +18,7 @@ from ..folders.slide_table import SlideTable
 from ..geometry import finest_level_for, map_shape
 from ..masks.foreground_files import slide_foreground, why_empty
 from ..network.network import resolve_precision
+from ..network.processors import count_threads
 from ..network.purpose import overlay_for, shipped_weights
 from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import NOTED_FROM
@@ -67,7 +68,7 @@ def describe_machine() -> list[str]:
             found = "not installed"
         lines.append(f"{package:28}{found}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{count_threads()} threads"
     precision = str(resolve_precision("auto", device)).removeprefix("torch.")
     lines.append(f"{'device':28}{device.type} ({name}), precision auto is {precision}")
     lines.append(f"{'backend openslide':28}works")

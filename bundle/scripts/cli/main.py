@@ -35,6 +35,7 @@ from scripts.cli.review import review  # noqa: E402
 from scripts.cli.scores import export, froc, report  # noqa: E402
 from scripts.cli.staging import stage  # noqa: E402
 from scripts.errors import InputError, StopRequest, explain  # noqa: E402
+from scripts.network.processors import share_processors  # noqa: E402
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Stopped by a signal, it exits with 128 and its number: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
+    share_processors()  # before a command imports torch, whose OpenMP looks at it once
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

@@ -22,6 +22,7 @@ from ..folders.dicom import files_of
 from ..folders.names import is_url
 from ..inference.results import open_results
 from ..inference.run_summary import outcome
+from ..network.processors import count_processors
 from ..workflow import check_configs, device_override, find_overlays
 from .run_report import RunReport
 from .worker_handle import WorkerHandle
@@ -161,6 +162,7 @@ class SlideCluster:
         if address == "local":
             # results do not travel through Ray's store: the least that it takes
             options |= {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 80 << 20}
+            options["num_cpus"] = count_processors()  # Ray counts those of the machine
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             self._ray.init(log_to_driver=False, configure_logging=False, **options)

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import InputError
 from .network import check_records
+from .processors import count_threads
 from .purpose import check_purpose
 
 
@@ -117,7 +118,7 @@ def _open_session(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such ONNX file; export it as docs/export.md says")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = count_threads()
     options.log_severity_level = 3  # errors; its warnings are about its own optimizations
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -14,6 +14,7 @@ from monai.inferers import Inferer
 
 from ..errors import InputError
 from ..files import check_is_file
+from .processors import limit_threads
 from .purpose import check_purpose
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ def prepare_network(
 ) -> torch.nn.Module:
     """Put a network on its device, channels-last, with weights from a file if one is given.
 
+    From then on torch computes with as many threads as `processors.count_threads` allows.
+
     Args:
         network: the network; changed in place.
         device: where it shall run.
@@ -51,6 +54,7 @@ def prepare_network(
     Raises:
         InputError: if the weights are for other images; see `load_weights` and `purpose.check_purpose`.
     """
+    limit_threads()
     if weights is not None:
         load_weights(network, weights, is_start=mpp is None)
         if mpp is not None:

@@ -18,6 +18,7 @@ from ..geometry import PATCH_SIZE
 from .exported import OnnxNetwork
 from .network import AutocastInferer, resolve_precision
 from .preprocessing import Scaling
+from .processors import count_threads
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class TorchRuntime:
 
 
 class OpenVINORuntime:
-    """OpenVINO on the CPU, with as many threads as torch has, for any number and size of images.
+    """OpenVINO on the CPU, with `processors.count_threads` threads, for any number and size of images.
 
     Args:
         network: the network, which is converted as it is now; later changes of its weights have no effect.
@@ -82,7 +83,7 @@ class OpenVINORuntime:
         hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
         options = {
             "INFERENCE_PRECISION_HINT": hint,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": count_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
         compiled = _core().compile_model(_convert(network, scaling), "CPU", options)

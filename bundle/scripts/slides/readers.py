@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from ..network.processors import count_processors
+
 if TYPE_CHECKING:
     import torch
 
@@ -23,15 +25,14 @@ def count_readers(device: torch.device, on_cpu: int = 1, cache: str | None = Non
             again.
 
     Returns:
-        0 for what stays; else ``on_cpu``, or for a GPU `readers_of_gpu` of the processors, which the processes that
-        ``torchrun`` started on this machine share.
+        0 for what stays; else ``on_cpu``, or for a GPU `readers_of_gpu` of the processors that this process may
+        use, which the processes that ``torchrun`` started on this machine share.
     """
     if cache is not None:
         return 0
     if device.type == "cpu":
         return on_cpu
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return readers_of_gpu(num_cpus / int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return readers_of_gpu(count_processors() / int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def readers_of_gpu(cpus: float) -> int:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..files import check_is_file
+from ..network.processors import count_processors
 
 _LABELS = {"0": 0.0, "1": 1.0}
 MAX_PICTURE_PIXELS = 1 << 24
@@ -143,7 +144,7 @@ class PatchImageDataset(Dataset[Any]):
         self._cached: torch.Tensor | None = None
         if cache is not None:
             pictures = torch.empty((len(data), 3, size, size), dtype=torch.uint8)
-            with ThreadPoolExecutor() as threads:
+            with ThreadPoolExecutor(count_processors()) as threads:
                 for index, patch in enumerate(threads.map(self._read, range(len(data)))):
                     pictures[index] = patch
             self._cached, self._labels = pictures.to(cache), self._labels.to(cache)

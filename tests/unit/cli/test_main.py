@@ -40,6 +40,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
+def test_threads_are_told_to_sleep_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from scripts.cli import main; "
+        "main._dispatch = lambda words: print('torch' in sys.modules, os.environ.get('OMP_WAIT_POLICY')); main.main([])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment["PYTHONPATH"] = str(cli.BUNDLE_ROOT)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "PASSIVE"], done.stderr
+
+
 def command_that(does: Callable[[], None]) -> Callable[..., None]:
     def sample(*, slides: list[str]) -> None:
         """Do something."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scripts.cluster import cluster as cluster_module
 from scripts.cluster.cluster import MAX_LOSSES, SlideCluster, infer_on_cluster, load_ray
 from scripts.cluster.run_report import RunReport
 from scripts.cluster.worker_handle import WorkerHandle
@@ -105,6 +106,18 @@ def test_a_gpu_gets_the_readers_that_fit_on_every_machine(
     component = {"num_workers": {"_target_": "scripts.slides.readers.count_readers", "device": "@device"}}
     pool = WorkerPool(Ray(*machines), Request("auto", 1)._replace(**request_), component | given)
     assert (pool._config["num_workers"], pool.cpus) == (readers, cpus)
+
+
+@pytest.mark.parametrize(("address", "expected"), [("local", 3), ("auto", None)])
+def test_a_cluster_of_this_machine_alone_has_the_processors_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, address: str, expected: int | None
+) -> None:
+    monkeypatch.setattr(cluster_module, "count_processors", lambda: 3)
+    asked: dict[str, Any] = {}
+    cluster = SlideCluster.__new__(SlideCluster)
+    cluster._ray = SimpleNamespace(init=lambda **options: asked.update(options))
+    cluster._connect(address)
+    assert asked.get("num_cpus") == expected
 
 
 def make_cluster(num_workers: int, slides: list[str]) -> SlideCluster:
