@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,35 @@ def draw_maps(path: Path, piece: Piece, maps: Mapping[str, npt.NDArray[np.floati
         heat = draw_heat(place, found, stride, turned)
         place.set_title(title, fontsize=10)
     figure.colorbar(ScalarMappable(heat.norm, heat.cmap), ax=list(axes), shrink=0.7, pad=0.01)
+    write_figure(path, figure)
+
+
+def draw_grid(
+    path: Path,
+    columns: Sequence[Piece],
+    rows: Mapping[str, Sequence[tuple[Piece, npt.NDArray[np.floating[Any]], int]]],
+) -> None:
+    """Draw pieces side by side, and below them the same under maps.
+
+    Args:
+        path: the picture to write.
+        columns: square pieces.
+        rows: by title, for each column the piece as it was seen, its map as for `draw_maps`, and the map's stride.
+    """
+    size = 2.6 * len(columns) + 0.9, 2.6 * (1 + len(rows)) + 0.3
+    figure = Figure(figsize=size, dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1 + len(rows), len(columns), squeeze=False)
+    for place, piece in zip(axes[0], columns, strict=True):
+        draw_tissue(place, piece)
+        place.set_title(piece.title, fontsize=11)
+    for places, (title, cells) in zip(axes[1:], rows.items(), strict=True):
+        for place, (piece, found, stride) in zip(places, cells, strict=True):
+            draw_tissue(place, piece)
+            heat = draw_heat(place, found, stride)
+        places[0].text(-0.04, 0.5, title, rotation=90, ha="right", va="center", transform=places[0].transAxes)
+    bar = figure.colorbar(ScalarMappable(heat.norm, heat.cmap), ax=list(axes.ravel()), shrink=0.5, pad=0.01)
+    bar.set_label("probability of metastasis")
     write_figure(path, figure)
 
 

@@ -16,16 +16,12 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
-from scripts.geometry import map_shape, map_to_level0  # noqa: E402
 from scripts.slides.pyramid import write_pyramid  # noqa: E402
 from scripts.synthetic.specimen import PARTS, strip_path  # noqa: E402
 
 KINDS = ("tiles", "strip", "masks")
 MPP_40X, MPP_10X = 0.243, 0.972
 FACTOR = 4
-CENTER_UM = 32 * MPP_10X
-"""Side of the square about a position whose tumor decides: PatchCamelyon's rule."""
-
 TRAINED_CENTRES = (0, 2, 3)
 """Of CAMELYON17; their tiles may be trained on. Those of centres 1 and 4 are held out, as is the strip."""
 
@@ -117,36 +113,5 @@ def write_piece(piece: Piece, folder: Path) -> Path:
     """Write a piece as a pyramidal TIFF without loss, once; return its path."""
     path = folder / f"{piece.name}.tif"
     if not path.is_file():
-        write_pyramid(path, piece.image, piece.mpp, compression="zlib")
+        write_pyramid(path, piece.image, piece.mpp, compression=None)
     return path
-
-
-def inside(shape: tuple[int, int], stride: int, patch: float) -> npt.NDArray[np.bool_]:
-    """Which positions have their whole patch in a piece, so that no white edge is in it.
-
-    Args:
-        shape: (height, width) of the piece in level-0 pixels.
-        stride: level-0 pixels per map pixel.
-        patch: side of the patch in level-0 pixels.
-
-    Returns:
-        A bool map of the piece.
-    """
-    centers = [map_to_level0(np.arange(count), stride) for count in map_shape(shape, stride)]
-    rows, cols = ((at >= patch / 2) & (at + patch / 2 <= side) for at, side in zip(centers, shape, strict=True))
-    return np.asarray(np.outer(rows, cols))
-
-
-def tumor_share(piece: Piece, stride: int) -> npt.NDArray[np.float64]:
-    """Share of tumor in the square of `CENTER_UM` about each position; of positions near the edge, what is there."""
-    half = round(CENTER_UM / piece.mpp / 2)
-    sums = np.pad(piece.tumor.astype(np.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    bounds = []
-    for side, count in zip(piece.tumor.shape, map_shape(piece.tumor.shape, stride), strict=True):
-        at = map_to_level0(np.arange(count), stride)
-        bounds.append((np.clip(at - half, 0, side), np.clip(at + half, 0, side)))
-    (top, bottom), (left, right) = bounds
-    found = (
-        sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)] - sums[np.ix_(bottom, left)] + sums[np.ix_(top, left)]
-    )
-    return np.asarray(found / np.outer(bottom - top, right - left))

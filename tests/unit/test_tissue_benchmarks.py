@@ -30,7 +30,7 @@ def made_piece(kind="tiles", mpp=0.243, name="a", shape=SHAPE):
 
 @pytest.mark.parametrize(("stride", "patch"), [(64, 224), (128, 384), (32, 96), (65, 100)])
 def test_positions_have_their_patch_inside_the_piece(stride, patch):
-    from tissue_pieces import inside
+    from tissue_positions import inside
 
     found = inside(SHAPE, stride, patch)
     assert found.shape == map_shape(SHAPE, stride)
@@ -43,7 +43,7 @@ def test_positions_have_their_patch_inside_the_piece(stride, patch):
 
 @pytest.mark.parametrize(("mpp", "stride", "half"), [(0.243, 64, 64), (0.972, 32, 16)])
 def test_tumor_share_is_that_of_the_central_square(mpp, stride, half):
-    from tissue_pieces import tumor_share
+    from tissue_positions import tumor_share
 
     piece = made_piece(mpp=mpp)
     found = tumor_share(piece, stride)
@@ -55,8 +55,7 @@ def test_tumor_share_is_that_of_the_central_square(mpp, stride, half):
 
 
 def test_a_position_is_tumor_normal_or_neither():
-    from real_tissue import labels, positions
-    from tissue_pieces import tumor_share
+    from tissue_positions import labels, positions, tumor_share
 
     piece = made_piece()
     found, share = labels(piece, "40x"), tumor_share(piece, 64)
@@ -67,8 +66,7 @@ def test_a_position_is_tumor_normal_or_neither():
 
 
 def test_both_weights_see_pictures_with_masks_at_the_same_places():
-    from real_tissue import positions, seen, stride_of
-    from tissue_pieces import tumor_share
+    from tissue_positions import positions, seen, stride_of, tumor_share
 
     piece = made_piece("masks", mpp=0.972, shape=(256, 320))
     fine = seen(piece, "40x")
@@ -79,8 +77,23 @@ def test_both_weights_see_pictures_with_masks_at_the_same_places():
     assert coarse_places.sum() == fine_places.sum() == 6 * 8
 
 
+@pytest.mark.parametrize("scale", ["40x", "10x"])
+def test_pictures_with_masks_are_judged_by_their_masks(scale):
+    from tissue_positions import labels, seen
+    from tissue_tables import Run, tumor_table
+
+    piece = made_piece("masks", mpp=0.972, shape=(256, 320))
+    truth = labels(seen(piece, scale), scale)
+    values = np.where(np.isnan(truth), 0.5, truth)
+    (line,) = tumor_table([piece], [Run(scale, "x.pt", "sliding", {"a": values})]).splitlines()[2:]
+    cells = [cell.strip() for cell in line.split("|")[3:-1]]
+    assert cells[:2] == ["pictures with masks", "1.000"]
+    assert cells[3:] == [str((truth == 1).sum()), "100.0 / 100.0 / 100.0", str((truth == 0).sum()), "0.0 / 0.0 / 0.0"]
+
+
 def test_tables_say_how_many_are_above_and_how_far_modes_agree():
-    from real_tissue import Run, agreement_table, labels, normal_table, tumor_table
+    from tissue_positions import labels
+    from tissue_tables import Run, agreement_table, normal_table, tumor_table
 
     tile, strip = made_piece(), made_piece("strip", name="strip")
     truth = labels(strip, "40x")
