@@ -76,7 +76,11 @@ def main() -> None:
     parser.add_argument("patches", type=Path, help="folder with patches.zip and labels.csv")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--markdown", type=Path, help="a page with a block 'runtimes cpu' or 'runtimes cuda'")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        help="a page with a block 'runtimes cpu', 'runtimes cpu without AMX' or 'runtimes cuda'",
+    )
     options = parser.parse_args()
     device, machine = torch.device(options.device), machine_line()
     print(machine)
@@ -110,7 +114,8 @@ def main() -> None:
         rows.append([*key, *cells_of_row, f"{difference:.1e}"])
     header = ["runtime", "precision", "sliding, positions/s (ratio)", "dense, positions/s (ratio)"]
     table = markdown_table([*header, "largest difference of logits"], rows)
-    publish(options.markdown, f"runtimes {device.type}", machine, table)
+    lacks_amx = device.type == "cpu" and not torch.cpu.get_capabilities().get("amx_bf16")
+    publish(options.markdown, f"runtimes {device.type}{' without AMX' if lacks_amx else ''}", machine, table)
 
 
 if __name__ == "__main__":

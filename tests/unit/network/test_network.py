@@ -278,14 +278,29 @@ def test_resolve_precision_does_as_told(name: str, dtype: torch.dtype, device: s
     assert resolve_precision(name, torch.device(device)) is dtype
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_resolve_precision_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    expected = torch.bfloat16 if native else torch.float32
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
-    assert resolve_precision("auto", CPU) is expected
-    assert resolve_precision("auto", torch.device("cuda")) is expected
+@pytest.mark.parametrize(
+    ("capabilities", "is_quick"),
+    [
+        ({}, False),
+        ({"avx512_f": True, "avx512_bf16": False}, False),
+        ({"avx512_bf16": True, "avx512_fp16": False, "amx_bf16": False}, True),
+        ({"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": True}, True),
+        ({"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": False}, False),
+    ],
+    ids=["other processors", "AVX-512", "AVX512-BF16", "AMX", "AMX that a virtual machine hides"],
+)
+def test_resolve_precision_auto_asks_the_processor(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], is_quick: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve_precision("auto", CPU) is (torch.bfloat16 if is_quick else torch.float32)
     assert resolve_precision("auto", torch.device("mps")) is torch.float32
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_resolve_precision_auto_asks_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
+    assert resolve_precision("auto", torch.device("cuda")) is (torch.bfloat16 if native else torch.float32)
 
 
 @pytest.mark.parametrize("name", ["fp16", "float16", "", None])
