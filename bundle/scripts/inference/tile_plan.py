@@ -55,6 +55,9 @@ class SlidePlan(NamedTuple):
 
 NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
 
+_LEAST_SAVED = 3
+"""Patches of pixels that a cut saves at least; each tile also takes a while of its own."""
+
 
 class Tile(NamedTuple):
     """A block of map positions, and later what became of it.
@@ -110,20 +113,67 @@ def position_offsets(count: int, stride: int, downsample: float) -> npt.NDArray[
     return offsets
 
 
-def tile_blocks(mask: npt.NDArray[np.bool_], block: int) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
-    """Cover the foreground with blocks of map positions, each trimmed to the foreground inside it.
+def tile_blocks(
+    mask: npt.NDArray[np.bool_], block: int, patch: float
+) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
+    """Cover the foreground with blocks of map positions that hug it, since a tile's time is that of its pixels.
+
+    Each row of blocks, and each block in its row, begins where foreground does. A block is then cut in two, and each
+    part again, wherever this saves pixels. Parts have more of them at first: each reads a patch around its positions.
 
     Args:
         mask: (rows, cols) bool foreground.
-        block: positions per side of a block.
+        block: positions per side of a block, at most.
+        patch: side of a patch, in the distance of two positions.
 
     Yields:
         (row, col) of a block's first position and its (rows, cols) bool part of the mask, never empty.
     """
-    for row in range(0, mask.shape[0], block):
-        for col in range(0, mask.shape[1], block):
-            part = mask[row : row + block, col : col + block]
-            rows, cols = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            if len(rows):
-                trimmed = part[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-                yield (row + int(rows[0]), col + int(cols[0])), trimmed.copy()
+    for row in _starts(np.flatnonzero(mask.any(axis=1)), block):
+        band = mask[row : row + block]
+        for col in _starts(np.flatnonzero(band.any(axis=0)), block):
+            yield from _hug(band[:, col : col + block], (row, col), patch)
+
+
+def _starts(wanted: npt.NDArray[np.int64], block: int) -> Iterator[int]:
+    """Where stretches of ``block`` start that cover what is wanted, (N,) increasing."""
+    end = 0
+    for index in wanted.tolist():
+        if index >= end:
+            end = index + block
+            yield index
+
+
+def _hug(
+    part: npt.NDArray[np.bool_], location: tuple[int, int], patch: float
+) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
+    """Trim a part of the mask that has foreground, and cut it in two, and so on, as long as this saves pixels."""
+    rows, cols = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+    trimmed = part[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    row, col = location[0] + int(rows[0]), location[1] + int(cols[0])
+    whole = (len(trimmed) - 1 + patch) * (trimmed.shape[1] - 1 + patch)
+    areas = [_areas(trimmed, patch), _areas(trimmed.T, patch)]
+    axis = min(range(2), key=lambda axis: areas[axis].min(initial=np.inf))
+    if not areas[axis].min(initial=np.inf) + _LEAST_SAVED * patch**2 < whole:
+        yield (row, col), trimmed.copy()
+        return
+    cut = int(areas[axis].argmin()) + 1
+    first, second = np.split(trimmed, [cut], axis=axis)
+    yield from _hug(first, (row, col), patch)
+    yield from _hug(second, (row + cut, col) if axis == 0 else (row, col + cut), patch)
+
+
+def _areas(part: npt.NDArray[np.bool_], patch: float) -> npt.NDArray[np.float64]:
+    """What both parts read, once trimmed, by the number of rows before the cut, from 1 on; in areas of a position."""
+    return _areas_before(part, patch) + _areas_before(part[::-1], patch)[::-1]
+
+
+def _areas_before(part: npt.NDArray[np.bool_], patch: float) -> npt.NDArray[np.float64]:
+    """What the first rows read, once trimmed, by their number from 1 on; the first of all has foreground."""
+    filled = part.any(axis=1)
+    first = np.where(filled, part.argmax(axis=1), part.shape[1])
+    last = np.where(filled, part.shape[1] - 1 - part[:, ::-1].argmax(axis=1), -1)
+    extent = np.maximum.accumulate(np.where(filled, np.arange(len(part)), 0))
+    width = np.maximum.accumulate(last) - np.minimum.accumulate(first)
+    areas: npt.NDArray[np.float64] = (extent + patch) * (width + patch)
+    return areas[:-1]

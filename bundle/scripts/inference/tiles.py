@@ -184,8 +184,9 @@ class TileDataset(Dataset[dict[str, Any]]):
         mask = found.mask
         downsample = slide.model_downsample(self.mpp)
         self._check_stride(path, downsample)
-        block = max(1, int((self.tile_size - self.patch_size) / (self.stride / downsample)) + 1)
-        blocks = list(tile_blocks(mask, block)) or [((0, 0), NO_POSITIONS)]
+        distance = self.stride / downsample
+        block = max(1, int((self.tile_size - self.patch_size) / distance) + 1)
+        blocks = list(tile_blocks(mask, block, self.patch_size / distance)) or [((0, 0), NO_POSITIONS)]
         plan = SlidePlan(
             path=path,
             shape=slide.shape,

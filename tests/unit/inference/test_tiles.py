@@ -48,10 +48,11 @@ def dataset_of(*slides: Path, **arguments: Any) -> TileDataset:
 @given(
     mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.booleans()),
     block=st.integers(1, 45),
+    patch=st.floats(0.1, 9.0),
 )
-def test_tile_blocks_cover_the_mask_once(mask: npt.NDArray[np.bool_], block: int) -> None:
+def test_tile_blocks_cover_the_mask_once(mask: npt.NDArray[np.bool_], block: int, patch: float) -> None:
     counts = np.zeros(mask.shape, dtype=int)
-    for (row, col), part in tile_blocks(mask, block):
+    for (row, col), part in tile_blocks(mask, block, patch):
         assert part.any(axis=1)[[0, -1]].all(), "trimmed above and below"
         assert part.any(axis=0)[[0, -1]].all(), "trimmed left and right"
         assert max(part.shape) <= block
@@ -61,9 +62,48 @@ def test_tile_blocks_cover_the_mask_once(mask: npt.NDArray[np.bool_], block: int
 
 def test_tile_blocks_are_copies() -> None:
     mask = np.ones((5, 7), dtype=bool)
-    for _, part in tile_blocks(mask, 3):
+    for _, part in tile_blocks(mask, 3, 3.5):
         part[:] = False
     assert mask.all()
+
+
+def read_area(part: npt.NDArray[np.bool_], patch: float) -> float:
+    """What a tile of a part reads once it is trimmed, in squares of the distance of two positions."""
+    (top, left), (bottom, right) = np.argwhere(part).min(axis=0), np.argwhere(part).max(axis=0)
+    return float((bottom - top + patch) * (right - left + patch))
+
+
+@given(
+    mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.booleans()),
+    patch=st.sampled_from([0.5, 1.0, 3.5]),
+)
+def test_no_cut_of_a_tile_block_saves_more(mask: npt.NDArray[np.bool_], patch: float) -> None:
+    for _, part in tile_blocks(mask, 13, patch):
+        halves = [(part[:cut], part[cut:]) for cut in range(1, part.shape[0])]
+        halves += [(part[:, :cut], part[:, cut:]) for cut in range(1, part.shape[1])]
+        for first, second in halves:
+            saved = read_area(part, patch) - read_area(first, patch) - read_area(second, patch)
+            assert saved <= 3 * patch**2 + 1e-9
+
+
+def test_tile_blocks_hug_the_foreground() -> None:
+    rows, cols = np.indices((120, 90))
+    ring = np.abs(np.hypot(rows - 63, (cols - 44) * 1.4) - 48) < 7
+    found = list(tile_blocks(ring, 29, 3.5))
+    grid = [(row, col) for row in range(0, 120, 29) for col in range(0, 90, 29)]
+    in_grid = [ring[row : row + 29, col : col + 29] for row, col in grid]
+    before = sum(read_area(part, 3.5) for part in in_grid if part.any())
+    assert sum(read_area(part, 3.5) for _, part in found) < 0.9 * before
+    assert len(found) < 2 * len(in_grid)
+
+
+def test_tile_blocks_begin_where_the_foreground_does() -> None:
+    mask = np.zeros((50, 70), dtype=bool)
+    mask[20:45, 25:65] = True
+    assert [(location, part.shape) for location, part in tile_blocks(mask, 29, 3.5)] == [
+        ((20, 25), (25, 29)),
+        ((20, 54), (25, 11)),
+    ]
 
 
 @given(
