@@ -37,6 +37,14 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _networks_are_kept_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's cache alone; what one converted, others take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUMOR_DETECTION_NETWORKS", str(tmp_path_factory.mktemp("networks")))
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _memory_of_a_module_is_given_back() -> Iterator[None]:
     """Without this, a process that runs all modules grows by gigabytes."""

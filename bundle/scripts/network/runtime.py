@@ -16,6 +16,7 @@ from monai.networks import eval_mode
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
 from .exported import OnnxNetwork
+from .model_cache import fetch_model
 from .network import AutocastInferer, resolve_precision
 from .preprocessing import Scaling
 from .processors import count_threads
@@ -86,7 +87,8 @@ class OpenVINORuntime:
             "INFERENCE_NUM_THREADS": count_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        compiled = _core().compile_model(_convert(network, scaling), "CPU", options)
+        model = fetch_model(_openvino(), _core(), network, scaling, lambda: _convert(network, scaling))
+        compiled = _core().compile_model(model, "CPU", options)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise InputError(
                 f"precision {str(dtype).removeprefix('torch.')}: OpenVINO does not compute it on this processor; give "

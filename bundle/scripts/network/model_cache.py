@@ -1,0 +1,176 @@
+"""Networks in OpenVINO's form, kept from one run to the next: to convert one takes longer than to compile it.
+
+Each is a file in the user's cache: a line of JSON, then the model's XML, then its weights. No code is in it. The line
+says what the model was made of, and a file that says something else, or is damaged, is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..files import atomic_path
+from .preprocessing import Scaling
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "TUMOR_DETECTION_NETWORKS"
+"""The environment variable that names another folder, or says ``off``."""
+
+MAX_BYTES = 1 << 29
+_FORM = 1  # to be raised when networks are converted in another way
+_SUFFIX = ".network"
+_KNOWN_CODE = ("torch.nn.modules.", "torchvision.models.", "monai.networks.")
+_PACKAGES = ("torch", "torchvision", "monai", "openvino")
+_APART = ("_parameters", "_buffers", "_modules", "training")
+_MAX_LINE = 1 << 12
+
+
+def cache_folder() -> Path | None:
+    """Where networks are kept, which need not exist; None where none are.
+
+    ``pathology-tumor-detection/networks`` in ``XDG_CACHE_HOME`` or ``~/.cache``, unless `VARIABLE` says otherwise.
+    """
+    told = os.environ.get(VARIABLE)
+    if told:
+        return None if told == "off" else Path(told)
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home
+        return None
+    return home / "pathology-tumor-detection" / "networks"
+
+
+def fetch_model(
+    openvino: Any, core: Any, network: torch.nn.Module, scaling: Scaling | None, convert: Callable[[], Any]
+) -> Any:
+    """Take a network's model from the cache, or make it and put it there.
+
+    Args:
+        openvino: the package.
+        core: its core.
+        network: the network. One whose code is not of PyTorch, torchvision or MONAI is not kept.
+        scaling: what becomes a part of the model.
+        convert: makes the model.
+
+    Returns:
+        The model, not compiled.
+    """
+    folder, key = cache_folder(), describe(network, scaling)
+    if folder is None or key is None:
+        return convert()
+    path = folder / f"{key}{_SUFFIX}"
+    with suppress(OSError, ValueError, RuntimeError):  # OpenVINO raises RuntimeError
+        model = core.read_model(*_read(path, key))
+        os.utime(path)  # the latest used stay
+        return model
+    model = convert()
+    try:
+        _write(openvino, model, path, key)
+        _drop_oldest(folder)
+    except (OSError, InputError) as error:
+        logger.info("the converted network is not kept for the next run: %s", error)
+    return model
+
+
+def describe(network: torch.nn.Module, scaling: Scaling | None) -> str | None:
+    """SHA-256 of all that a network's model depends on: versions, layers and their settings, weights, scaling.
+
+    Args:
+        network: the network.
+        scaling: what becomes a part of its model.
+
+    Returns:
+        The hash; None for a network whose code may be another under the same name, or that has settings of other kinds
+        than numbers and texts.
+    """
+    try:
+        versions = [version(name) for name in _PACKAGES]
+    except PackageNotFoundError:  # installed under another name
+        return None
+    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling]).encode())
+    for name, module in network.named_modules(remove_duplicate=False):
+        kind = type(module)
+        settings = {key: value for key, value in vars(module).items() if key not in _APART and not _is_empty(value)}
+        if not kind.__module__.startswith(_KNOWN_CODE) or not all(map(_is_plain, settings.values())):
+            return None
+        digest.update(json.dumps([name, kind.__module__, kind.__qualname__, settings], sort_keys=True).encode())
+    for name, value in _tensors(network):
+        digest.update(json.dumps([name, str(value.dtype), value.shape]).encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _tensors(network: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from network.named_parameters(remove_duplicate=False)
+    yield from network.named_buffers(remove_duplicate=False)
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, (dict, set)) and not value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def _read(path: Path, key: str) -> tuple[bytes, bytes]:
+    """XML and weights of a file.
+
+    Raises:
+        OSError: if it is missing or cannot be read.
+        ValueError: if it is another user's, no file, damaged, or made of something else.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode) or about.st_uid != os.getuid():
+        raise ValueError("no file of this user")
+    with open(path, "rb") as file:
+        line = file.readline(_MAX_LINE)
+        found = json.loads(line)
+        if not isinstance(found, dict) or not isinstance(found.get("xml_bytes"), int):
+            raise ValueError("no line that says what it holds")
+        xml = file.read(found["xml_bytes"])
+        weights = file.read()
+    if line != _line(key, xml, weights):
+        raise ValueError("damaged, or made of something else")
+    return xml, weights
+
+
+def _line(key: str, xml: bytes, weights: bytes) -> bytes:
+    digest = hashlib.sha256(xml)
+    digest.update(weights)
+    about = {"made_of": key, "xml_bytes": len(xml), "sha256": digest.hexdigest()}
+    return json.dumps(about).encode() + b"\n"
+
+
+def _write(openvino: Any, model: Any, path: Path, key: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=False)
+        xml, weights = ((Path(folder) / f"model.{suffix}").read_bytes() for suffix in ("xml", "bin"))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"".join([_line(key, xml, weights), xml, weights]))
+
+
+def _drop_oldest(folder: Path) -> None:
+    """Keep what was used last, up to `MAX_BYTES`; the latest stays whatever its size."""
+    left = MAX_BYTES
+    found = sorted(((path.stat(), path) for path in folder.glob(f"*{_SUFFIX}")), key=lambda item: -item[0].st_mtime_ns)
+    for number, (about, path) in enumerate(found):
+        left -= about.st_size
+        if number and left < 0:
+            path.unlink(missing_ok=True)
