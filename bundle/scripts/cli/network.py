@@ -60,6 +60,11 @@ def infer(
         raise InputError(
             "--workers, --worker_cpus and --worker_gpus are for a cluster; add --ray ADDRESS or --ray local"
         )
+    from scripts.cli.monai_import import import_monai, needs_all
+
+    overlays = overrides.get("config_file", [])
+    if not needs_all(overrides, [overlays] if isinstance(overlays, str) else overlays):
+        import_monai()
     _run("inference", "inference.json", overrides)
 
 
