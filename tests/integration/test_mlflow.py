@@ -31,8 +31,11 @@ def test_a_training_is_tracked(
         lines = path.read_text().splitlines(keepends=True)
         (tmp_path / path.name).write_text("".join((*lines[:2], *lines[-2:])))
     labels = ("--training_file", "training.csv", "--validation_file", "validation.csv")
+    (tmp_path / "tiny.json").write_text('{"network_def": {"_target_": "helpers.networks.TinyNetwork"}}')
     flags = ("--dataset_dir", cohort.training[0].parent, *labels, "--num_workers", 0, "--batch_size", 2, "--epochs", 2)
-    outcome = tumor_detection("train", "--config_file", "mlflow.json", *flags, "--output_dir", tmp_path / "run")
+    outcome = tumor_detection(
+        "train", "--config_file", "mlflow.json", "tiny.json", *flags, "--output_dir", tmp_path / "run"
+    )
     assert outcome.status == 0, outcome.err
 
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/run/mlruns.db")

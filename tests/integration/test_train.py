@@ -77,8 +77,12 @@ def test_training_with_the_bundles_network(
     tumor_detection: Command, slides_dir: Path, loclabels: Loclabels, tmp_path: Path
 ) -> None:
     shipped = shipped_files()
-    flags = ["--dataset_dir", slides_dir, "--training_file", loclabels.training]
-    flags += ["--validation_file", loclabels.validation, "--output_dir", tmp_path / "run"]
+    files = [tmp_path / path.name for path in loclabels]
+    for path, file in zip(loclabels, files, strict=True):  # one region of each kind: this network takes its time
+        lines = path.read_text().splitlines()
+        file.write_text("\n".join((lines[0], lines[-1])))
+    flags = ["--dataset_dir", slides_dir, "--training_file", files[0]]
+    flags += ["--validation_file", files[1], "--output_dir", tmp_path / "run"]
     outcome = tumor_detection("train", *flags, "--epochs", 1, "--batch_size", 1, "--num_workers", 1)
     assert outcome.status == 0, outcome.err
 
@@ -88,7 +92,7 @@ def test_training_with_the_bundles_network(
         assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 1, 1, 1)
     assert all(bool(torch.isfinite(value).all()) for value in state.values())
     last = load(tmp_path / "run" / "last.pt")
-    assert (last["epoch"], last["epoch_length"], last["best_metric_epoch"]) == (1, 8, 1)
+    assert (last["epoch"], last["epoch_length"], last["best_metric_epoch"]) == (1, 2, 1)
     assert 0 <= last["best_metric"] <= 1
     assert last["optimizer"]["state"], "Novograd's moments are there"
 
