@@ -8,6 +8,7 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from .tile_plan import Tile
 
@@ -29,7 +30,7 @@ class Agreement:
     def __init__(self, num_checks: int) -> None:
         self.num_checks = num_checks
         self._num_seen = 0
-        self._logits: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
+        self._logits: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def choose(self, tile: Tile) -> npt.NDArray[np.int64]:
         """Choose positions of the next tile, as many as its share of the slide's foreground asks for.
@@ -50,20 +51,20 @@ class Agreement:
         rng = np.random.default_rng([crc32(tile.path.encode()), *tile.map_location])
         return np.sort(rng.choice(count, size=min(due, count), replace=False)).astype(np.int64)
 
-    def add(self, of_map: npt.NDArray[np.floating[Any]], sliding: npt.NDArray[np.floating[Any]]) -> None:
-        """Take in logits of the chosen positions.
+    def add(self, of_map: torch.Tensor, sliding: torch.Tensor) -> None:
+        """Take in logits of the chosen positions; they stay on their device, so that nothing waits for it here.
 
         Args:
             of_map: (K,) floating, what the map holds.
             sliding: (K,) floating, what `sliding` gives.
         """
-        self._logits.append((of_map.astype(np.float64), sliding.astype(np.float64)))
+        self._logits.append((of_map, sliding))
 
     def report(self) -> dict[str, Any] | None:
         """What `compare_logits` finds, or None if nothing was checked."""
         if not any(len(of_map) for of_map, _ in self._logits):
             return None
-        of_map, sliding = (np.concatenate(parts) for parts in zip(*self._logits, strict=True))
+        of_map, sliding = (torch.cat(parts).double().cpu().numpy() for parts in zip(*self._logits, strict=True))
         return compare_logits(of_map, sliding)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
+from ..network.forwards import send
 from ..network.modes import check_mode, dense_step, resolve_mode
 from .agreement import Agreement, is_beyond_limits
 from .tile_inferer import SlidingInferer, TileInferer
@@ -50,20 +51,27 @@ class DenseInferer(TileInferer):
         if step is None:
             resolve_mode(self.mode, plan.stride, plan.downsample)  # says why
             raise AssertionError("a mode without a step is refused")
-        rows, cols = torch.from_numpy(wanted * step).unbind(dim=1)
+        rows, cols = send(wanted * step, image.device).unbind(dim=1)
         found = self._dense(image)[rows, cols]
 
         agreement = self._agreements.setdefault(tile.path, Agreement(self.num_checks))
-        checked = agreement.choose(tile)
-        refined = (found.sigmoid() > self.refine_above).cpu().numpy()
-        again = refined.copy()
-        again[checked] = True
+        checked, refined = agreement.choose(tile), self._to_refine(found)
+        again = np.union1d(checked, refined)
         sliding = torch.full_like(found, torch.nan)
-        sliding[torch.from_numpy(again)] = self._slide(image, plan, wanted[again])
-        found = torch.where(torch.from_numpy(refined).to(found.device), sliding, found)
-        agreement.add(found[checked].cpu().numpy(), sliding[checked].cpu().numpy())
-        self._num_refined[tile.path] = self._num_refined.get(tile.path, 0) + int(refined.sum())
+        sliding[send(again, found.device)] = self._slide(image, plan, wanted[again])
+        if len(refined):
+            replaced = send(refined, found.device)
+            found[replaced] = sliding[replaced]
+        compared = send(checked, found.device)
+        agreement.add(found[compared], sliding[compared])
+        self._num_refined[tile.path] = self._num_refined.get(tile.path, 0) + len(refined)
         return found
+
+    def _to_refine(self, found: torch.Tensor) -> npt.NDArray[np.int64]:
+        """Which logits to compute a second time; the only look at them here that waits for the device."""
+        if self.refine_above >= 1:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero((found.sigmoid() > self.refine_above).cpu().numpy())
 
     def report(self, path: str) -> dict[str, Any]:
         """Hand out what was noted of a slide, and warn if the modes do not agree; see `TileInferer.report`."""

@@ -12,7 +12,7 @@ from monai.inferers import Inferer
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
 from ..network.eightfold import EightfoldRuntime
-from ..network.forwards import DenseForward, PatchForward
+from ..network.forwards import DenseForward, PatchForward, send
 from ..network.network import resolve_precision
 from ..network.preprocessing import Scaling
 from ..network.runtime import make_runtime, resolve_runtime
@@ -98,7 +98,8 @@ class TileInferer(Inferer):
         wanted = np.argwhere(tile.positions)
         with torch.no_grad():
             found = self.compute(torch.as_tensor(inputs)[0], tile, tile.plan, wanted)
-        logits[0, 0, torch.from_numpy(wanted[:, 0]), torch.from_numpy(wanted[:, 1])] = found
+        rows, cols = send(wanted, logits.device).unbind(dim=1)
+        logits[0, 0, rows, cols] = found
         return logits
 
     def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:

@@ -30,6 +30,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS_OF_LITTLE_MEMORY)
 
 
+def send(values: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    """Put numbers on a device; on a GPU without waiting for what it computes, as a plain copy would."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def is_copied_singly(device: torch.device) -> bool:
+    """Whether patches are cut one by one: on a CPU that takes a third of the time, on a GPU each is a call."""
+    return device.type == "cpu"
+
+
+def gather_patches(image: torch.Tensor, corners: torch.Tensor, side: int) -> torch.Tensor:
+    """Cut patches from a tile by one operation.
+
+    Args:
+        image: (3, h, w) of any dtype, channels last in memory.
+        corners: (N, 2) int64 on the image's device, (row, col) of each patch's upper left pixel.
+        side: of a patch in pixels.
+
+    Returns:
+        (N, 3, side, side), channels last in memory.
+    """
+    pixels = image.permute(1, 2, 0)
+    (height, width, channels), (row, col, channel) = pixels.shape, pixels.stride()
+    shape = (height - side + 1, width - side + 1, side, side, channels)
+    windows = pixels.as_strided(shape, (row, col, row, col, channel))  # each patch that there is, without a copy
+    return windows[corners[:, 0], corners[:, 1]].permute(0, 3, 1, 2)
+
+
 class PatchForward:
     """Runs the network on patches cut from a tile.
 
@@ -60,9 +89,10 @@ class PatchForward:
         """
         image = image[None].contiguous(memory_format=torch.channels_last)[0]
         found = torch.empty(len(corners), device=image.device)
+        places = send(corners, image.device)
         start = 0
-        while start < len(corners):
-            part = corners[start : start + self.batch_size]
+        while start < len(places):
+            part = places[start : start + self.batch_size]
             logits = _attempt(lambda part=part: self.runtime(self._cut(image, part)))  # type: ignore[misc]
             if logits is None:
                 self._shrink(len(part))
@@ -76,8 +106,10 @@ class PatchForward:
             start += len(part)
         return found
 
-    def _cut(self, image: torch.Tensor, corners: npt.NDArray[np.int64]) -> torch.Tensor:
+    def _cut(self, image: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
         side = self.patch_size
+        if not is_copied_singly(image.device):
+            return gather_patches(image, corners, side)
         if self._batch is None or len(self._batch) < len(corners) or self._batch.device != image.device:
             shape = (min(self.batch_size, max(len(corners), 1)), 3, side, side)
             self._batch = torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=torch.channels_last)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from scripts.inference.agreement import Agreement, compare_logits, is_beyond_limits
 from scripts.inference.tile_plan import SlidePlan, Tile
@@ -59,9 +60,9 @@ def test_choices_are_those_of_the_last_run_and_differ_between_slides() -> None:
 def test_logits_are_compared_over_all_tiles() -> None:
     agreement = Agreement(5)
     of_map, sliding = [-3.0, 0.5, 2.0, -1.0, 0.1], [-2.0, 0.7, 1.0, 0.3, -0.2]
-    agreement.add(np.array(of_map[:2], np.float32), np.array(sliding[:2], np.float32))
-    agreement.add(np.zeros(0, np.float32), np.zeros(0, np.float32))
-    agreement.add(np.array(of_map[2:], np.float32), np.array(sliding[2:], np.float32))
+    agreement.add(torch.tensor(of_map[:2]), torch.tensor(sliding[:2]))
+    agreement.add(torch.zeros(0), torch.zeros(0))
+    agreement.add(torch.tensor(of_map[2:]), torch.tensor(sliding[2:]))
     found = agreement.report()
     assert found is not None
 

@@ -10,7 +10,8 @@ from monai.networks.nets import TorchVisionFCModel
 
 from helpers.dense_networks import padded_network
 from scripts.errors import InputError
-from scripts.network.forwards import DenseForward, PatchForward, is_out_of_memory
+from scripts.network import forwards
+from scripts.network.forwards import DenseForward, PatchForward, gather_patches, is_out_of_memory
 from scripts.network.runtime import TorchRuntime, _openvino
 
 TILE = torch.rand(3, 401, 523, generator=torch.Generator().manual_seed(8)) * 2 - 1
@@ -47,6 +48,38 @@ def resnet() -> torch.nn.Module:
 def patches_by_hand(network: torch.nn.Module) -> list[float]:
     with torch.no_grad():
         return [network(TILE[None, :, y : y + 224, x : x + 224]).item() for y, x in CORNERS.tolist()]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("side", [1, 57, 224])
+def test_patches_gathered_at_once_are_those_that_are_cut(dtype: torch.dtype, side: int) -> None:
+    whole = (torch.rand(1, 3, 260, 307, generator=torch.Generator().manual_seed(2)) * 255).to(dtype)
+    tile = whole.contiguous(memory_format=torch.channels_last)[0, :, 3:]  # begins inside its memory
+    corners = np.array([[0, 0], [257 - side, 307 - side], [257 - side, 0], [0, 307 - side], [11, 30]])
+    found = gather_patches(tile, torch.from_numpy(corners), side)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found.dtype == dtype
+    expected = torch.stack([tile[:, row : row + side, col : col + side] for row, col in corners.tolist()])
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+@pytest.mark.parametrize("is_channels_last", [True, False])
+def test_patches_are_the_same_however_they_are_cut(
+    monkeypatch: pytest.MonkeyPatch, is_single: bool, is_channels_last: bool
+) -> None:
+    monkeypatch.setattr(forwards, "is_copied_singly", lambda _: is_single)
+    seen: list[torch.Tensor] = []
+
+    def runtime(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels.clone())
+        return pixels.sum(dim=(1, 2, 3), keepdim=True)
+
+    tile = TILE[None].contiguous(memory_format=torch.channels_last)[0] if is_channels_last else TILE
+    PatchForward(runtime, 224, 9)(tile, CORNERS)  # type: ignore[arg-type]
+    assert [len(batch) for batch in seen] == [9, 9, 5]
+    for patch, (row, col) in zip(torch.cat(seen), CORNERS.tolist(), strict=True):
+        assert torch.equal(patch, TILE[:, row : row + 224, col : col + 224])
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(64, [23]), (23, [23]), (10, [10, 10, 3]), (1, [1] * 23)])
