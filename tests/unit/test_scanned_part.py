@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from helpers.annotation_forms import asap, collection, feature, ncrf, write
 from helpers.flat_slide import write_flat_slide
-from helpers.made_maps import write_map_of
+from helpers.made_maps import write_map_of, write_truth_of
 from helpers.scanned_part import BOUNDS, SHAPE, TISSUE, write_scanned_part
 from scripts.annotations.annotations import geojson_origin, read_annotation
 from scripts.errors import InputError
@@ -158,3 +159,92 @@ def test_a_slide_that_states_no_bounds_was_scanned_whole(tmp_path):
     write_flat_slide(tmp_path / "a.tif", (301, 449))
     with open_slide(tmp_path / "a.tif") as slide:
         assert slide.bounds == (0, 0, *slide.shape)
+
+
+def part_mask(stride=STRIDE):
+    """The truth as a program writes it that shows the scanned part alone."""
+    top, left, bottom, right = BOUNDS
+    rows, cols = ((np.arange(n) + 0.5) * stride for n in map_shape((bottom - top, right - left), stride))
+    mask = (rows >= TISSUE[0]) & (rows < TISSUE[2]), (cols >= TISSUE[1]) & (cols < TISSUE[3])
+    return mask[0][:, None] & mask[1]
+
+
+@pytest.fixture
+def of_part(tmp_path):
+    for folder in ("slides", "masks", "maps"):
+        (tmp_path / folder).mkdir()
+    write_scanned_part(tmp_path / "slides" / "a.scn")
+    write_truth_of(tmp_path / "masks", "a", part_mask())
+    about = {"bounds_origin": list(BOUNDS[:2]), "bounds_shape": [BOUNDS[2] - BOUNDS[0], BOUNDS[3] - BOUNDS[1]]}
+    changes = {"slide": "a.scn", **about, "model_mpp": 0.25, "patch_size": 224}
+    write_map_of(tmp_path / "maps", "a", expected_mask().astype(np.float32), SHAPE, STRIDE, MPP, changes)
+    return tmp_path
+
+
+@pytest.mark.parametrize("told_by", ["the map", "the slide"])
+def test_a_mask_of_the_scanned_part_is_placed_there(of_part, told_by, caplog):
+    run = (of_part / "maps", of_part / "masks", of_part / "out")
+    slides = []
+    if told_by == "the slide":
+        sidecar = of_part / "maps" / "a.json"
+        sidecar.write_text(sidecar.read_text().replace("bounds_", "other_"))
+        with pytest.raises(InputError, match="fits a slide of 3000 x 4100 level-0 pixels at no single whole stride"):
+            score_folder(*run, settings=ScoreSettings(num_resamples=0))
+        slides = [of_part / "slides"]
+    found = score_folder(*run, settings=ScoreSettings(num_resamples=0), slides=slides)
+    center = (found["lesions"][0]["y"], found["lesions"][0]["x"])
+    assert center == pytest.approx(((ON_SLIDE[0] + ON_SLIDE[2]) / 2, (ON_SLIDE[1] + ON_SLIDE[3]) / 2), abs=16)
+    assert found["warnings"] == []
+    with pytest.raises(InputError, match="no false positive"):
+        mine_hard_negatives(*run[:2], of_part / "mined.csv", slides=slides)
+    assert caplog.text.count("so it is placed there, at row 1000 and column 2016") == 1
+
+
+def test_sample_places_a_mask_of_the_scanned_part(of_part):
+    settings = SampleSettings(num_tumor=20, num_normal=0, stride=STRIDE)
+    assert sample_regions(of_part / "slides", of_part / "masks", of_part / "out.csv", settings).num_tumor == 20
+    centers = np.array([item["center"] for item in read_loclabels(of_part / "out.csv")])
+    assert (centers >= ON_SLIDE[:2]).all()
+    assert (centers < ON_SLIDE[2:]).all()
+
+
+def test_outlines_in_the_wrong_frame_are_doubted(of_part, caplog):
+    outline, taken, right = box_xy(*TISSUE), "slide", "bounds"
+    (of_part / "masks" / "a.png").unlink()
+    write(of_part / "masks" / "a.geojson", collection(feature("Tumor", outline)))
+    tissue = np.zeros(map_shape(SHAPE, STRIDE), np.float32)
+    tissue[expected_mask()] = 0.75
+    np.save(of_part / "maps" / "a.npy", tissue)
+    run = (of_part / "maps", of_part / "masks", of_part / "out")
+    words = f"a.geojson: 0% of its tumor lies on tissue, and 100% would if its coordinates began .*_origin {right}"
+    found = score_folder(*run, settings=ScoreSettings(num_resamples=0, origin=taken))
+    assert any(re.search(words, warning) for warning in found["warnings"])
+    caplog.clear()
+    mine_hard_negatives(*run[:2], of_part / "mined.csv", origin=taken)
+    assert re.search(words, caplog.text)
+    caplog.clear()
+    settings = SampleSettings(num_tumor=0, num_normal=5, stride=STRIDE)
+    sample_regions(of_part / "slides", of_part / "masks", of_part / "out.csv", settings, origin=taken)
+    assert re.search(words, caplog.text)
+    caplog.clear()
+    assert score_folder(*run, settings=ScoreSettings(num_resamples=0, origin=right))["warnings"] == []
+
+
+def test_outlines_off_the_tissue_of_a_map_that_says_no_origin_are_doubted(of_part):
+    (of_part / "masks" / "a.png").unlink()
+    write(of_part / "masks" / "a.geojson", collection(feature("Tumor", box_xy(*TISSUE))))
+    sidecar = of_part / "maps" / "a.json"
+    sidecar.write_text(sidecar.read_text().replace("bounds_", "other_"))
+    run = (of_part / "maps", of_part / "masks", of_part / "out")
+    (warning,) = score_folder(*run, settings=ScoreSettings(num_resamples=0))["warnings"]
+    assert "0% of its tumor lies on tissue; check that it belongs to this slide" in warning
+    assert "(--slides, --geojson_origin)" in warning
+    assert score_folder(*run, settings=ScoreSettings(num_resamples=0), slides=[of_part / "slides"])["warnings"] == []
+
+
+def test_outlines_beyond_the_slide_are_doubted(of_part, caplog):
+    (of_part / "masks" / "a.png").unlink()
+    write(of_part / "masks" / "a.geojson", collection(feature("Tumor", box_xy(*ON_SLIDE))))
+    with pytest.raises(InputError, match="at least one lesion"):
+        score_folder(of_part / "maps", of_part / "masks", of_part / "out")
+    assert "a.geojson: its outlines show nowhere on the slide" in caplog.text

@@ -49,12 +49,14 @@ class GrowingMap:
     def describe(self) -> dict[str, Any]:
         """The part of the sidecar that the plan and the values make; ``seconds`` since the map was begun."""
         plan = self.plan
+        top, left, bottom, right = plan.bounds or (0, 0, *plan.shape)
         return {
             "slide": slide_file_name(plan.path),
             "shape": list(plan.shape),
             "stride": plan.stride,
             "mpp": plan.mpp,
-            "bounds_origin": list(plan.bounds_origin),
+            "bounds_origin": [top, left],
+            "bounds_shape": [bottom - top, right - left],
             "model_downsample": plan.downsample,
             "mask": plan.mask,
             "backend": plan.backend,

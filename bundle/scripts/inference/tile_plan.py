@@ -30,7 +30,7 @@ class SlidePlan(NamedTuple):
         num_tiles: tiles that cover them; 1 for a slide without foreground, whose only tile is empty.
         notes: what people must know of the slide, a sentence each, such as that it has no tissue.
         copy: the file that is read where ``path`` is an address, else None.
-        bounds_origin: (row, col) of the part of the slide that was scanned, level-0 frame.
+        bounds: (top, left, bottom, right) of the part of the slide that was scanned, level-0 frame.
         artifacts: artifact mask as PNG, see `quality.files`, or None if the slide was not examined.
         quality: the part of the sidecar that tells of artifacts.
     """
@@ -47,7 +47,7 @@ class SlidePlan(NamedTuple):
     num_tiles: int
     notes: tuple[str, ...] = ()
     copy: str | None = None
-    bounds_origin: tuple[int, int] = (0, 0)
+    bounds: tuple[int, int, int, int] | None = None
     cucim_fault: str | None = None
     artifacts: bytes | None = None
     quality: Mapping[str, Any] = NO_QUALITY

@@ -199,7 +199,7 @@ class TileDataset(Dataset[dict[str, Any]]):
             num_positions=int(mask.sum()),
             num_tiles=len(blocks),
             copy=copy,
-            bounds_origin=slide.bounds[:2],
+            bounds=slide.bounds,
             cucim_fault=slide.cucim_fault,
             artifacts=found.artifacts,
             quality=found.quality,

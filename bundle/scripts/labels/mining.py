@@ -21,9 +21,10 @@ from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..geometry import level0_to_map, model_downsample
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
-from ..maps.files import MapInfo, read_map, read_map_infos, with_bounds
+from ..maps.files import MapInfo, read_map, read_map_infos
+from ..masks.placement import Ground, doubt
 from ..masks.truth_folder import TruthFolder
-from ..scoring.cases import evaluation_stride
+from ..scoring.cases import evaluation_stride, located
 from ..scoring.lesions import evaluation_mask
 from ..scoring.settings import NMS_RADIUS_UM
 from ..slides.slide import MODEL_MPP
@@ -122,8 +123,7 @@ def mine_hard_negatives(
     mined: list[Regions] = []
     num_found = num_known = 0
     for info, truth_path in zip(tqdm(infos, desc="mine", unit="slide", delay=2), truth_paths, strict=True):
-        if _may_be_geojson(truth_path):
-            info = with_bounds(info, slide_of.get(name_key(info.name)))
+        info = located(info, truth_path, slide_of.get(name_key(info.name)))
         regions = _mine_slide(info, truth_path, nms_radius_um, threshold, tumor_value, origin)
         is_new = [(name_key(info.name), row, col) not in known for row, col in regions.centers.tolist()]
         num_found += len(is_new)
@@ -177,10 +177,6 @@ def by_rank(slides: Sequence[Regions]) -> list[Regions]:
     ]
 
 
-def _may_be_geojson(path: Path | None) -> bool:
-    return path is not None and path.suffix.lower() in (".json", ".geojson")
-
-
 def _mine_slide(
     info: MapInfo,
     truth_path: Path | None,
@@ -191,11 +187,16 @@ def _mine_slide(
 ) -> Regions:
     """All false positives of a map as labelled regions, strongest first."""
     radius = max(1, round(nms_radius_um / (info.stride * info.mpp)))
-    on_map = non_maximum_suppression(read_map(info), radius, threshold)
+    prob_map = read_map(info)
+    on_map = non_maximum_suppression(prob_map, radius, threshold)
     detections = detections_to_level0(on_map, info.stride, info.slide_shape)
     wanted_stride = evaluation_stride(info.mpp)
     begin = geojson_origin(origin, info.bounds_origin)
-    truth = read_slide_truth(truth_path, info.slide_shape, info.stride, wanted_stride, tumor_value, begin)
+    truth = read_slide_truth(truth_path, info.slide_shape, info.stride, wanted_stride, tumor_value, begin, info.bounds)
+    if truth_path is not None and info.patch is not None:  # a map of infer is 0 off the tissue
+        said = doubt(truth_path, truth.mask, truth.stride, Ground(prob_map > 0, info.stride, info.bounds_origin, begin))
+        if said is not None:
+            logger.warning("%s", said)
     found = false_positives(detections, evaluation_mask(truth.mask, truth.stride * info.mpp), truth.stride)
     centers = np.stack([found.row, found.col], axis=1)
     labels = label_regions(truth, centers, model_downsample(info.mpp, MODEL_MPP))

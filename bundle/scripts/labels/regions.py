@@ -21,6 +21,7 @@ from ..files import atomic_path, make_output_dir
 from ..folders.names import check_cell, name_key, slide_file_name, slide_name
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
 from ..masks.groundtruth import tumor_mask
+from ..masks.placement import Bounds
 from ..masks.truth import read_truth
 from ..masks.truth_folder import TruthFolder
 from .loclabel import read_loclabels
@@ -105,6 +106,7 @@ def read_slide_truth(
     wanted_stride: int,
     tumor_value: int | None = None,
     origin: tuple[int, int] = (0, 0),
+    bounds: Bounds | None = None,
 ) -> SlideTruth:
     """Read the truth of a slide, keeping its outlines where it has them.
 
@@ -115,6 +117,7 @@ def read_slide_truth(
         wanted_stride: see `masks.truth.read_truth`.
         tumor_value: see `masks.truth.read_truth`.
         origin: see `masks.truth.read_truth`.
+        bounds: see `masks.truth.read_truth`.
 
     Returns:
         The truth; its stride is ``wanted_stride`` but for masks that have another.
@@ -125,7 +128,7 @@ def read_slide_truth(
     if path is None:
         return SlideTruth(np.zeros(map_shape(slide_shape, wanted_stride), dtype=np.bool_), wanted_stride, None)
     if path.suffix.lower() not in ANNOTATION_SUFFIXES:
-        found = read_truth(path, slide_shape, map_stride, wanted_stride, tumor_value)
+        found = read_truth(path, slide_shape, map_stride, wanted_stride, tumor_value, bounds=bounds)
         return SlideTruth(found.mask, found.stride, None)
     annotation = read_annotation(path, origin)
     return SlideTruth(tumor_mask(annotation, slide_shape, wanted_stride) != 0, wanted_stride, annotation)

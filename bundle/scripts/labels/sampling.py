@@ -196,7 +196,7 @@ def _draw(
     stride, share = settings.stride, settings.boundary_share
     truth = survey.outlines
     if truth is None:
-        truth = read_slide_truth(survey.truth_path, survey.shape, stride, stride, tumor_value)
+        truth = read_slide_truth(survey.truth_path, survey.shape, stride, stride, tumor_value, bounds=survey.bounds)
     strata = survey.strata(stride)
     rng = _generator(settings.seed, survey.name, 1)
     tiny = rng.permutation(survey.tiny)[:num_tumor]

@@ -18,6 +18,7 @@ from ..geometry import level0_to_map, map_shape, map_to_level0
 from ..masks.foreground import foreground_mask
 from ..masks.foreground_files import read_mask
 from ..masks.groundtruth import tumor_mask
+from ..masks.placement import Bounds, Ground, doubt
 from ..slides.colors import check_color
 from ..slides.enlargement import enlargement_notes
 from ..slides.slide import MODEL_MPP, open_slide
@@ -36,6 +37,7 @@ class Survey(NamedTuple):
     Attributes:
         name: the slide's stem.
         shape: (height, width) in level-0 pixels.
+        bounds: see `slides.slide.Slide`.
         model_downsample: see `regions.label_regions`.
         truth_path: its truth, or None.
         outlines: the truth where it has outlines, without its mask; None where a mask is to be read again.
@@ -48,6 +50,7 @@ class Survey(NamedTuple):
 
     name: str
     shape: tuple[int, int]
+    bounds: Bounds
     model_downsample: float
     truth_path: Path | None
     outlines: SlideTruth | None
@@ -97,8 +100,9 @@ def survey_slide(
     """
     with open_slide(path, backend, assume_mpp) as slide:
         shape, mpp, downsample = slide.shape, slide.require_mpp(), slide.model_downsample()
-        begin = geojson_origin(origin, slide.bounds[:2])
-        truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value, begin)
+        bounds = slide.bounds
+        begin = geojson_origin(origin, bounds[:2])
+        truth = read_slide_truth(truth_path, shape, stride, stride, tumor_value, begin, bounds)
         overview = slide.read_overview(stride)
     check_color(path, overview)
     for note in enlargement_notes(mpp, MODEL_MPP):
@@ -107,6 +111,10 @@ def survey_slide(
         foreground, _ = foreground_mask(overview, stride * mpp)
     else:
         foreground = read_mask(named_file(foreground_dir, slide_name(path), ".png"), shape, stride)
+    if truth_path is not None:
+        said = doubt(truth_path, truth.mask, truth.stride, Ground(foreground, stride, bounds[:2], begin))
+        if said is not None:
+            logger.warning("%s", said)
     tumor = tumor_pixels(truth, shape, stride)
     tiny = missed_lesions(rng, truth, tumor, shape, stride)
     tiny_pixels = tuple(level0_to_map(tiny, stride).T)
@@ -129,6 +137,7 @@ def survey_slide(
     return Survey(
         slide_name(path),
         shape,
+        bounds,
         downsample,
         truth_path,
         outlines,

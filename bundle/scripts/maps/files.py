@@ -49,6 +49,7 @@ class MapInfo(NamedTuple):
         notes: what people must know of the slide, a sentence each.
         patch: what the network saw of the slide, or None if that is not told.
         bounds_origin: (row, col) of the part of the slide that was scanned, at which QuPath's coordinates begin.
+        bounds_shape: (height, width) of that part in level-0 pixels, or None if that is not told.
         value_of_one: of a picture the gray value that is probability 1, else None.
     """
 
@@ -62,11 +63,20 @@ class MapInfo(NamedTuple):
     patch: Patch | None = None
     bounds_origin: tuple[int, int] = (0, 0)
     value_of_one: float | None = None
+    bounds_shape: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
         """The slide's name."""
         return slide_name(self.path)
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int] | None:
+        """(top, left, bottom, right) of the part that was scanned, level-0 frame, or None if that is not told."""
+        if self.bounds_shape is None:
+            return None
+        (top, left), (height, width) = self.bounds_origin, self.bounds_shape
+        return top, left, top + height, left + width
 
 
 def read_map_infos(maps: str | Path) -> list[MapInfo]:
@@ -174,6 +184,9 @@ def read_map_info(path: Path) -> MapInfo:
     origin = content.get("bounds_origin", [0, 0])  # maps of other programs and of earlier versions do not say
     if not (isinstance(origin, list) and len(origin) == 2 and all(type(side) is int for side in origin)):
         raise InputError(f"{sidecar}: bounds_origin: expected [row, col] in level-0 pixels, found {origin}; mend it")
+    part = content.get("bounds_shape")
+    if part is not None and not (isinstance(part, list) and len(part) == 2 and all(map(_is_count, part))):
+        raise InputError(f"{sidecar}: bounds_shape: expected [height, width] in level-0 pixels, found {part}; mend it")
     notes = content.get("notes", [])
     if not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
         raise InputError(f"{sidecar}: notes: expected a list of sentences, found {notes!r:.60}; run inference again")
@@ -183,6 +196,7 @@ def read_map_info(path: Path) -> MapInfo:
         patch=_patch(sidecar, content),
         bounds_origin=(origin[0], origin[1]),
         value_of_one=None if path.suffix == ".npy" else read_value_of_one(sidecar, content),
+        bounds_shape=None if part is None else (part[0], part[1]),
     )
 
 
@@ -200,7 +214,7 @@ def _patch(sidecar: Path, content: dict[str, Any]) -> Patch | None:
 
 
 def with_bounds(info: MapInfo, slide: Path | None) -> MapInfo:
-    """The sidecar with the origin of the scanned part as the slide states it.
+    """The sidecar with the scanned part as the slide states it.
 
     Args:
         info: the sidecar.
@@ -214,7 +228,8 @@ def with_bounds(info: MapInfo, slide: Path | None) -> MapInfo:
     if slide is None:
         return info
     with open_slide(slide, backend="openslide") as opened:
-        return info._replace(bounds_origin=opened.bounds[:2])
+        top, left, bottom, right = opened.bounds
+        return info._replace(bounds_origin=(top, left), bounds_shape=(bottom - top, right - left))
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

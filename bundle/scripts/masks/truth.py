@@ -11,6 +11,8 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..files import read_json
 from .files import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
+from .placement import Bounds, place, placed_shape
+from .strides import choose_level, mask_stride
 from .thresholds import LOSSY_SUFFIXES, read_threshold
 
 
@@ -43,6 +45,7 @@ def read_truth(
     tumor_value: int | None = None,
     origin: tuple[int, int] = (0, 0),
     at_corner: bool = False,
+    bounds: Bounds | None = None,
 ) -> Truth:
     """Read the ground truth of a slide.
 
@@ -59,6 +62,8 @@ def read_truth(
         tumor_value: the value that is tumor in masks of three values 0, 1, 2. None: masks are 0/1 or 0/255.
         origin: see `annotations.annotations.read_annotation`.
         at_corner: where an annotation is sampled, see `groundtruth.tumor_mask`.
+        bounds: the part of the slide that was scanned, if it is known. A mask whose shape fits this part and not the
+            slide is placed there, which warns: programs that show this part alone write such masks.
 
     Returns:
         The mask and its stride.
@@ -68,11 +73,14 @@ def read_truth(
     """
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
-        level, stride = _choose_level(path, slide_shape, map_stride, wanted_stride)
+        shapes = level_shapes(path)
+        shown = placed_shape(path, shapes, slide_shape, bounds)
+        level, stride = choose_level(path, shapes, shown, map_stride, wanted_stride)
         array = read_level(path, level)
     elif suffix in (*MASK_SUFFIXES, *LOSSY_SUFFIXES):
         array = read_mask_array(path)
-        stride = _mask_stride(path, array.shape[:2], slide_shape, map_stride)
+        shown = placed_shape(path, [(array.shape[0], array.shape[1])], slide_shape, bounds)
+        stride = mask_stride(path, array.shape[:2], shown, map_stride)
     else:
         from ..annotations.annotations import read_annotation
         from .groundtruth import tumor_mask
@@ -81,7 +89,10 @@ def read_truth(
         drawn = tumor_mask(annotation, slide_shape, wanted_stride, at_corner)
         return Truth(path, drawn != 0, wanted_stride, len(annotation.tumor))
     gray, threshold = one_channel(path, array), read_threshold(path)
-    return Truth(path, _is_tumor(path, gray, tumor_value) if threshold is None else gray >= threshold, stride)
+    mask = _is_tumor(path, gray, tumor_value) if threshold is None else gray >= threshold
+    if bounds is not None and shown != slide_shape:
+        mask = place(path, mask, stride, bounds, slide_shape)
+    return Truth(path, mask, stride)
 
 
 def is_flat_mask(path: Path) -> bool:
@@ -93,12 +104,12 @@ def is_flat_mask(path: Path) -> bool:
 class StatedScale(NamedTuple):
     """What a file of truth says of its slide: (height, width) in level-0 pixels, µm per level-0 pixel, or None.
 
-    ``bounds_origin`` is the (row, col) of the part that was scanned, which only the slide itself says.
+    ``bounds`` is the part that was scanned, which only the slide itself says.
     """
 
     slide_shape: tuple[int, int] | None
     mpp: float | None
-    bounds_origin: tuple[int, int] = (0, 0)
+    bounds: Bounds | None = None
 
 
 def stated_scale(path: Path) -> StatedScale:
@@ -126,75 +137,6 @@ def stated_scale(path: Path) -> StatedScale:
         shapes = level_shapes(path)
         shape = shapes[0] if len(shapes) > 1 else None
     return StatedScale(shape, mpp)
-
-
-def _choose_level(path: Path, slide_shape: tuple[int, int], map_stride: int, wanted_stride: int) -> tuple[int, int]:
-    """The level of a TIFF to read, and its stride."""
-    shapes = level_shapes(path)
-    if len(shapes) == 1:
-        return 0, _mask_stride(path, shapes[0], slide_shape, map_stride)
-    strides = {level: _one_stride(shape, slide_shape, map_stride) for level, shape in enumerate(shapes)}
-    known = {level: stride for level, stride in strides.items() if stride is not None}
-    if not known:
-        raise _misfit(path, shapes[0], slide_shape)
-    fine_enough = [level for level, stride in known.items() if stride <= wanted_stride]
-    chosen = max(fine_enough, key=known.__getitem__) if fine_enough else min(known, key=known.__getitem__)
-    return chosen, known[chosen]
-
-
-def _mask_stride(path: Path, shape: tuple[int, ...], slide_shape: tuple[int, int], map_stride: int) -> int:
-    """Stride of a mask, from its sidecar or its shape."""
-    mask_shape = (shape[0], shape[1])
-    sidecar = path.with_suffix(".json")
-    content = read_json(sidecar) if sidecar.is_file() else None
-    if isinstance(content, dict) and {"shape", "stride"} <= content.keys():
-        if "tissue_fraction" in content:
-            raise InputError(f"{path}: expected a tumor mask, found a foreground mask; give the folder of tumor masks")
-        if content["shape"] != list(slide_shape):
-            raise InputError(
-                f"{sidecar}: expected the slide's shape {list(slide_shape)} (height, width), found {content['shape']}; "
-                "give the truth of this slide"
-            )
-        stride = content["stride"]
-        if not isinstance(stride, int) or not _explains(stride, mask_shape, slide_shape):
-            raise InputError(
-                f"{path}: expected the mask of a slide of {_x(slide_shape)} at stride {stride} (from {sidecar.name}), "
-                f"found {_x(mask_shape)}; make it again with 'tumor-detection groundtruth'"
-            )
-        return stride
-    found = _one_stride(mask_shape, slide_shape, map_stride)
-    if found is None:
-        raise _misfit(path, mask_shape, slide_shape)
-    return found
-
-
-def _one_stride(mask_shape: tuple[int, int], slide_shape: tuple[int, int], map_stride: int) -> int | None:
-    """The stride that explains a mask's shape: the map's, else the only one, else None."""
-    if _explains(map_stride, mask_shape, slide_shape):
-        return map_stride
-    row_ratio = slide_shape[0] / max(mask_shape[0], 1)
-    # Rounding moves a stride by less than one part in the number of pixels of a side.
-    slack = row_ratio / max(mask_shape[0] - 1, 1) + 1
-    candidates = range(max(1, int(row_ratio - slack)), int(row_ratio + slack) + 2)
-    found = [stride for stride in candidates if _explains(stride, mask_shape, slide_shape)]
-    return found[0] if len(found) == 1 else None
-
-
-def _explains(stride: int, mask_shape: tuple[int, int], slide_shape: tuple[int, int]) -> bool:
-    return stride >= 1 and all(
-        side in (full // stride, -(-full // stride)) for side, full in zip(mask_shape, slide_shape, strict=True)
-    )
-
-
-def _misfit(path: Path, mask_shape: tuple[int, int], slide_shape: tuple[int, int]) -> InputError:
-    return InputError(
-        f"{path}: a mask of {_x(mask_shape)} (rows x columns) fits a slide of {_x(slide_shape)} level-0 pixels at no "
-        "single whole stride; make it with 'tumor-detection groundtruth', or give the truth of this slide"
-    )
-
-
-def _x(shape: tuple[int, int]) -> str:
-    return f"{shape[0]} x {shape[1]}"
 
 
 def _is_tumor(path: Path, array: npt.NDArray[Any], tumor_value: int | None) -> npt.NDArray[np.bool_]:

@@ -89,7 +89,8 @@ def truth_of(info: MapInfo, path: Path, scoring: ScoreSettings) -> Truth:
         InputError: see `masks.truth.read_truth`.
     """
     origin = geojson_origin(scoring.origin, info.bounds_origin)
-    return read_truth(path, info.slide_shape, info.stride, info.stride, scoring.tumor_value, origin)
+    stride, value = info.stride, scoring.tumor_value
+    return read_truth(path, info.slide_shape, stride, stride, value, origin, bounds=info.bounds)
 
 
 def truth_outlines(truth: Truth) -> tuple[Polygon, ...]:

@@ -10,13 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..annotations.annotations import ANNOTATION_SUFFIXES
 from ..cohort.facts import SlideFacts
 from ..errors import InputError, few
 from ..folders.names import name_key, slide_file_name, slide_name
 from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
-from ..maps.files import MapInfo, holds_maps, read_map_infos
+from ..maps.files import MapInfo, holds_maps, read_map_infos, with_bounds
+from ..masks.placement import Bounds
 from ..masks.truth import StatedScale, stated_scale
 
 CHALLENGE_MPP = 0.243
@@ -38,6 +40,7 @@ class Case(NamedTuple):
         stride: level-0 pixels per map pixel; of detections, those per pixel of the challenge's masks.
         mpp: µm per level-0 pixel.
         bounds_origin: (row, col) of the part of the slide that was scanned, level-0 frame.
+        bounds: (top, left, bottom, right) of that part, or None where it is not known.
         facts: what else is known of it.
     """
 
@@ -47,6 +50,7 @@ class Case(NamedTuple):
     stride: int
     mpp: float
     bounds_origin: tuple[int, int] = (0, 0)
+    bounds: Bounds | None = None
     facts: SlideFacts = SlideFacts()
 
 
@@ -62,9 +66,37 @@ def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
     return read_map_infos(folder) if holds_maps(folder) else find_detection_files(folder)
 
 
-def map_case(info: MapInfo, truth: Path | None) -> Case:
-    """The case of a map."""
-    return Case(info, truth, info.slide_shape, info.stride, info.mpp, info.bounds_origin)
+def map_case(info: MapInfo, truth: Path | None, slide: Path | None = None) -> Case:
+    """The case of a map, whose slide is asked what the map does not tell of where the truth lies.
+
+    Raises:
+        InputError: if the slide cannot be opened.
+    """
+    info = located(info, truth, slide)
+    return Case(info, truth, info.slide_shape, info.stride, info.mpp, info.bounds_origin, info.bounds)
+
+
+def located(info: MapInfo, truth: Path | None, slide: Path | None) -> MapInfo:
+    """The sidecar with the scanned part as the slide states it, where its truth may depend on it.
+
+    Args:
+        info: the sidecar.
+        truth: the slide's truth, or None.
+        slide: the slide, or None where it is not given.
+
+    Raises:
+        InputError: if the truth may be GeoJSON and the slide cannot be opened.
+    """
+    if truth is None or slide is None:
+        return info
+    if truth.suffix.lower() in (".json", ".geojson"):
+        return with_bounds(info, slide)
+    if info.bounds_shape is not None or truth.suffix.lower() in ANNOTATION_SUFFIXES:
+        return info
+    try:
+        return with_bounds(info, slide)
+    except InputError:  # most masks do without: one that does not says so when it is read
+        return info
 
 
 def detection_cases(
@@ -117,7 +149,8 @@ def detection_cases(
             )
         info = info if slide is None else info._replace(slide=slide_file_name(slide))
         stride = evaluation_stride(found_mpp)
-        cases.append(Case(info, truth, stated.slide_shape, stride, found_mpp, stated.bounds_origin))
+        begin = (0, 0) if stated.bounds is None else stated.bounds[:2]
+        cases.append(Case(info, truth, stated.slide_shape, stride, found_mpp, begin, stated.bounds))
     return cases
 
 
@@ -125,7 +158,7 @@ def _scale_of_slide(path: Path) -> StatedScale:
     from ..slides.slide import open_slide
 
     with open_slide(path) as slide:
-        return StatedScale(slide.shape, slide.mpp, slide.bounds[:2])
+        return StatedScale(slide.shape, slide.mpp, slide.bounds)
 
 
 def evaluation_stride(mpp: float) -> int:

@@ -30,13 +30,13 @@ from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
-from ..maps.files import MapInfo, read_map_infos, with_bounds
+from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth_folder import TruthFolder
 from .cases import CHALLENGE_MPP, Case, detection_cases, find_run, map_case, scale_differences
 from .comparison import compare_runs
 from .report import Resampling, ScoredSlide, score_report
 from .settings import ScoreSettings
-from .slides import SlideEvidence, read_evidence, score_slide
+from .slides import SlideEvidence, read_evidence, score_slide, truth_doubt
 
 logger = logging.getLogger(__name__)
 
@@ -131,16 +131,19 @@ def score_folder(
     make_output_dir(output / "detections")
     scored: list[ScoredSlide] = []
     other_scored: list[ScoredSlide] = []
+    doubts: list[str] = []
     for case in tqdm(cohort.cases, desc="froc", unit="slide"):
         evidence = read_evidence(case, settings)
         write_detections(output / "detections" / f"{case.info.name}.csv", evidence.found.detections)
         scored.append(score_slide(case, evidence.found, evidence.lesions))
+        if (doubt := truth_doubt(evidence, settings)) is not None:
+            doubts.append(doubt)
         if others:
             other = case._replace(info=others[name_key(case.info.name)])
             other_scored.append(score_slide(other, settings.find(other.info), evidence.lesions))
         if on_slide is not None:
             on_slide(evidence)
-    warnings = [*cohort.warnings, *_warnings_of(cohort.cases, scored), *other_warnings]
+    warnings = [*cohort.warnings, *_warnings_of(cohort.cases, scored), *doubts, *other_warnings]
     if given is not None:
         scored = [slide.with_score(score) for slide, score in zip(scored, given, strict=True)]
     for warning in warnings:
@@ -203,11 +206,9 @@ def _find_cohort(
         facts = gather_facts(infos, classes, excluded, settings.is_challenge)
         truths = pair_truth(infos, folder, normal, facts)
         of_name = {name_key(slide_name(path)): path for path in slides}
-        cases = []
-        for info, path in zip(infos, truths, strict=True):
-            may_be_geojson = path is not None and path.suffix.lower() in (".json", ".geojson")
-            slide = of_name.get(name_key(info.name)) if may_be_geojson else None
-            cases.append(map_case(with_bounds(info, slide), path))
+        cases = [
+            map_case(info, path, of_name.get(name_key(info.name))) for info, path in zip(infos, truths, strict=True)
+        ]
         warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
     else:
         files, excluded = leave_out(find_detection_files(detections or ""), exclude)

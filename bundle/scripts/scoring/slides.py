@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..annotations.annotations import geojson_origin
 from ..cohort.facts import check_class
 from ..maps.files import MapInfo, read_map
+from ..masks.placement import Ground, doubt
 from ..masks.truth import Truth, read_truth
 from . import froc
 from .cases import Case, Found, check_inside, evaluation_stride
@@ -69,6 +70,20 @@ def read_evidence(case: Case, settings: ScoreSettings) -> SlideEvidence:
     return SlideEvidence(case, prob_map, found, truth, find_lesions(truth, case.mpp))
 
 
+def truth_doubt(evidence: SlideEvidence, settings: ScoreSettings) -> str | None:
+    """Why the truth of a slide seems to lie at the wrong place, see `masks.placement.doubt`, or None.
+
+    A map made by ``infer`` is 0 off the tissue and nowhere else; other maps do not show where tissue is.
+    """
+    case, prob_map, truth = evidence.case, evidence.prob_map, evidence.truth
+    if prob_map is None or truth is None or not isinstance(case.info, MapInfo) or case.info.patch is None:
+        return None
+    if truth.num_outlines and not truth.mask.any():
+        return f"{truth.path}: its outlines show nowhere on the slide; check that they belong to it, and their size"
+    begin = geojson_origin(settings.origin, case.bounds_origin)
+    return doubt(truth.path, truth.mask, truth.stride, Ground(prob_map > 0, case.stride, case.bounds_origin, begin))
+
+
 def read_case_truth(case: Case, settings: ScoreSettings) -> Truth | None:
     """Read the truth of a slide.
 
@@ -89,7 +104,7 @@ def read_case_truth(case: Case, settings: ScoreSettings) -> Truth | None:
     wanted_stride = case.stride if settings.monai else evaluation_stride(case.mpp)
     begin = geojson_origin(settings.origin, case.bounds_origin)
     shape, stride, value = case.slide_shape, case.stride, settings.tumor_value
-    truth = read_truth(case.truth, shape, stride, wanted_stride, value, begin, settings.is_challenge)
+    truth = read_truth(case.truth, shape, stride, wanted_stride, value, begin, settings.is_challenge, case.bounds)
     check_class(case.facts, truth.path, truth.marks_tumor)
     settings.check_truth(truth)
     return truth

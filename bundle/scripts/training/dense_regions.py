@@ -69,6 +69,7 @@ class DenseRegionDataset(PatchWSIDataset):
                 _MASK_STRIDE,
                 self.tumor_value,
                 geojson_origin(self.origin, slide.bounds[:2]),
+                slide.bounds,
             )
         step = NETWORK_STRIDE * slide.model_downsample(self.mpp)
         points = cell_centers(sample["location"], self.grid_shape, step)

@@ -47,6 +47,7 @@ def test_description_is_of_the_slide_and_can_be_written():
         "stride": 64,
         "mpp": 0.25,
         "bounds_origin": [0, 0],
+        "bounds_shape": [700, 450],
         "model_downsample": 1.0,
         "mask": "otsu",
         "backend": "openslide",

@@ -26,7 +26,19 @@ def folder(tmp_path):
 def test_read_maps(folder):
     infos = read_map_infos(folder)
     assert [info.name for info in infos] == ["Normal_001", "Tumor_001"]
-    assert infos[1] == (folder / "Tumor_001.npy", "Tumor_001.tif", SHAPE, STRIDE, MPP, True, (), None, (0, 0), None)
+    assert infos[1] == (
+        folder / "Tumor_001.npy",
+        "Tumor_001.tif",
+        SHAPE,
+        STRIDE,
+        MPP,
+        True,
+        (),
+        None,
+        (0, 0),
+        None,
+        None,
+    )
     prob_map = read_map(infos[1])
     assert prob_map.shape == MAP_SHAPE
     assert prob_map[40, 215] == np.float32(0.9)

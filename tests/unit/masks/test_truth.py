@@ -7,14 +7,11 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from scripts.errors import InputError
 from scripts.geometry import map_shape
 from scripts.masks import files as masks
-from scripts.masks import truth as truth_module
 from scripts.masks.truth import read_truth
 
 SLIDE_SHAPE = (1001, 1507)
@@ -109,26 +106,6 @@ def test_read_truth_of_a_floored_pyramid(tmp_path):
     found = _read(tmp_path / "a.npy", map_stride=64)
     assert found.stride == 16
     assert found.mask.shape == (62, 94)
-
-
-@settings(deadline=None, max_examples=80)
-@given(
-    slide_shape=st.tuples(st.integers(2_000, 90_000), st.integers(2_000, 200_000)),
-    stride=st.integers(1, 40),
-    floors=st.tuples(st.booleans(), st.booleans()),
-    map_stride=st.integers(1, 80),
-)
-def test_one_stride_explains_the_shape(slide_shape, stride, floors, map_stride):
-    shape = tuple(
-        side // stride if floor else -(-side // stride) for side, floor in zip(slide_shape, floors, strict=True)
-    )
-    fitting = [
-        other
-        for other in range(1, 90)
-        if all(side in (full // other, -(-full // other)) for side, full in zip(shape, slide_shape, strict=True))
-    ]
-    expected = map_stride if map_stride in fitting else fitting[0] if len(fitting) == 1 else None
-    assert truth_module._one_stride(shape, slide_shape, map_stride) == expected
 
 
 def test_read_truth_prefers_the_maps_stride_where_several_fit(tmp_path):
