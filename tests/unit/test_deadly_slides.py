@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import faulthandler
 import html
+import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from monai.data import DataLoader
 
 from helpers.made_maps import write_map_of
 from scripts.cli import doctor
-from scripts.errors import FilesFailedError
+from scripts.errors import FilesFailedError, InputError
+from scripts.labels import survey
+from scripts.labels.loclabel import generate_loclabels
+from scripts.labels.sampling import SampleSettings, sample_regions
 from scripts.masks import foreground_files
 from scripts.report import slide_views
 from scripts.report.report import PAGE, write_report
+from scripts.slides import pool, slide
 from scripts.slides.pyramid import write_pyramid
+from scripts.slides.readers import lost_reader, start_reader
 from scripts.slides.slide import open_slide
+from scripts.training.patches import PatchWSIDataset
 
 SHAPE = 601, 903
 REASON = "b.tif: the process that read it ended by SIGSEGV; the file is damaged: copy the slide again from its source"
@@ -68,3 +77,44 @@ def test_doctor(slides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert failures == 1
     assert f"\n{slides}/b.tif\n  FAILS       {slides}/{REASON}" in report
     assert f"\n{slides}/c.tif\n  format " in report
+
+
+@pytest.fixture
+def outlined(slides: Path) -> Path:
+    ring = [[200, 100], [700, 100], [700, 400], [200, 400]]
+    (slides.parent / "truth").mkdir()
+    for name in "abc":
+        (slides.parent / "truth" / f"{name}.json").write_text(
+            json.dumps({"positive": [{"name": "t", "vertices": ring}], "negative": []})
+        )
+    return slides
+
+
+def test_sample(outlined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "open_slide", _open_or_die)
+    with pytest.raises(InputError, match="1 of 3 slides failed, nothing is written") as failed:
+        sample_regions(outlined, tmp_path / "truth", tmp_path / "out.csv", SampleSettings(5, 5))
+    assert f"{outlined}/{REASON}" in str(failed.value)
+
+
+def test_loclabel(outlined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slide, "open_slide", _open_or_die)
+    (tmp_path / "coords.csv").write_text("a,300,200\nb,300,200\nc,300,200\n")
+    with pytest.raises(InputError, match=re.escape(f"{outlined}/{REASON}")):
+        generate_loclabels(tmp_path / "coords.csv", tmp_path / "truth", tmp_path / "out.csv", slides=outlined)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_the_readers_of_a_training(slides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "open_slide", _open_or_die)
+    label = np.zeros((1, 3, 3), dtype=np.float32)
+    data = [{"image": str(slides / f"{name}.tif"), "location": (250, 450), "label": label} for name in "abc"]
+    loader = DataLoader(PatchWSIDataset(data, region_size=64), num_workers=1, worker_init_fn=start_reader)
+    with pytest.raises(RuntimeError, match="DataLoader worker") as lost:
+        list(loader)
+    told = lost_reader(lost.value)
+    assert told is not None
+    how = r"(by a signal \(Segmentation fault\)|unexpectedly)"  # torch knows, or only notices
+    assert re.match(rf"{re.escape(str(slides))}/b.tif: the process that read it ended {how}; ", str(told))
+    assert "\n" not in str(told)
+    assert lost_reader(RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")) is None

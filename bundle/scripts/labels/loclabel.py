@@ -241,24 +241,32 @@ def _check_centers(
     Returns:
         For each slide the side of a cell in level-0 pixels, and the (row, col) at which its scanned part begins.
     """
-    from ..slides.slide import open_slide  # OpenSlide is needed only here
+    from ..slides.reader_process import ReaderProcess  # slides are needed only here
 
     paths, table = _find_by_name(coords, list(lines_of), slides), SlideTable(slides)
     cell_sizes: dict[str, float] = {}
     begins: dict[str, tuple[int, int]] = {}
     outside: list[str] = []
+    reader = ReaderProcess()  # a damaged slide may end the process that opens it
     for name, path in tqdm(paths.items(), desc="slides", unit="slide", delay=2):
-        with open_slide(path, backend="openslide", assume_mpp=table.mpp(path, assume_mpp)) as slide:
-            shape, cell_sizes[name] = slide.shape, CELL_SIZE * slide.model_downsample()
-            begins[name] = slide.bounds[:2]
+        shape, cell_sizes[name], begins[name] = reader.ask(str(path), _measure_slide, path, table.mpp(path, assume_mpp))
         lines = np.array(lines_of[name])[(centers[lines_of[name]] >= shape).any(axis=1)]
         if len(lines):
             outside.append(f"{name} ({len(lines)}, first in line {lines[0] + 1}, slide {shape[1]} x {shape[0]})")
+    reader.close()
     if outside:
         raise InputError(
             f"{coords}: centers outside their slides: {', '.join(outside)}; give level-0 pixels of these slides"
         )
     return cell_sizes, begins
+
+
+def _measure_slide(path: Path, assume_mpp: float | None) -> tuple[tuple[int, int], float, tuple[int, int]]:
+    """(height, width) of a slide, the side of a cell in level-0 pixels, and where the scanned part begins."""
+    from ..slides.slide import open_slide
+
+    with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:
+        return slide.shape, CELL_SIZE * slide.model_downsample(), slide.bounds[:2]
 
 
 def _write(output: Path, coordinates: Sequence[Coordinate], labels: npt.NDArray[np.uint8]) -> None:

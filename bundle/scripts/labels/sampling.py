@@ -21,6 +21,7 @@ from ..folders.names import slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..masks.truth_folder import TruthFolder
+from ..slides.reader_process import ReaderProcess
 from ..slides.slide import check_reading
 from .regions import (
     Regions,
@@ -146,10 +147,13 @@ def sample_regions(
     truth_paths = find_truths(paths, TruthFolder(truth, table, corrected), normal)
     surveys: list[Survey] = []
     failures: list[InputError] = []
+    reader = ReaderProcess()  # a damaged slide may end the process that decodes it
     for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):
         try:
             rng = _generator(settings.seed, slide_name(slide_path), 0)
-            survey = survey_slide(
+            survey = reader.ask(
+                str(slide_path),
+                survey_slide,
                 rng,
                 slide_path,
                 truth_path,
@@ -166,6 +170,7 @@ def sample_regions(
             failures.append(error)
         else:
             surveys.append(survey)
+    reader.close()
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} slides failed, nothing is written; first: {failures[0]}")
     num_tumor = _shares("tumor", [survey.num_tumor for survey in surveys], settings.num_tumor, settings.stride)

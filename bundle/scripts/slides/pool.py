@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .colors import check_stored_color
+from .reader_notes import note_slide
 from .slide import Slide, check_reading, open_slide
 
 
@@ -44,6 +45,7 @@ class SlidePool:
         if self._process != os.getpid():  # handles do not survive a fork
             self._slides, self._process = OrderedDict(), os.getpid()
         key = str(path)
+        note_slide(key)
         if key not in self._slides:
             slide = open_slide(path, self.backend, self.assume_mpp if mpp is None else mpp)
             check_stored_color(slide.path)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..network.processors import count_processors
+from .reader_notes import become_reader, slide_of
 
 if TYPE_CHECKING:
     import torch
+
+_LOST = re.compile(r"DataLoader worker \(pid(?:\(s\))? (\d+)[\d, ]*\)(?: is killed by signal: ([^.]+))?")
 
 MAX_READERS = 16
 """More are given to no network."""
@@ -60,4 +65,27 @@ def start_reader(worker_id: int) -> None:
 
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    become_reader()
     worker_init_fn(worker_id)
+
+
+def lost_reader(error: BaseException | None) -> InputError | None:
+    """What torch's message that a loader's process is gone means for a user: the slide that it read.
+
+    Args:
+        error: what was raised, with its causes and contexts.
+
+    Returns:
+        One line that names the slide, or None if the error is another one or the slide is not known.
+    """
+    while error is not None:
+        lost = _LOST.search(str(error))
+        slide = None if lost is None else slide_of(int(lost[1]))
+        if lost is not None and slide is not None:
+            how = f"by a signal ({lost[2]})" if lost[2] else "unexpectedly"
+            return InputError(
+                f"{slide}: the process that read it ended {how}; the file is damaged, or memory is short: copy the "
+                "slide again from its source, take its lines out of the labels, or give fewer --num_workers"
+            )
+        error = error.__cause__ or error.__context__
+    return None

@@ -16,6 +16,8 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
+from ..slides.fallbacks import tell_fallbacks
+from ..slides.readers import lost_reader
 from .averaging import WeightAverage
 from .cosine import change_length
 from .interruption import Interruption, RandomNumbers, can_resume_within, steps_in_epoch
@@ -101,10 +103,16 @@ class TrainingCheckpoints:
 
         Raises:
             Stopped: if one did, after a line that says what is saved.
+            InputError: names the slide if a process that read for this one is gone.
         """
         try:
             with self.interruption.request:
                 trainer.run()
+        except RuntimeError as error:
+            lost = lost_reader(error)
+            if lost is None:
+                raise
+            raise lost from error
         finally:
             self.folder.unlock()  # a training that failed must not keep others out as long as this process lives
         if self.interruption.request.number is not None:
@@ -194,6 +202,7 @@ class TrainingCheckpoints:
                 write_weights(self.output_dir / "model.pt", self._weights(), self.purpose)
                 self._saved_epoch = best_epoch
             _save({**self._state(trainer), "epoch": trainer.state.epoch}, self.last_path)
+        tell_fallbacks()
         if self.interruption.is_due_after_epoch():
             trainer.terminate()
 
