@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import few
-from .reader_notes import read_lines, write_line
+from .readers import read_lines, write_line
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .colors import check_stored_color
-from .reader_notes import note_slide
+from .readers import note_slide
 from .slide import Slide, check_reading, open_slide
 
 

@@ -2,14 +2,26 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from monai.data import DataLoader
 from torch.utils.data import Dataset
 
-from scripts.slides import readers
-from scripts.slides.readers import MAX_READERS, count_readers, readers_of_gpu, start_reader
+from scripts.slides import fallbacks, readers
+from scripts.slides.readers import (
+    MAX_READERS,
+    become_reader,
+    count_readers,
+    note_slide,
+    read_lines,
+    readers_of_gpu,
+    slide_of,
+    start_reader,
+    write_line,
+)
 
 GPU = torch.device("cuda", 0)
 
@@ -62,3 +74,65 @@ class Interrupted(Dataset[int]):
 def test_a_reader_leaves_the_signals_of_a_terminal_to_its_process(context: str) -> None:
     settings = {"num_workers": 1, "worker_init_fn": start_reader, "multiprocessing_context": context}
     assert [int(index) for index in DataLoader(Interrupted(), batch_size=1, **settings)] == [0, 1, 2]
+
+
+def in_a_fork(do: Callable[[], None]) -> int:
+    """Run something in a process that ends at once, as one does that a decoder ends."""
+    process = os.fork()
+    if not process:
+        do()
+        os._exit(0)
+    os.waitpid(process, 0)
+    return process
+
+
+def test_the_slide_in_work_outlives_its_reader() -> None:
+    long = "/slides/" + "ü" * 3000 + ".tif"
+
+    def read() -> None:
+        become_reader()
+        for path in ("/slides/a longer name.tif", "/slides/b.tif"):
+            note_slide(path)
+
+    def read_long() -> None:
+        become_reader()
+        note_slide(long)
+
+    assert slide_of(in_a_fork(read)) == "/slides/b.tif"
+    assert long.startswith((slide_of(in_a_fork(read_long)) or "?").rstrip("\udcc3"))
+    assert slide_of(in_a_fork(lambda: note_slide("/slides/c.tif"))) is None
+    assert slide_of(os.getpid()) is None
+
+
+def test_lines_come_once() -> None:
+    read_lines()
+
+    def leave() -> None:
+        become_reader()
+        write_line("one")
+        write_line("two\nlines")
+
+    in_a_fork(leave)
+    assert not write_line("of no reader")
+    assert read_lines() == ["one", "two lines"]
+    assert read_lines() == []
+
+
+def test_slides_that_readers_read_slowly_are_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallbacks, "_told", set())
+    read_lines()
+
+    def read() -> None:
+        become_reader()
+        for _ in range(2):
+            fallbacks.note_fallback("16 bits", Path("/slides/a.tif"))
+
+    in_a_fork(read)
+    fallbacks.tell_fallbacks()
+    in_a_fork(read)
+    fallbacks.tell_fallbacks()
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 slide was read by OpenSlide, several times slower than by cuCIM: 16 bits: a.tif"
+    ]
