@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..challenge.probe import Speed, available_gb, duration, measure_speed
@@ -20,6 +22,8 @@ from ..masks.foreground_files import slide_foreground, why_empty
 from ..network.network import resolve_precision
 from ..network.processors import count_threads
 from ..network.purpose import overlay_for, shipped_weights
+from ..quality.appearance import find_outliers
+from ..quality.examination import slide_appearance
 from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import NOTED_FROM
 from ..slides.fallbacks import tell_fallbacks
@@ -92,7 +96,8 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
             f"  format      {slide.vendor}, pixels by {_readers(slide)}",
             f"  levels      {levels}  height x width (downsample)",
         ]
-        num_positions, tissue = _tissue(slide)
+        mask, tissue = _tissue(slide)
+        num_positions = int(mask.sum())
         rows, cols = map_shape(slide.shape, _STRIDE)
         lines.append(f"  tissue      {tissue}")
         if slide.mpp is None:
@@ -109,6 +114,8 @@ def describe_slide(path: Path, backend: str = "auto", assume_mpp: float | None =
             if downsample < 0.9:
                 lines.append("  note        enlarging adds no detail: expect worse probabilities than at 0.243 µm")
         lines.append(f"  weights     {_fitting_weights(slide.mpp)}")
+        if num_positions:
+            lines.append(f"  looks       {_looks(slide, mask)}")
         center = (slide.shape[0] // 2, slide.shape[1] // 2)
         slide.read_region(center, (16, 16), downsample)
         is_refused = slide.mpp > _MOST_ENLARGED * MODEL_MPP
@@ -127,14 +134,26 @@ def _readers(slide: Slide) -> str:
     return slide.backend + "".join(f", of level {', '.join(levels)} by {reader}" for reader, levels in others.items())
 
 
-def _tissue(slide: Slide) -> tuple[int, str]:
-    """Pixels of the slide's foreground at the default stride, and what to say of them."""
+def _tissue(slide: Slide) -> tuple[npt.NDArray[np.bool_], str]:
+    """The slide's foreground at the default stride, and what to say of it."""
     mask, sidecar = slide_foreground(slide, _STRIDE)
     num_positions = int(mask.sum())
     if not num_positions:
-        return 0, f"none found: {why_empty(sidecar)}"
+        return mask, f"none found: {why_empty(sidecar)}"
     area = "" if slide.mpp is None else f"{num_positions * (_STRIDE * slide.mpp / 1000) ** 2:.1f} mm², "
-    return num_positions, f"{area}{mask.mean():.0%} of the slide, {num_positions} positions at stride {_STRIDE}"
+    return mask, f"{area}{mask.mean():.0%} of the slide, {num_positions} positions at stride {_STRIDE}"
+
+
+def _looks(slide: Slide, mask: npt.NDArray[np.bool_]) -> str:
+    """Whether the shipped weights were trained on what looks like the tissue of a slide."""
+    words = []
+    for name, purpose in shipped_weights().items():
+        if purpose.appearance is None or slide.require_mpp() > _MOST_ENLARGED * purpose.mpp:
+            continue
+        outliers = find_outliers(slide_appearance(slide, mask, _STRIDE, purpose.mpp) or {}, purpose.appearance)
+        if outliers:
+            words.append(f"unlike the training data of {name}: {', '.join(map(str, outliers))}")
+    return "; ".join(words) or "like the training data"
 
 
 def _fitting_weights(mpp: float) -> str:

@@ -64,6 +64,7 @@ class GrowingMap:
             "num_positions": plan.num_positions,
             "num_tiles": plan.num_tiles,
             **plan.quality,
+            "appearance": None if plan.appearance is None else dict(plan.appearance),
             "notes": list(plan.notes),
             "max_probability": round(float(self.values.max()), 6),
             "seconds": round(time.monotonic() - self._started, 3),

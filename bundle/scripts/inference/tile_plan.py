@@ -33,6 +33,7 @@ class SlidePlan(NamedTuple):
         bounds: (top, left, bottom, right) of the part of the slide that was scanned, level-0 frame.
         artifacts: artifact mask as PNG, see `quality.files`, or None if the slide was not examined.
         quality: the part of the sidecar that tells of artifacts.
+        appearance: see `quality.appearance`; None of a slide without tissue.
     """
 
     path: str
@@ -51,6 +52,7 @@ class SlidePlan(NamedTuple):
     cucim_fault: str | None = None
     artifacts: bytes | None = None
     quality: Mapping[str, Any] = NO_QUALITY
+    appearance: Mapping[str, float | None] | None = None
 
 
 NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)

@@ -22,7 +22,10 @@ from ..folders.slide_table import SlideTable
 from ..geometry import PATCH_SIZE, check_mpp, map_to_level0
 from ..masks.foreground import ForegroundSettings
 from ..network.modes import check_mode, resolve_mode
+from ..network.purpose import read_purpose
+from ..quality.appearance import appearance_notes
 from ..quality.classes import parse_classes
+from ..quality.examination import slide_appearance
 from ..quality.files import check_artifacts_name
 from ..slides.cells import CellReader, Part, kept_cells
 from ..slides.enlargement import check_enlargement, check_limit
@@ -73,9 +76,11 @@ class TileDataset(Dataset[dict[str, Any]]):
         cache_dir: see `storage.staging.SlideCache`.
         cache_gb: see `storage.staging.SlideCache`.
         skip_artifacts: classes of artifacts that are left out, see `quality.classes.parse_classes`.
+        weights: the network's file of weights, whose sidecar may say what slides looked like in training.
 
     Raises:
-        InputError: if a setting is not as described, or the folder of masks is missing.
+        InputError: if a setting is not as described, or the folder of masks is missing, or the weights' sidecar is
+            damaged.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         cache_dir: str | Path | None = None,
         cache_gb: float = 100.0,
         skip_artifacts: str | Sequence[str] | None = None,
+        weights: str | Path | None = None,
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
@@ -112,6 +118,8 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.foreground = foreground or ForegroundSettings()
         self.foreground.check()
         self.skip_artifacts = parse_classes(skip_artifacts)
+        purpose = None if weights is None else read_purpose(weights)
+        self.trained_on_looks = None if purpose is None else purpose.appearance
         self.tile_size = tile_size
         self.max_enlargement = check_limit(max_enlargement)
         self.mode = check_mode(mode)
@@ -203,8 +211,10 @@ class TileDataset(Dataset[dict[str, Any]]):
             cucim_fault=slide.cucim_fault,
             artifacts=found.artifacts,
             quality=found.quality,
+            appearance=self._appearance(slide, mask),
         )
-        plan = with_notes(plan, self.mpp, self.patch_size, found.why_empty, found.notes)
+        notes = [*found.notes, *appearance_notes(plan.appearance, self.trained_on_looks)]
+        plan = with_notes(plan, self.mpp, self.patch_size, found.why_empty, notes)
         kept = self._kept(slide, plan, blocks, first_tile)
         return [Tile(path, plan, *block, keep=keep) for block, keep in zip(blocks, kept, strict=True)]
 
@@ -247,6 +257,12 @@ class TileDataset(Dataset[dict[str, Any]]):
             resolve_mode(self.mode, self.stride, downsample)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+    def _appearance(self, slide: Slide, mask: npt.NDArray[np.bool_]) -> dict[str, float | None] | None:
+        try:
+            return slide_appearance(slide, mask, self.stride, self.mpp)
+        except InputError:  # of a damaged part: the tile that holds it will say so
+            return None
 
     def _foreground(self, slide: Slide) -> Foreground:
         if self.foreground_dir is None:

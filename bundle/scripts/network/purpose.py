@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ class Purpose(NamedTuple):
         trained_on: a remark, or names of files and folders, as values of JSON; None if it is not told.
         version: of this package, where it made the weights.
         knows_tumor: whether the last layer was trained; after learning from pixels without labels it was not.
+        appearance: range of each measure of `quality.appearance` over the training patches; None if it is not known.
     """
 
     mpp: float
@@ -42,6 +44,7 @@ class Purpose(NamedTuple):
     trained_on: Any = None
     version: str | None = None
     knows_tumor: bool = True
+    appearance: Mapping[str, Sequence[float]] | None = None
 
     def fits(self, other: Purpose) -> bool:
         """Whether weights for the one may be used for the other: same patches, resolutions within `MPP_TOLERANCE`."""
@@ -57,11 +60,18 @@ class Purpose(NamedTuple):
         found = {**self._asdict(), "patch_size": list(self.patch_size)}
         if self.knows_tumor:
             del found["knows_tumor"]
+        if not self.appearance:
+            del found["appearance"]
         return found
 
 
 def make_purpose(
-    mpp: Any, patch_size: Any, trained_on: Any = None, version: str | None = None, knows_tumor: bool = True
+    mpp: Any,
+    patch_size: Any,
+    trained_on: Any = None,
+    version: str | None = None,
+    knows_tumor: bool = True,
+    appearance: Any = None,
 ) -> Purpose:
     """The purpose of a run's weights.
 
@@ -71,6 +81,7 @@ def make_purpose(
         trained_on: see `Purpose`.
         version: of the package; the running one if None.
         knows_tumor: see `Purpose`.
+        appearance: see `Purpose`.
 
     Raises:
         InputError: if a number is none or not plausible.
@@ -81,7 +92,15 @@ def make_purpose(
         raise InputError(
             f"patch_size must be one or two whole numbers of pixels up to {MAX_PATCH_SIZE}, but got {patch_size!r:.40}"
         )
-    return Purpose(check_mpp("mpp", mpp), (sides[0], sides[1]), trained_on, version or bundle_version(), knows_tumor)
+    if not (appearance is None or (isinstance(appearance, dict) and all(map(_is_range, appearance.values())))):
+        raise InputError(f"appearance must be an object of [low, high], but got {appearance!r:.60}")
+    size = sides[0], sides[1]
+    return Purpose(check_mpp("mpp", mpp), size, trained_on, version or bundle_version(), knows_tumor, appearance)
+
+
+def _is_range(value: Any) -> bool:
+    is_pair = isinstance(value, list) and len(value) == 2 and all(type(edge) in (int, float) for edge in value)
+    return is_pair and -math.inf < value[0] <= value[1] < math.inf
 
 
 def bundle_version() -> str:
@@ -151,7 +170,7 @@ def _read_sidecar(path: Path) -> tuple[str, Purpose] | None:
     if not isinstance(content, dict) or "sha256" not in content:
         return None
     try:
-        keys = {key: content.get(key) for key in ("mpp", "patch_size", "trained_on")}
+        keys = {key: content.get(key) for key in ("mpp", "patch_size", "trained_on", "appearance")}
         purpose = make_purpose(**keys, knows_tumor=content.get("knows_tumor") is not False)
         return str(content["sha256"]), purpose._replace(version=content.get("version"))
     except InputError as error:

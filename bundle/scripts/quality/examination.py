@@ -10,15 +10,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..slides.slide import MODEL_MPP, Slide
+from .appearance import measure_slide
 from .classes import ORDER, Artifact, shares
 from .edges import find_black, find_coverslip_edges, find_dark_edges, light_of
 from .pen import find_pen
+from .places import choose_places, read_place
 from .sharpness import COARSEST_UM, PLACE_SIDE, SHARPNESS_UM, Sharpness, find_blur
 
 _PIXEL_UM = 15.552
 _MOST_PIXELS = 1_500_000
 """Artifacts are looked for at about the resolution at which the limits were chosen, stride 64 at 0.243 µm, and more
 coarsely on slides of more such pixels, since time is short."""
+
+_NUM_LOOKS = 16
+"""At so many places it is measured what a slide looks like."""
 
 
 class Examination(NamedTuple):
@@ -97,27 +102,35 @@ def _sharpness(slide: Slide, tissue: npt.NDArray[np.bool_], stride: int) -> Shar
     downsample = max(1.0, SHARPNESS_UM / slide.mpp)
 
     def read(center: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        location = _in_one_cell(slide, (center[0] * stride, center[1] * stride), downsample)
-        return slide.read_region(location, (PLACE_SIDE, PLACE_SIDE), downsample)
+        return read_place(slide, center, stride, PLACE_SIDE, downsample)
 
     return find_blur(tissue, read)
 
 
-def _in_one_cell(slide: Slide, point: tuple[int, int], downsample: float) -> tuple[float, float]:
-    """Where to read around a level-0 point so that as few compressed tiles as possible are decoded: (row, col)."""
-    side = PLACE_SIDE * downsample
-    region = slide.locate_region((0.0, 0.0), (PLACE_SIDE, PLACE_SIDE), downsample)
-    scale = slide.downsamples[region.level]
-    location = []
-    for place, cell, full in zip(point, slide.cell_shapes[region.level], slide.shape, strict=True):
-        cell_side = cell * scale
-        start = place - side / 2
-        first = np.floor(place / cell_side) * cell_side
-        margin = 8 * scale  # of resampling
-        if cell_side >= side + 2 * margin:
-            start = min(max(start, first + margin), first + cell_side - side - margin)
-        location.append(float(np.floor(min(max(start, 0.0), max(0.0, full - side)))))
-    return location[0], location[1]
+def slide_appearance(
+    slide: Slide, tissue: npt.NDArray[np.bool_], stride: int, model_mpp: float
+) -> dict[str, float | None] | None:
+    """What an open slide looks like to a network.
+
+    Args:
+        slide: the slide; a few places of its tissue are read.
+        tissue: (rows, cols) bool foreground.
+        stride: level-0 pixels per mask pixel.
+        model_mpp: µm per pixel that the network sees.
+
+    Returns:
+        See `appearance.measure_slide`; None without tissue or resolution. A slide that is enlarged has no sharpness:
+        it would be that of the enlargement.
+
+    Raises:
+        InputError: if a tile is damaged.
+    """
+    places = choose_places(tissue, _NUM_LOOKS)
+    if not places or slide.mpp is None:
+        return None
+    downsample = slide.model_downsample(model_mpp)
+    found = measure_slide(read_place(slide, place.center, stride, PLACE_SIDE, downsample) for place in places)
+    return {**found, "sharpness": None} if downsample < 1 else found
 
 
 def _with_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import blur_effect
 
+from .places import choose_places
+
 SHARPNESS_UM = 0.486
 """µm per pixel at which blur is measured: half of CAMELYON's finest resolution, where noise of compression is less."""
 
@@ -30,55 +32,6 @@ _BLURRED_BESIDE, _WORSE = 0.4, 0.1
 
 _LEAST_CONTRAST = 6.0
 """Standard deviation of the grays, of 255, below which a place shows nothing that could be sharp."""
-
-
-class Place(NamedTuple):
-    """A square on the mask, judged by one place in it.
-
-    Attributes:
-        rows: of the mask.
-        cols: of the mask.
-        center: (row, col) of the mask pixel around which pixels are read.
-    """
-
-    rows: slice
-    cols: slice
-    center: tuple[int, int]
-
-
-def choose_places(tissue: npt.NDArray[np.bool_], at_most: int = NUM_PLACES) -> list[Place]:
-    """Cut tissue into squares, as small as that many allow, each with the pixel that has most tissue around it.
-
-    Args:
-        tissue: (rows, cols) bool.
-        at_most: squares.
-
-    Returns:
-        The squares that hold tissue.
-    """
-    from scipy import ndimage
-
-    if not tissue.any():
-        return []
-    side = max(1, int(np.sqrt(tissue.sum() / at_most)))
-    while True:
-        rows, cols = (-(-axis // side) for axis in tissue.shape)
-        missing = (rows * side - tissue.shape[0], cols * side - tissue.shape[1])
-        padded = np.pad(tissue, [(0, missing[0]), (0, missing[1])])
-        counts = padded.reshape(rows, side, cols, side).sum(axis=(1, 3))
-        # squares that hold next to nothing would cost as much as full ones
-        is_full = counts >= 0.05 * side**2
-        if is_full.sum() <= at_most:
-            break
-        side += max(1, side // 8)
-    places = []
-    for row, col in np.argwhere(is_full):
-        part = slice(int(row) * side, (int(row) + 1) * side), slice(int(col) * side, (int(col) + 1) * side)
-        inside = tissue[part]
-        density = ndimage.uniform_filter(inside.astype(np.float32), max(1, side // 4), mode="constant")
-        top, left = np.unravel_index(int(np.argmax(density * inside)), inside.shape)
-        places.append(Place(*part, (part[0].start + int(top), part[1].start + int(left))))
-    return places
 
 
 def measure_blur(picture: npt.NDArray[np.uint8]) -> float | None:
@@ -120,7 +73,7 @@ def find_blur(tissue: npt.NDArray[np.bool_], read: Callable[[tuple[int, int]], n
     Returns:
         The places' sharpness.
     """
-    measured = [(place, measure_blur(read(place.center))) for place in choose_places(tissue)]
+    measured = [(place, measure_blur(read(place.center))) for place in choose_places(tissue, NUM_PLACES)]
     known = [(place, blur) for place, blur in measured if blur is not None]
     mask = np.zeros(tissue.shape, dtype=np.bool_)
     if not known:

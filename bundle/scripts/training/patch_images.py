@@ -141,6 +141,7 @@ class PatchImageDataset(Dataset[Any]):
         self.coarse_size = coarse_size
         self.mirror = mirror
         self._labels = torch.tensor([sample["label"] for sample in data], dtype=torch.float32)[:, None, None, None]
+        self._is_enlarged = torch.zeros(len(data), dtype=torch.bool)
         self._cached: torch.Tensor | None = None
         if cache is not None:
             pictures = torch.empty((len(data), 3, size, size), dtype=torch.uint8)
@@ -156,19 +157,19 @@ class PatchImageDataset(Dataset[Any]):
         """Read one patch.
 
         Returns:
-            ``{"image": (3, size, size) uint8, "label": (1, 1, 1) float32}``.
+            ``{"image": (3, size, size) uint8, "label": (1, 1, 1) float32, "is_enlarged": () bool}``.
 
         Raises:
             InputError: if its file cannot be read or is too small.
         """
         image = self._read(index) if self._cached is None else self._cached[index]
-        return {"image": image, "label": self._labels[index]}
+        return {"image": image, "label": self._labels[index], "is_enlarged": self._is_enlarged[index].clone()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
         """Read a batch at once, as torch's loader asks for where this exists.
 
         Returns:
-            ``{"image": (N, 3, size, size) uint8, "label": (N, 1, 1, 1) float32}``.
+            ``{"image": (N, 3, size, size) uint8, "label": (N, 1, 1, 1) float32, "is_enlarged": (N,) bool}``.
 
         Raises:
             InputError: if a file cannot be read or is too small.
@@ -177,12 +178,14 @@ class PatchImageDataset(Dataset[Any]):
             images = torch.stack([self._read(index) for index in indices])
         else:
             images = self._cached[torch.tensor(indices, device=self._cached.device)]
-        return {"image": images, "label": self._labels[torch.tensor(indices, device=self._labels.device)]}
+        labels = self._labels[torch.tensor(indices, device=self._labels.device)]
+        return {"image": images, "label": labels, "is_enlarged": self._is_enlarged[indices]}
 
     def _read(self, index: int) -> torch.Tensor:
         path = self.data[index]["image"]
         patch = open_patch(path)
         factor = self.coarse_factor if max(patch.size) <= self.coarse_size else 1
+        self._is_enlarged[index] = factor > 1
         side = self.size / factor
         if min(patch.size) < side and self.mirror:
             pixels = np.asarray(patch)

@@ -56,6 +56,7 @@ def test_description_is_of_the_slide_and_can_be_written():
         "num_tiles": 3,
         "artifacts": None,
         "sharpness": None,
+        "appearance": None,
         "notes": [],
         "max_probability": 0.875,
     }

@@ -26,7 +26,7 @@ SIDECAR_KEYS = {
     *("max_probability", "seconds", "mode", "agreement", "refined_positions", "weights", "weights_sha256", "versions"),
     *("slide_bytes", "slide_modified", "mode_asked", "runtime", "precision", "refine_above", "tta", "model_mpp"),
     *("weights_purpose", "patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
-    *("bounds_origin", "bounds_shape", "cucim_fault", "artifacts", "sharpness", "skip_artifacts"),
+    *("bounds_origin", "bounds_shape", "cucim_fault", "artifacts", "sharpness", "skip_artifacts", "appearance"),
 }
 INFERER = SlidingInferer(precision="float32")
 

@@ -21,6 +21,7 @@ from scripts.geometry import map_shape, map_to_level0
 from scripts.inference.tile_plan import Tile, position_offsets, tile_blocks
 from scripts.inference.tiles import TileDataset, TileSampler, slide_datalist
 from scripts.masks.foreground import ForegroundSettings
+from scripts.network.purpose import make_purpose, write_weights
 from scripts.slides.pyramid import write_pyramid
 
 SHAPE = (1501, 2203)
@@ -473,3 +474,39 @@ def test_each_compressed_tile_is_decoded_once_by_each_reader(tmp_path: Path, mpp
         assert counts == [num_cells]
     assert sum(counts) >= num_cells
     assert max(counts) <= num_cells
+
+
+# --- what slides look like ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ranges", "mpp", "expected"),
+    [
+        ({"brightness": [90, 120], "sharpness": [-9, 9]}, 0.243, ["looks unlike the training data: brightness"]),
+        ({"brightness": [90, 180], "sharpness": [5, 9]}, 0.243, ["looks unlike the training data: sharpness"]),
+        ({"brightness": [90, 180], "sharpness": [-9, 9]}, 0.243, []),
+        ({"sharpness": [5, 9]}, 0.486, ["enlarged 2 times"]),  # which says why it is not sharp
+        (None, 0.243, []),
+    ],
+)
+def test_a_slide_unlike_the_training_data_is_noted(
+    tmp_path: Path, ranges: Any, mpp: float, expected: list[str]
+) -> None:
+    image = np.random.default_rng(0).integers((140, 90, 150), (200, 150, 210), size=(901, 1303, 3), dtype=np.uint8)
+    write_pyramid(tmp_path / "a.tif", image, mpp, (1, 4))
+    purpose = make_purpose(0.243, 224, appearance=ranges)
+    write_weights(tmp_path / "own.pt", {"weight": torch.ones(1)}, purpose)
+    dataset = dataset_of(tmp_path / "a.tif", foreground=EVERYTHING, weights=tmp_path / "own.pt")
+    plan = dataset.plan(str(tmp_path / "a.tif"), None, 0)[0].plan
+    assert plan is not None
+    assert [note[: len(start)] for note, start in zip(plan.notes, expected, strict=True)] == expected
+    assert plan.appearance is not None
+    assert plan.appearance["brightness"] == pytest.approx(157, abs=8)
+    assert (plan.appearance["sharpness"] is None) == (mpp > 0.4)
+
+
+def test_a_slide_without_tissue_has_no_looks(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", np.full((901, 1303, 3), 245, dtype=np.uint8), 0.243, (1, 4))
+    plan = dataset_of(tmp_path / "a.tif").plan(str(tmp_path / "a.tif"), None, 0)[0].plan
+    assert plan is not None
+    assert plan.appearance is None

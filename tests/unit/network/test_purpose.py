@@ -52,6 +52,19 @@ def test_weights_and_sidecar_are_written_together(tmp_path: Path) -> None:
     assert read_purpose(path) == make_purpose(0.5, (64, 96), {"folders": ["pcam"]})
 
 
+def test_ranges_of_appearance_are_kept_and_others_refused(tmp_path: Path) -> None:
+    ranges = {"brightness": [80, 190.5], "sharpness": [-0.5, 0.0]}
+    write_weights(tmp_path / "own.pt", STATE, make_purpose(0.5, 96, appearance=ranges))
+    found = read_purpose(tmp_path / "own.pt")
+    assert found is not None
+    assert found.appearance == found.content()["appearance"] == ranges
+    for wrong in ([1, 2], {"brightness": 3}, {"brightness": [2, 1]}, {"brightness": [0, float("inf")]}):
+        content = json.loads((tmp_path / "own.json").read_text()) | {"appearance": wrong}
+        (tmp_path / "own.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"own\.json: appearance must be an object of \[low, high\]"):
+            read_purpose(tmp_path / "own.pt")
+
+
 def test_weights_of_no_known_purpose_are_written_alone(tmp_path: Path) -> None:
     write_weights(tmp_path / "own.pt", STATE, None)
     assert [path.name for path in tmp_path.iterdir()] == ["own.pt"]
@@ -73,7 +86,8 @@ def test_shipped_weights_are_known_under_any_name(tmp_path: Path, name: str, pur
         found = read_purpose(path)
         assert found is not None
         assert found.trained_on
-        assert found._replace(trained_on=None, version=purpose.version) == purpose
+        assert found.appearance
+        assert found._replace(trained_on=None, version=purpose.version, appearance=None) == purpose
 
 
 def test_every_shipped_file_has_its_sidecar() -> None:

@@ -11,8 +11,7 @@ from helpers.drawn_artifacts import INKS, add_ink, disk, draw_slide, stroke
 from scripts import bundle_root
 from scripts.masks.foreground import foreground_mask
 from scripts.quality.classes import Artifact
-from scripts.quality.examination import _in_one_cell, examine, find_artifacts
-from scripts.quality.sharpness import PLACE_SIDE
+from scripts.quality.examination import examine, find_artifacts
 from scripts.slides.pyramid import write_pyramid
 from scripts.slides.slide import open_slide
 
@@ -111,13 +110,3 @@ def test_slides_of_coarse_or_unknown_resolution_are_not_judged(tmp_path: Path, m
         found = examine(slide, overview, np.ones(overview.shape[:2], dtype=bool), 8)
     assert found.about["sharpness"] == {"num_places": 0, "num_blurred": 0, "median_blur": None}
     assert not (found.classes == Artifact.BLUR).any()
-
-
-def test_places_lie_within_one_compressed_tile(tmp_path: Path) -> None:
-    write_pyramid(tmp_path / "a.tif", nuclei((1501, 2307)), 0.243, (1, 2), tile_size=256)
-    with open_slide(tmp_path / "a.tif") as slide:
-        for point in ((700, 1290), (0, 0), (1500, 2306), (511, 513)):
-            location = _in_one_cell(slide, point, 2.0)
-            tops = [start // 512 for start in location]
-            assert [(start + 2 * PLACE_SIDE - 1) // 512 for start in location] == tops
-            assert all(0 <= start <= side - 2 * PLACE_SIDE for start, side in zip(location, slide.shape, strict=True))

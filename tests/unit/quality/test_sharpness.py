@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from helpers.drawn_artifacts import disk
-from scripts.quality.sharpness import NUM_PLACES, PLACE_SIDE, choose_places, find_blur, measure_blur
+from scripts.quality.sharpness import PLACE_SIDE, find_blur, measure_blur
 from scripts.slides.pyramid import downsample_image
 
 TILES = sorted((Path(__file__).parents[4] / "shared" / "data" / "camelyon17_40x").glob("*.jpeg"))
@@ -37,29 +36,6 @@ def test_blur_grows_with_defocus() -> None:
 
 def test_a_place_without_contrast_says_nothing() -> None:
     assert measure_blur(np.full((PLACE_SIDE, PLACE_SIDE, 3), 230, dtype=np.uint8)) is None
-
-
-@pytest.mark.parametrize("at_most", [1, 7, NUM_PLACES])
-def test_places_cover_tissue(at_most: int) -> None:
-    tissue = disk(SHAPE, (60, 90), (50, 70)) | disk(SHAPE, (30, 180), (20, 15))
-    places = choose_places(tissue, at_most)
-    assert 1 <= len(places) <= at_most
-    covered = np.zeros(SHAPE, dtype=int)
-    for place in places:
-        covered[place.rows, place.cols] += 1
-        assert tissue[place.center]
-        assert place.rows.start <= place.center[0] < place.rows.stop
-        assert place.cols.start <= place.center[1] < place.cols.stop
-    assert covered.max() == 1
-    assert covered[tissue].mean() > 0.9
-
-
-def test_little_tissue_and_none() -> None:
-    tissue = np.zeros(SHAPE, dtype=bool)
-    assert choose_places(tissue) == []
-    tissue[-1, -1] = True
-    (place,) = choose_places(tissue)
-    assert place.center == (SHAPE[0] - 1, SHAPE[1] - 1)
 
 
 @pytest.mark.parametrize("kind", ["half", "all", "none"])
