@@ -86,6 +86,7 @@ _BY_NAME = {
     "normal": _either(("a text", lambda value: isinstance(value, str)), _LIST),
     "exclude": ("a text", lambda value: isinstance(value, str)),
     "bundle_root": _TEXT,
+    "ckpt_dir": _TEXT,
     "is_not_rank0": _SWITCH,
     "num_workers": ("a whole number from 0 to 1000", lambda value: _is_whole(value, 0) and value <= 1000),
 }

@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 from helpers.made_patches import write_patches
 from integration.conftest import NETWORK_DEF, Loclabels
 from scripts import bundle_root
-from scripts.network.network import load_weights
+from scripts.network.network import load_checkpoint, load_weights
 from scripts.scoring.patch_logits import compute_patch_logits
 from scripts.synthetic.cohort import Cohort
 
@@ -164,7 +164,9 @@ def test_training_runs_from_anywhere(cohort: Cohort, loclabels: Loclabels, tmp_p
         (tmp_path / path.name).write_text(f"{lines[0]}\n{lines[-1]}\n")
     flags = ["--config_file", CONFIGS / "train.json", "--dataset_dir", cohort.training[0].parent, "--epochs", 1]
     flags += ["--training_file", "training.csv", "--validation_file", "validation.csv", "--num_workers", 1]
+    flags += ["--num_epochs", 3]  # as bundles of the zoo have it
     process = monai_bundle(tmp_path, "run", run_id, *flags, "--batch_size", 2, "--output_dir", "here")
+    assert "--num_epochs changes nothing: train.json has no such id; use --epochs" in process.stderr
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"training.csv", "validation.csv", "here"}, "nothing else is left behind, such as cufile.log"
     assert {"model.pt", "last.pt"} <= {path.name for path in (tmp_path / "here").iterdir()}
@@ -176,12 +178,19 @@ def test_training_runs_from_anywhere(cohort: Cohort, loclabels: Loclabels, tmp_p
 def test_evaluation_runs_from_anywhere(tmp_path: Path, run_id: str) -> None:
     patches, _, _ = write_patches(tmp_path, 12)
     files = str([str(CONFIGS / name) for name in ("train.json", "train_patches.json", "evaluate.json")])
-    flags = ["--config_file", files, "--validation_folders", f"['{patches}']", "--num_workers", 0]
-    monai_bundle(tmp_path, "run", run_id, *flags, "--output_dir", "scores", "--precision", "float32")
+    flags = ["--config_file", files, "--validation_folders", f"['{patches}']", "--num_workers", 0, "--lr", 1]
+    state = load_checkpoint(CONFIGS.parent / "models" / "model.pt")
+    if run_id == "evaluating":  # weights of a run, which call each patch the other thing
+        state |= {name: -value for name, value in state.items() if name.startswith("fc.")}
+    (tmp_path / "run").mkdir()
+    torch.save(state, tmp_path / "run" / "model.pt")
+    flags += ["--ckpt_dir", "run", "--output_dir", "scores", "--precision", "float32"]
+    process = monai_bundle(tmp_path, "run", run_id, *flags)
+    assert "--lr changes nothing" in process.stderr
     written = {path.name for path in (tmp_path / "scores").iterdir()}
     assert not {"model.pt", "last.pt"} & written, "nothing was trained"
     rows = dict(line.split(",") for line in (tmp_path / "scores" / "metrics.csv").read_text().splitlines())
-    expected = compute_patch_logits(None, [patches])
+    expected = compute_patch_logits(tmp_path / "run" / "model.pt", [patches])
     assert float(rows["val_auc"]) == pytest.approx(roc_auc_score(expected.is_tumor, expected.logits))
     assert float(rows["val_accuracy"]) == pytest.approx(((expected.logits > 0) == expected.is_tumor).mean())
 
@@ -200,7 +209,8 @@ def test_evaluation_refuses_weights_of_another_resolution(tmp_path: Path) -> Non
 @pytest.mark.parametrize("run_id", ["inference", "run"])
 def test_inference_runs_from_anywhere(cohort: Cohort, tmp_path: Path, run_id: str) -> None:
     flags = ["--config_file", CONFIGS / "inference.json", "--dataset_dir", cohort.testing[0].parent]
-    monai_bundle(tmp_path, "run", run_id, *flags, "--stride", 512, "--output_dir", "maps")
+    process = monai_bundle(tmp_path, "run", run_id, *flags, "--stride", 512, "--output_dir", "maps", "--strides", 1)
+    assert "--strides changes nothing: inference.json has no such id; did you mean 'stride'?" in process.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["maps"], "no cufile.log, no other leftovers"
     assert {path.stem for path in (tmp_path / "maps").glob("*.npy")} == {"test_001", "test_002"}
     sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())

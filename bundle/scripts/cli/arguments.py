@@ -30,7 +30,7 @@ def find_command(name: str, commands: Mapping[str, Callable[..., Any]]) -> Calla
         InputError: if there is none; names the nearest.
     """
     if name not in commands:
-        raise InputError(f"no command {name!r}{_nearest(name, commands)}; see tumor-detection --help")
+        raise InputError(f"no command {name!r}{nearest(name, commands)}; see tumor-detection --help")
     return commands[name]
 
 
@@ -53,12 +53,12 @@ def check_flags(flags: Mapping[str, str | None], command: Callable[..., Any], co
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(f"{path}: expected a config, an object of ids, found {content!r:.40}; mend it")
-        values |= {"config_file": "", **_ids(content)}
+        values |= {"config_file": "", **config_ids(content)}
     for flag, value in flags.items():
         if flag not in values:
             hint = "; a new id goes into an overlay, --config_file FILE" if "#" in flag else ""
             raise InputError(
-                f"{name} has no flag or id --{flag}{_nearest(flag, values)}; see tumor-detection {name} --help{hint}"
+                f"{name} has no flag or id --{flag}{nearest(flag, values)}; see tumor-detection {name} --help{hint}"
             )
         is_switch = values[flag] == "bool" or isinstance(values[flag], bool)
         may_be_empty = flag in known and known[flag].default == ""
@@ -206,16 +206,17 @@ def _long_form(argument: str, command: Callable[..., Any]) -> str:
     return f"--{names[0]}{equals}{value}" if len(names) == 1 else argument
 
 
-def _ids(content: Any, prefix: str = "") -> dict[str, Any]:
+def config_ids(content: Any, prefix: str = "") -> dict[str, Any]:
     """The ids of a config with what they hold, nested ones as ``train#trainer#max_epochs``."""
     found: dict[str, Any] = {}
     items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
     for key, value in items:
         name = prefix + str(key).lstrip("+").replace("::", "#")  # an overlay appends with + (MONAI)
-        found |= {name: value, **_ids(value, f"{name}#")}
+        found |= {name: value, **config_ids(value, f"{name}#")}
     return found
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Any) -> str:
+    """What to ask of somebody who gave an unknown name: ``; did you mean 'epochs'?``, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""

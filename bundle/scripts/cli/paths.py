@@ -10,7 +10,12 @@ from ..errors import InputError
 from ..folders.slide_table import is_table, read_slide_table
 from .arguments import split_values
 
-_WRITTEN = ("output_dir", "cache_dir", "config_file")  # made by the run, or found among the bundle's configs
+_WRITTEN = (
+    "output_dir",
+    "ckpt_dir",
+    "cache_dir",
+    "config_file",
+)  # made by the run, or the bundle's
 _ELSEWHERE = re.compile(r"://|^[$@%\[]")  # object stores, expressions, references and lists
 _NOTHING = ("", "null", "none")
 
