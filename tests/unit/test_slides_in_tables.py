@@ -80,11 +80,15 @@ def test_loclabel_names_slides_that_the_table_lacks(place: Path) -> None:
 def test_sample(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
-    def survey(rng, path, *arguments):  # type: ignore[no-untyped-def]
-        asked[path.stem] = arguments[-2]
-        raise InputError("seen")
+    class Reader:
+        def ask(self, path, survey, rng, slide, *arguments):  # type: ignore[no-untyped-def]
+            asked[slide.stem] = arguments[-2]
+            raise InputError("seen")
 
-    monkeypatch.setattr("scripts.labels.sampling.survey_slide", survey)
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("scripts.labels.sampling.ReaderProcess", Reader)
     with pytest.raises(InputError, match="2 of 2 slides failed"):
         sample_regions(
             place / "list.csv", place / "annotations", place / "out.csv", SampleSettings(num_tumor=1), assume_mpp=0.3
