@@ -62,6 +62,7 @@ VARIANTS = {
     "sliding, bfloat16": Variant({"mode": "sliding", "precision": "bfloat16"}, True, 4.2),
     "dense": Variant({"mode": "dense"}, False, 40),
     "refined": Variant({"mode": "refined"}, False, 20),
+    "cascade": Variant({"mode": "cascade"}, False, 100),
 }
 
 
@@ -243,7 +244,7 @@ class Measured:
     def agreement_table(self) -> str:
         """Agreement on the reference's positions."""
         pairs = [("sliding, float32", REFERENCE)]
-        pairs += [(name, "sliding, float32") for name in ("sliding, bfloat16", "dense", "refined")]
+        pairs += [(name, "sliding, float32") for name in ("sliding, bfloat16", "dense", "refined", "cascade")]
         pairs += [("refined", "sliding, bfloat16")]
         rows = []
         for name, other in pairs:
@@ -267,6 +268,8 @@ class Measured:
                     "within 15 %",
                 ]
             )
+        looked_at = self.best("cascade").sidecar["looked_at"]
+        rows.append(["cascade: share of positions that the network looked at", f"{100 * looked_at:.1f} %", ""])
         if "refined_positions" in refined.sidecar:
             share = refined.sidecar["refined_positions"] / refined.num_positions
             rows.append(["refined: share of positions that were refined", f"{100 * share:.1f} %", ""])

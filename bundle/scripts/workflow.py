@@ -73,7 +73,9 @@ _BY_NAME = {
     **dict.fromkeys(("dataset_dir", "slides"), _either(_TEXT, _TEXTS)),
     **dict.fromkeys(("train_folders", "train_tables", "validation_folders"), _either(_TEXT, _LIST)),
     **dict.fromkeys(("validation_tables", "training_overlays", "inference_overlays"), _either(_TEXT, _LIST)),
-    **dict.fromkeys(("weights", "foreground_dir", "cache_dir", "cache", "tracking_uri"), _either(_TEXT, _NULL)),
+    **dict.fromkeys(
+        ("weights", "screen_weights", "foreground_dir", "cache_dir", "cache", "tracking_uri"), _either(_TEXT, _NULL)
+    ),
     **dict.fromkeys(("teacher", "teacher_40x"), _either(_TEXT, _LIST, _NULL)),
     **dict.fromkeys(("assume_mpp", "max_grad_norm"), _either(_NUMBER, _NULL)),
     **dict.fromkeys(("patience", "train_limit", "validation_limit", "limit_per_slide"), _either(_POSITIVE, _NULL)),

@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 
 
-def unpadded_network(seed: int = 5) -> torch.nn.Module:
-    """Sees nothing beyond the patch: over a tile it gives exactly what it gives for each patch."""
+def unpadded_network(seed: int = 5, side: int = 7) -> torch.nn.Module:
+    """Sees nothing beyond the patch: over a tile it gives exactly what it gives for each patch.
+
+    Args:
+        seed: of its weights.
+        side: of the patch, in steps of 32 pixels.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return torch.nn.Sequential(
@@ -14,7 +19,7 @@ def unpadded_network(seed: int = 5) -> torch.nn.Module:
             torch.nn.ReLU(),
             torch.nn.Conv2d(6, 4, 4, stride=4),
             torch.nn.ReLU(),
-            torch.nn.Conv2d(4, 1, 7),
+            torch.nn.Conv2d(4, 1, side),
         ).eval()
 
 

@@ -95,7 +95,7 @@ def test_a_mode_that_the_stride_does_not_permit_fails_the_slide(
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("--mode", "fast", "mode must be one of auto, refined, dense, sliding, but got 'fast'"),
+        ("--mode", "fast", "mode must be one of auto, refined, dense, sliding, cascade, but got 'fast'"),
         ("--runtime", "onnx", "runtime must be one of auto, torch, openvino, onnxruntime, but got 'onnx'"),
         ("--refine_above", 2, "refine_above must be a probability"),
         ("--num_checks", -5, "num_checks: expected a whole number"),

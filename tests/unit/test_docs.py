@@ -26,7 +26,8 @@ from scripts.cli import main as cli
 from scripts.exports.finding_writers import LESION_COLUMNS
 from scripts.inference.handlers import ProbabilityMapWriter
 from scripts.inference.tile_inferer import SlidingInferer
-from scripts.inference.tiles import TileDataset, TileSampler
+from scripts.inference.tile_sampler import TileSampler
+from scripts.inference.tiles import TileDataset
 from scripts.maps import pictures
 from scripts.masks import thresholds
 from scripts.masks.foreground import ForegroundSettings

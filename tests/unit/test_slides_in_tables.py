@@ -13,7 +13,8 @@ from helpers.flat_slide import write_flat_slide
 from scripts.cli.doctor import doctor
 from scripts.errors import InputError
 from scripts.inference.freshness import reading_settings
-from scripts.inference.tiles import TileDataset, TileSampler, slide_datalist
+from scripts.inference.tile_sampler import TileSampler
+from scripts.inference.tiles import TileDataset, slide_datalist
 from scripts.labels.loclabel import generate_loclabels, loclabel_datalist, read_loclabels
 from scripts.labels.sampling import SampleSettings, sample_regions
 from scripts.masks.foreground_files import write_foregrounds

@@ -41,9 +41,9 @@ def check_paths(flags: Mapping[str, str | None]) -> None:
                 continue
             if flag == "slides" and not path.exists():
                 raise InputError(f"{value}: no such file or folder; give slides or a folder of slides")
-            if flag in ("weights", "teacher") and path.is_dir():
+            if flag in ("weights", "screen_weights", "teacher") and path.is_dir():
                 raise InputError(f"{value}: not a file of weights, but a folder; give the file")
-            if flag in ("weights", "teacher") and not path.exists():
+            if flag in ("weights", "screen_weights", "teacher") and not path.exists():
                 raise InputError(f"{value}: no such file of weights; give another path or train first")
             if flag == "folders" and not path.is_dir():
                 raise InputError(f"{value}: no such folder of patch pictures; give another to --folders")

@@ -213,11 +213,12 @@ class SlideCluster:
         about = found["about"]
         if self._about is None:
             self._about = report.about = about
-        for key in ("weights_sha256", "versions"):
-            if about[key] != self._about[key]:
+        for key in ("weights_sha256", "screen_weights_sha256", "versions"):
+            here, elsewhere = about.get(key), self._about.get(key)
+            if here != elsewhere:
                 raise InputError(
-                    f"--ray: {found['host']} has {key} {json.dumps(about[key]):.300}, but another machine "
-                    f"{json.dumps(self._about[key]):.300}; install the same on all"
+                    f"--ray: {found['host']} has {key} {json.dumps(here):.300}, but another machine "
+                    f"{json.dumps(elsewhere):.300}; install the same on all"
                 )
 
     def _replace(self, worker: WorkerHandle, error: Exception, report: RunReport) -> None:

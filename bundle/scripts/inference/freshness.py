@@ -98,6 +98,27 @@ def slide_identity(path: str | Path) -> dict[str, Any]:
     }
 
 
+def expected_sidecar(
+    dataset: TileDataset, path: str | Path, computing: dict[str, Any], provenance: dict[str, Any]
+) -> dict[str, Any]:
+    """What the map of a slide depends on, as it stands in its sidecar.
+
+    Args:
+        dataset: the dataset.
+        path: the slide.
+        computing: settings of the inferer.
+        provenance: what made the map, see `provenance`.
+    """
+    return {
+        **slide_identity(path),
+        **{key: provenance[key] for key in ("weights_sha256", "screen_weights_sha256") if key in provenance},
+        "mode_asked": computing["mode"],
+        **{key: value for key, value in computing.items() if key != "mode"},
+        **reading_settings(dataset, path),
+        "bundle_version": provenance["versions"]["pathology_tumor_detection"],
+    }
+
+
 def reading_settings(dataset: TileDataset, path: str | Path) -> dict[str, Any]:
     """Settings of reading on which a slide's map depends.
 

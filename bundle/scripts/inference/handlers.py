@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from ..errors import FilesFailedError, InputError, Stopped, StopRequest
 from ..folders.names import check_result_name, slide_name
 from ..slides.fallbacks import tell_fallbacks
-from .freshness import older_map_remark, reading_settings, slide_identity
-from .growing_map import GrowingMap
+from .freshness import expected_sidecar, older_map_remark
+from .growing_map import GrowingMap, GrowingScreen, Grown
 from .provenance import describe_weights, versions
 from .results import RESERVED_NAMES, open_results
 from .run_summary import RunSummary, outcome, tissue_warning
-from .tile_plan import Tile
-from .tiles import TileSampler
+from .tile_plan import SlidePlan, Tile
+from .tile_sampler import TileSampler
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class ProbabilityMapWriter:
         inferer: what computes, for its settings and what it noted of each slide.
         weights: the file of weights, for its hash.
         resume: skip slides whose map is up to date.
+        screen_weights: the file of the screen's weights, of no effect where the dataset has no screen.
 
     Raises:
         InputError: if the folder cannot be written or the weights not read.
@@ -66,20 +68,23 @@ class ProbabilityMapWriter:
         inferer: Reporter,
         weights: str | Path | None = None,
         resume: bool = True,
+        screen_weights: str | Path | None = None,
     ) -> None:
         self.results = open_results(output_dir)
-        if weights is None:
-            logger.warning("weights is null: the network is as network_def makes it, untrained; give --weights FILE")
         self.sampler = sampler
         self.queue = sampler.queue
         self.inferer = inferer
         self.resume = resume
         self.provenance: dict[str, Any] = {**describe_weights(weights), "versions": versions()}
+        if sampler.dataset.screen is not None:
+            self.provenance |= describe_weights(screen_weights, "screen_")
         self.summary = RunSummary(self.queue)
         self.done, self.skipped, self.failed = self.summary.done, self.summary.skipped, self.summary.failed
         self.timing = self.summary.timing
         self._expected: dict[str, dict[str, Any]] = {}
         self._maps: dict[str, GrowingMap] = {}
+        self._screens: dict[str, GrowingScreen] = {}
+        self._screened: dict[str, Grown] = {}
         self._summarized = 0.0
         self._position = 0.0
         self._progress: tqdm[Any] | None = None
@@ -144,21 +149,38 @@ class ProbabilityMapWriter:
         if tile.error is not None or tile.plan is None:
             self._set_aside(tile.path, tile.error or "not planned")
             return
-        if tile.path not in self._maps:
-            if tile.path not in self._expected:
-                self._expected[tile.path] = self._settings(tile.path)
-            self._maps[tile.path] = GrowingMap(tile.plan)
+        if tile.path not in self._expected:
+            self._expected[tile.path] = self._settings(tile.path)
         probabilities = engine.state.output["pred"][0, 0].float().cpu().numpy() if tile.positions.any() else None
         if probabilities is not None and not np.isfinite(probabilities).all():
             self._set_aside(tile.path, f"{tile.path}: the network gave NaN; check the weights and the precision")
             return
-        self.timing.mm2 += self._maps[tile.path].take(tile, probabilities)
         self.timing.num_tiles += 1
+        if tile.plan.look is not None:
+            self._screen(tile, tile.plan, probabilities)
+            return
+        if tile.path not in self._maps:
+            self._maps[tile.path] = GrowingMap(tile.plan, self._screened.pop(tile.path, None))
+        mm2 = self._maps[tile.path].take(tile, probabilities)
+        share = 1 / tile.plan.num_tiles
+        if self.sampler.dataset.screen is None:
+            self.timing.mm2 += mm2
+        else:  # the screen had it
+            share /= 2
         if self._maps[tile.path].tiles_left == 0:
             self.timing.add("compute")
             self._write(tile.path)
             self.timing.add("write")
-        self._advance(1 / tile.plan.num_tiles, Path(tile.path).name)
+        self._advance(share, Path(tile.path).name)
+
+    def _screen(self, tile: Tile, plan: SlidePlan, probabilities: npt.NDArray[np.float32] | None) -> None:
+        """Take in a tile of a screen; the last one says where the network looks."""
+        screen = self._screens.setdefault(tile.path, GrowingScreen(plan))
+        self.timing.mm2 += screen.take(tile, probabilities)
+        if screen.tiles_left == 0 and self.sampler.dataset.screen is not None:
+            chosen, self._screened[tile.path] = self._screens.pop(tile.path).finish(self.sampler.dataset.screen)
+            self.sampler.look(screen.look, chosen)
+        self._advance(0.5 / plan.num_tiles, Path(tile.path).name)
 
     def complete(self, engine: Engine) -> None:
         """Wait for the other processes, write ``run.json`` and let other runs in."""
@@ -221,15 +243,7 @@ class ProbabilityMapWriter:
 
     def _settings(self, path: str) -> dict[str, Any]:
         """What a map of the slide depends on, as it stands in its sidecar."""
-        asked = {key: value for key, value in self.inferer.settings.items() if key != "mode"}
-        return {
-            **slide_identity(path),
-            "weights_sha256": self.provenance["weights_sha256"],
-            "mode_asked": self.inferer.settings["mode"],
-            **asked,
-            **reading_settings(self.sampler.dataset, path),
-            "bundle_version": self.provenance["versions"]["pathology_tumor_detection"],
-        }
+        return expected_sidecar(self.sampler.dataset, path, self.inferer.settings, self.provenance)
 
     def _write(self, path: str) -> None:
         whole = self._maps.pop(path)
@@ -245,7 +259,8 @@ class ProbabilityMapWriter:
     def _set_aside(self, path: str, reason: str) -> None:
         reason += self.older_map_remark(path)
         logger.error("%s", reason)
-        self._maps.pop(path, None)
+        for kept in (self._maps, self._screens, self._screened):
+            kept.pop(path, None)
         self.inferer.report(path)
         self.failed[path] = reason
         self.sampler.release(path)
@@ -265,6 +280,7 @@ class ProbabilityMapWriter:
         if self._progress is not None:
             self._progress.set_postfix_str(f"{self.summary.rates()}, {name}", refresh=False)
             whole = len(self.done) + len(self.failed)
-            self._position = whole if slides == 1 or not self._maps else self._position + slides
+            in_work = self._maps or self._screens or self._screened
+            self._position = whole if slides == 1 or not in_work else self._position + slides
             target = self._position + self.summary.num_by_others()
             self._progress.update(max(0.0, min(target, self._progress.total) - self._progress.n))

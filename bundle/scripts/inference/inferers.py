@@ -12,9 +12,12 @@ import torch
 
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
+from ..network.exported import OnnxNetwork
 from ..network.forwards import send
 from ..network.modes import check_mode, dense_step, resolve_mode
+from ..network.preprocessing import Scaling
 from .agreement import Agreement, is_beyond_limits
+from .screening import ScreenSettings
 from .tile_inferer import SlidingInferer, TileInferer
 from .tile_plan import SlidePlan, Tile
 
@@ -35,6 +38,7 @@ class DenseInferer(TileInferer):
     """
 
     mode = "dense"
+    way_out = "--mode sliding"
 
     def __init__(self, num_checks: int = 64, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -81,12 +85,13 @@ class DenseInferer(TileInferer):
         if found is not None and is_beyond_limits(found):
             logger.warning(
                 "%s: mode %s does not agree with sliding on %d positions (probabilities differ by up to %.2f, %.0f %% "
-                "cross 0.5); give --mode sliding",
+                "cross 0.5); give %s",
                 Path(path).name,
                 self.mode,
                 found["num_checks"],
                 found["largest_difference"],
                 100 * found["crossings"],
+                self.way_out,
             )
         refined = num_refined if self.settings["refine_above"] is not None else None
         return {"mode": self.mode, "agreement": found, "refined_positions": refined}
@@ -142,6 +147,82 @@ class AutoInferer(RefinedInferer):
         self._is_dense = self._dense.is_possible(self.device)
 
 
+class ScreenInferer(DenseInferer):
+    """As `DenseInferer` where the stride permits it, else as `SlidingInferer`: the first look of `CascadeInferer`.
+
+    Args:
+        is_dense: false computes each patch on its own everywhere.
+        arguments: see `DenseInferer`.
+    """
+
+    mode = "dense (screen)"
+    way_out = "--screen_dense false"
+
+    def __init__(self, is_dense: bool = True, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.is_dense = is_dense
+        self._modes: dict[str, str] = {}
+
+    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Compute logits; see `TileInferer.compute`."""
+        mode = "dense" if self.is_dense and dense_step(plan.stride, plan.downsample) is not None else "sliding"
+        self._modes[tile.path] = mode
+        if mode == "sliding":
+            return self._slide(image, plan, wanted)
+        return super().compute(image, tile, plan, wanted)
+
+    def report(self, path: str) -> dict[str, Any]:
+        """Hand out what was noted of a slide, under the keys of a sidecar."""
+        return {"screen_mode": self._modes.pop(path, None), "screen_agreement": super().report(path)["agreement"]}
+
+
+class CascadeInferer(AutoInferer):
+    """The screen over all foreground, then as `AutoInferer` where it passed positions on.
+
+    Args:
+        screen: how slides are screened.
+        screen_network: what screens them, on the device.
+        arguments: see `RefinedInferer`.
+
+    Raises:
+        InputError: if a setting is not as described, or the screen's network cannot be computed beside the other.
+    """
+
+    mode = "cascade"
+
+    def __init__(self, screen: ScreenSettings, screen_network: Any, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if self.settings["runtime"] == "onnxruntime" and not isinstance(screen_network, OnnxNetwork):
+            raise InputError(
+                "mode cascade: runtime onnxruntime computes ONNX files, but the screen is none; give another --mode, "
+                "or an overlay with a screen_network of scripts.network.exported.OnnxNetwork"
+            )
+        of_screen = {key: value for key, value in arguments.items() if key != "refine_above"}
+        self.screen = ScreenInferer(screen.is_dense, **{**of_screen, "patch_size": screen.patch_size})
+        self.screen_network = screen_network.eval()
+        self.settings |= {
+            "screen_mpp": screen.mpp,
+            "screen_patch_size": screen.patch_size,
+            "screen_above": screen.above,
+            "screen_margin_um": screen.margin_um,
+            "screen_dense": screen.is_dense,
+        }
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Any, *args: Any, tile: Tile, scaling: Scaling | None = None, **kwargs: Any
+    ) -> torch.Tensor:
+        """Compute the positions of a tile, of a screen with the screen's network; see `TileInferer.__call__`."""
+        if tile.plan is not None and tile.plan.look is not None:
+            return self.screen(inputs, self.screen_network, tile=tile, scaling=scaling)
+        return super().__call__(inputs, network, tile=tile, scaling=scaling)
+
+    def report(self, path: str) -> dict[str, Any]:
+        """Hand out what was noted of a slide; ``look_mode`` is null if the screen passed nothing on."""
+        found = super().report(path)
+        look_mode = None if found["mode"] == self.mode else found["mode"]
+        return {**found, "mode": self.mode, "look_mode": look_mode, **self.screen.report(path)}
+
+
 def make_inferer(
     mode: str = "auto",
     refine_above: float = 0.2,
@@ -152,6 +233,8 @@ def make_inferer(
     runtime: str = "auto",
     device: str | torch.device = "cpu",
     tta: bool = False,
+    screen: ScreenSettings | None = None,
+    screen_network: Any = None,
 ) -> TileInferer:
     """Make the inferer of a mode.
 
@@ -165,6 +248,8 @@ def make_inferer(
         runtime: what computes.
         device: where.
         tta: average over flips and turns.
+        screen: see `CascadeInferer`; of no effect in other modes.
+        screen_network: see `CascadeInferer`.
 
     Raises:
         InputError: if a setting is not as described.
@@ -181,5 +266,9 @@ def make_inferer(
         return SlidingInferer(**shared)
     if mode == "dense":
         return DenseInferer(num_checks=num_checks, **shared)
+    if mode == "cascade":
+        if screen is None:
+            raise InputError("mode cascade needs a screen; give --mode cascade to the whole config, not to inferer")
+        return CascadeInferer(screen, screen_network, refine_above=refine_above, num_checks=num_checks, **shared)
     kind = RefinedInferer if mode == "refined" else AutoInferer
     return kind(refine_above=refine_above, num_checks=num_checks, **shared)

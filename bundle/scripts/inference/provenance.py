@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..network.purpose import bundle_version, file_sha256, read_purpose
 
+logger = logging.getLogger(__name__)
+
 _VERSIONED = ("monai", "torch", "openvino", "onnxruntime", "numpy", "openslide-python", "openslide-bin", "cucim-cu13")
 
 
-def describe_weights(weights: str | Path | None) -> dict[str, Any]:
+def describe_weights(weights: str | Path | None, kind: str = "") -> dict[str, Any]:
     """What the sidecar of a map says of the weights, each null if there are none.
 
     Args:
         weights: their file.
+        kind: what all keys begin with, ``screen_`` for the weights of a screen.
 
     Returns:
         ``weights``: the file's name; ``weights_sha256``; ``weights_purpose``: see `network.purpose.Purpose`, null also
@@ -25,12 +29,16 @@ def describe_weights(weights: str | Path | None) -> dict[str, Any]:
         InputError: see `network.purpose.read_purpose`.
     """
     if weights is None:
-        return {"weights": None, "weights_sha256": None, "weights_purpose": None}
+        logger.warning(
+            "%sweights is null: the network is as %snetwork_def makes it, untrained; give --%sweights FILE",
+            *(kind,) * 3,
+        )
+        return dict.fromkeys((f"{kind}weights", f"{kind}weights_sha256", f"{kind}weights_purpose"))
     purpose = read_purpose(weights)
     return {
-        "weights": Path(weights).name,
-        "weights_sha256": file_sha256(weights),
-        "weights_purpose": None if purpose is None else purpose.content(),
+        f"{kind}weights": Path(weights).name,
+        f"{kind}weights_sha256": file_sha256(weights),
+        f"{kind}weights_purpose": None if purpose is None else purpose.content(),
     }
 
 

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..errors import InputError
 from ..slides.reader_process import LostReaderError
-from .tile_plan import NO_POSITIONS, Tile, make_sample
+from .tile_plan import NO_POSITIONS, SlidePlan, Tile, make_sample
 from .tile_reader import TileReader
-from .tiles import TileDataset, TileSampler
+from .tile_sampler import TileSampler
+from .tiles import TileDataset
 
 _AHEAD = 2  # tiles of each process that are read, or in work, before they are asked for
 
@@ -49,7 +52,7 @@ class TileLoader:
             _ReadingThread(TileReader(dataset), self._lost, pin_memory) for _ in range(max(1, num_workers))
         ]
         self._num_given = 0
-        sampler.plan = self._plan
+        sampler.plan, sampler.plan_look = self._plan, self._plan_look
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield what `tile_plan.make_sample` makes of each tile of the sampler, in its order."""
@@ -61,6 +64,9 @@ class TileLoader:
         is_done = False
         try:
             for tile in self.sampler:
+                if tile is None:  # what was read must be computed first
+                    yield waiting.popleft().take()
+                    continue
                 reader = self._readers[self._num_given % len(self._readers)]
                 self._num_given += 1
                 reader.give(tile)
@@ -82,6 +88,10 @@ class TileLoader:
 
     def _plan(self, path: str, copy: str | None) -> list[Tile]:
         planned: list[Tile] = self._planner.ask(path, "plan", path, copy, self._num_given)
+        return planned
+
+    def _plan_look(self, plan: SlidePlan, chosen: npt.NDArray[np.bool_]) -> list[Tile]:
+        planned: list[Tile] = self._planner.ask(plan.path, "plan_look", plan, chosen, self._num_given)
         return planned
 
 

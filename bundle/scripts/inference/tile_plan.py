@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..geometry import PATCH_SIZE
+
 NO_QUALITY: Mapping[str, Any] = {"artifacts": None, "sharpness": None}
 """What sidecars hold of a slide that was not examined."""
 
@@ -34,6 +36,9 @@ class SlidePlan(NamedTuple):
         artifacts: artifact mask as PNG, see `quality.files`, or None if the slide was not examined.
         quality: the part of the sidecar that tells of artifacts.
         appearance: see `quality.appearance`; None of a slide without tissue.
+        patch_size: side of the patch that the model sees, in its pixels.
+        look: the plan of the map, if this is that of a screen, see `screening`: another stride, downsample, shape,
+            patch and positions; else None.
     """
 
     path: str
@@ -53,6 +58,8 @@ class SlidePlan(NamedTuple):
     artifacts: bytes | None = None
     quality: Mapping[str, Any] = NO_QUALITY
     appearance: Mapping[str, float | None] | None = None
+    patch_size: int = PATCH_SIZE
+    look: SlidePlan | None = None
 
 
 NO_POSITIONS = np.zeros((0, 0), dtype=np.bool_)
@@ -71,6 +78,7 @@ class Tile(NamedTuple):
         positions: (rows, cols) bool, which positions to compute.
         keep: bool over the compressed tiles under the block: which of them a later tile of the same reader needs.
         error: why the slide or the tile could not be read, or None.
+        foreground: bool, in a tile of a screen the part of the map's foreground under its block.
     """
 
     path: str
@@ -79,10 +87,14 @@ class Tile(NamedTuple):
     positions: npt.NDArray[np.bool_]
     error: str | None = None
     keep: npt.NDArray[np.bool_] = NO_POSITIONS
+    foreground: npt.NDArray[np.bool_] = NO_POSITIONS
 
 
 Planner = Callable[[str, str | None], list[Tile]]
 """What plans a slide, by its path and the file that is read where that is an address."""
+
+LookPlanner = Callable[[SlidePlan, npt.NDArray[np.bool_]], list[Tile]]
+"""What plans where to look at a slide whose screen is computed, see `tiles.TileDataset.plan_look`."""
 
 
 def make_sample(tile: Tile, pixels: torch.Tensor | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Inference reads a slide as tiles: large blocks of pixels that hold many overlapping patches.
 
-The sampler, in the main process, yields the tiles of one slide after the other; the dataset, in other processes, opens
-the slides, finds their foreground and reads the pixels (see `tile_loader`). What goes wrong with a slide travels as a
+The sampler, in the main process, says which tiles (see `tile_sampler`); the dataset, in other processes, opens the
+slides, finds their foreground and reads the pixels (see `tile_loader`). What goes wrong with a slide travels as a
 tile that says so, and the other slides go on.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..folders.names import is_url
@@ -36,7 +36,7 @@ from ..storage.remote import list_slides
 from ..storage.staging import SlideCache
 from .fitness import with_notes
 from .foregrounds import Foreground, compute_foreground, read_foreground
-from .slide_queue import SlideQueue
+from .screening import ScreenSettings, coarsen
 from .tile_plan import NO_POSITIONS, Planner, SlidePlan, Tile, make_sample, position_offsets, tile_blocks
 
 
@@ -77,6 +77,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         cache_gb: see `storage.staging.SlideCache`.
         skip_artifacts: classes of artifacts that are left out, see `quality.classes.parse_classes`.
         weights: the network's file of weights, whose sidecar may say what slides looked like in training.
+        screen: how slides are screened first; None looks at all of their foreground at once.
 
     Raises:
         InputError: if a setting is not as described, or the folder of masks is missing, or the weights' sidecar is
@@ -101,6 +102,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         cache_gb: float = 100.0,
         skip_artifacts: str | Sequence[str] | None = None,
         weights: str | Path | None = None,
+        screen: ScreenSettings | None = None,
     ) -> None:
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise InputError(f"stride must be a positive integer of level-0 pixels, but got {stride!r}")
@@ -123,6 +125,7 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.tile_size = tile_size
         self.max_enlargement = check_limit(max_enlargement)
         self.mode = check_mode(mode)
+        self.screen = screen
         self.num_readers = max(1, num_workers)
         self.slides = SlidePool(backend, assume_mpp, max_open=2)
         self.cache = SlideCache(cache_dir, cache_gb)
@@ -192,9 +195,6 @@ class TileDataset(Dataset[dict[str, Any]]):
         mask = found.mask
         downsample = slide.model_downsample(self.mpp)
         self._check_stride(path, downsample)
-        distance = self.stride / downsample
-        block = max(1, int((self.tile_size - self.patch_size) / distance) + 1)
-        blocks = list(tile_blocks(mask, block, self.patch_size / distance)) or [((0, 0), NO_POSITIONS)]
         plan = SlidePlan(
             path=path,
             shape=slide.shape,
@@ -205,18 +205,47 @@ class TileDataset(Dataset[dict[str, Any]]):
             mask=found.source,
             backend=slide.backend,
             num_positions=int(mask.sum()),
-            num_tiles=len(blocks),
+            num_tiles=0,
             copy=copy,
             bounds=slide.bounds,
             cucim_fault=slide.cucim_fault,
             artifacts=found.artifacts,
             quality=found.quality,
             appearance=self._appearance(slide, mask),
+            patch_size=self.patch_size,
         )
         notes = [*found.notes, *appearance_notes(plan.appearance, self.trained_on_looks)]
         plan = with_notes(plan, self.mpp, self.patch_size, found.why_empty, notes)
-        kept = self._kept(slide, plan, blocks, first_tile)
-        return [Tile(path, plan, *block, keep=keep) for block, keep in zip(blocks, kept, strict=True)]
+        if self.screen is None:
+            return self._cover(slide, plan, mask, first_tile)
+        factor, downsample = self.screen.grid(self.stride, downsample)
+        screened = coarsen(mask, factor)
+        plan = plan._replace(
+            stride=factor * self.stride,
+            downsample=downsample,
+            map_shape=screened.shape,
+            num_positions=int(screened.sum()),
+            patch_size=self.screen.patch_size,
+            look=plan,
+        )
+        return [_with_foreground(tile, mask, factor) for tile in self._cover(slide, plan, screened, first_tile)]
+
+    def plan_look(self, plan: SlidePlan, chosen: npt.NDArray[np.bool_], first_tile: int) -> list[Tile]:
+        """Cover the positions of a slide that its screen passed on with tiles.
+
+        Args:
+            plan: of the slide's map.
+            chosen: (rows, cols) bool.
+            first_tile: see `plan`.
+
+        Returns:
+            Its tiles, at least one, whose plan counts these positions.
+
+        Raises:
+            InputError: if the slide can no longer be read.
+        """
+        slide = self.slides.get(plan.copy or plan.path, plan.mpp)
+        return self._cover(slide, plan._replace(num_positions=int(chosen.sum())), chosen, first_tile)
 
     def read(self, tile: Tile) -> npt.NDArray[np.uint8]:
         """Read the pixels of a tile that has a plan and positions.
@@ -237,20 +266,19 @@ class TileDataset(Dataset[dict[str, Any]]):
         part = Part(region.level, region.location, region.size)
         return region.resample(self._reader.read(part, tile.keep))
 
-    def _kept(
-        self,
-        slide: Slide,
-        plan: SlidePlan,
-        blocks: list[tuple[tuple[int, int], npt.NDArray[np.bool_]]],
-        first_tile: int,
-    ) -> list[npt.NDArray[np.bool_]]:
-        if not plan.num_positions:
-            return [NO_POSITIONS]
+    def _cover(self, slide: Slide, plan: SlidePlan, mask: npt.NDArray[np.bool_], first_tile: int) -> list[Tile]:
+        distance = plan.stride / plan.downsample
+        block = max(1, int((self.tile_size - plan.patch_size) / distance) + 1)
+        blocks = list(tile_blocks(mask, block, plan.patch_size / distance))
+        if not blocks:
+            return [Tile(plan.path, plan._replace(num_tiles=1), (0, 0), NO_POSITIONS)]
+        plan = plan._replace(num_tiles=len(blocks))
         regions = [self._region(slide, plan, map_location, positions.shape) for map_location, positions in blocks]
         parts = [Part(region.level, region.location, region.size) for region in regions]
         level = parts[0].level
         shapes = slide.cell_shapes[level], slide.level_shapes[level]
-        return kept_cells(parts, *shapes, first_tile, self.num_readers)
+        kept = kept_cells(parts, *shapes, first_tile, self.num_readers)
+        return [Tile(plan.path, plan, *block, keep=keep) for block, keep in zip(blocks, kept, strict=True)]
 
     def _check_stride(self, path: str, downsample: float) -> None:
         try:
@@ -271,47 +299,14 @@ class TileDataset(Dataset[dict[str, Any]]):
 
     def _region(self, slide: Slide, plan: SlidePlan, map_location: tuple[int, int], shape: tuple[int, ...]) -> Region:
         height, width = (
-            int(position_offsets(count, plan.stride, plan.downsample)[-1]) + self.patch_size for count in shape
+            int(position_offsets(count, plan.stride, plan.downsample)[-1]) + plan.patch_size for count in shape
         )
-        top, left = map_to_level0(map_location, plan.stride) - self.patch_size * plan.downsample / 2
+        top, left = map_to_level0(map_location, plan.stride) - plan.patch_size * plan.downsample / 2
         return slide.locate_region((float(top), float(left)), (height, width), plan.downsample)
 
 
-class TileSampler(Sampler[Tile]):
-    """Yields the tiles of all slides, one slide after the other, planning each when its turn comes.
-
-    Args:
-        dataset: the dataset; a slide put into ``skip`` meanwhile is left.
-        queue: which slides this process takes; all of them if not given.
-
-    Attributes:
-        plan: what plans a slide in place of the dataset, see `TileDataset.tiles`.
-    """
-
-    def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
-        self.dataset = dataset
-        self.queue = queue or SlideQueue()
-        self.skip: set[str] = set()
-        self.plan: Planner | None = None
-
-    def _ahead(self, path: str) -> str | None:
-        """The slide that comes next, or None: where several processes take slides, another may take it."""
-        if self.queue.num_ranks > 1:
-            return None
-        paths = [sample["image"] for sample in self.dataset.data]
-        return next((later for later in paths[paths.index(path) + 1 :] if later not in self.skip), None)
-
-    def release(self, path: str) -> None:
-        """A slide is done with: the copy of one from an address may be removed."""
-        if is_url(path):
-            self.dataset.cache.release(path)
-
-    def __iter__(self) -> Iterator[Tile]:
-        """Iterate over tiles."""
-        for path in self.queue.take([sample["image"] for sample in self.dataset.data]):
-            if path in self.skip:
-                continue
-            for tile in self.dataset.tiles(path, self._ahead(path), self.plan):
-                if tile.path in self.skip:
-                    break
-                yield tile
+def _with_foreground(tile: Tile, mask: npt.NDArray[np.bool_], factor: int) -> Tile:
+    """A tile of the screen with the part of the map's foreground under it."""
+    top, left = (factor * corner for corner in tile.map_location)
+    rows, cols = (factor * side for side in tile.positions.shape)
+    return tile._replace(foreground=mask[top : top + rows, left : left + cols])

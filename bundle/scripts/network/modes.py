@@ -6,7 +6,7 @@ import math
 
 from ..errors import InputError
 
-MODES = ("auto", "refined", "dense", "sliding")
+MODES = ("auto", "refined", "dense", "sliding", "cascade")
 
 NETWORK_STRIDE = 32
 """Pixels from one output of the network to the next when it runs over more than a patch: that of a ResNet."""
@@ -47,7 +47,8 @@ def resolve_mode(mode: str, stride: int, downsample: float) -> str:
         downsample: level-0 pixels per pixel that the model sees.
 
     Returns:
-        ``refined``, ``dense`` or ``sliding``; for ``auto``, ``refined`` where the stride permits it.
+        ``refined``, ``dense`` or ``sliding``; for ``auto`` and ``cascade``, which looks at what its screen passed on as
+        ``auto`` does, ``refined`` where the stride permits it.
 
     Raises:
         InputError: if the mode is unknown or needs another stride.
@@ -55,8 +56,8 @@ def resolve_mode(mode: str, stride: int, downsample: float) -> str:
     if check_mode(mode) == "sliding":
         return mode
     if dense_step(stride, downsample) is not None:
-        return "refined" if mode == "auto" else mode
-    if mode == "auto":
+        return "refined" if mode in ("auto", "cascade") else mode
+    if mode in ("auto", "cascade"):
         return "sliding"
     raise InputError(
         f"--mode {mode} needs a stride of whole multiples of {NETWORK_STRIDE} pixels that the model sees, but stride "

@@ -65,7 +65,8 @@ def _mode(sidecar: dict[str, Any]) -> str:
     mode = sidecar.get("mode")
     if not mode:
         return _UNKNOWN
-    above = f", again above {sidecar['refine_above']}" if mode == "refined" and "refine_above" in sidecar else ""
+    key, screen = ("screen_above", " of the screen") if mode == "cascade" else ("refine_above", "")
+    above = f", again above {sidecar[key]}{screen}" if mode in ("refined", "cascade") and key in sidecar else ""
     return f"{mode}{above}{', mean of eight orientations' if sidecar.get('tta') else ''}"
 
 

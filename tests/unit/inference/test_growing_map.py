@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from scripts.inference.growing_map import GrowingMap
+from scripts.inference.growing_map import GrowingMap, GrowingScreen
+from scripts.inference.screening import make_screen
 from scripts.inference.tile_plan import SlidePlan, Tile
 
 PLAN = SlidePlan("folder/a.tif", (700, 450), 0.25, 64, 1.0, (11, 8), "otsu", "openslide", 5, 3)
@@ -60,3 +61,37 @@ def test_description_is_of_the_slide_and_can_be_written():
         "notes": [],
         "max_probability": 0.875,
     }
+
+
+def test_a_screen_says_where_the_network_looks_and_fills_the_rest():
+    look = PLAN._replace(stride=64, map_shape=(5, 7), num_positions=34, num_tiles=0)
+    plan = look._replace(stride=128, downsample=4.0, map_shape=(3, 4), num_positions=12, num_tiles=2, look=look)
+    foreground = np.ones((5, 7), dtype=bool)
+    foreground[4, 0] = False
+    screen = GrowingScreen(plan)
+    upper, lower = np.full((2, 4), 0.125, dtype=np.float32), np.full((1, 4), 0.25, dtype=np.float32)
+    upper[0, 3] = 0.5
+    for row, values in ((2, lower), (0, upper)):
+        under = foreground[2 * row : 2 * (row + len(values))]
+        screen.take(Tile(PLAN.path, plan, (row, 0), np.ones(values.shape, dtype=bool), foreground=under), values)
+    assert screen.tiles_left == 0
+
+    chosen, rest = screen.finish(make_screen(0.972, 0.243, 96, above=0.25, margin_um=31.0))
+    expected = np.zeros((5, 7), dtype=bool)
+    expected[0:4, 4:7] = True  # 128 pixels of 0.25 µm are 32 µm, so one position around the one in the corner
+    np.testing.assert_array_equal(chosen, expected)
+    values = np.where(expected, 0, np.float32(0.125))
+    values[4] = np.nextafter(np.float32(0.25), np.float32(0))  # held below the limit
+    values[4, 0] = 0
+    np.testing.assert_array_equal(rest.values, values.astype(np.float32))
+    assert rest.about == {
+        "num_positions": 34,
+        "screen_stride": 128,
+        "screen_positions": 12,
+        "looked_at": round(12 / 34, 6),
+    }
+
+    growing = GrowingMap(look._replace(num_positions=12, num_tiles=1), rest)
+    growing.take(Tile(PLAN.path, look, (0, 4), np.ones((4, 3), dtype=bool)), np.full((4, 3), 0.75, dtype=np.float32))
+    np.testing.assert_array_equal(growing.values, np.where(expected, np.float32(0.75), rest.values))
+    assert growing.describe()["num_positions"] == 34

@@ -18,7 +18,8 @@ from scripts.inference.handlers import ProbabilityMapWriter
 from scripts.inference.slide_queue import SlideQueue
 from scripts.inference.tile_inferer import SlidingInferer
 from scripts.inference.tile_plan import SlidePlan, Tile
-from scripts.inference.tiles import TileDataset, TileSampler
+from scripts.inference.tile_sampler import TileSampler
+from scripts.inference.tiles import TileDataset
 from scripts.masks.foreground import ForegroundSettings
 
 SIDECAR_KEYS = {

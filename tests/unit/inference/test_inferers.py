@@ -443,7 +443,7 @@ def test_batch_size_must_be_a_positive_integer(batch_size: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mode": "quick"}, "mode must be one of auto, refined, dense, sliding, but got 'quick'"),
+        ({"mode": "quick"}, "mode must be one of auto, refined, dense, sliding, cascade, but got 'quick'"),
         ({"refine_above": 1.5}, "refine_above must be a probability from 0 to 1, but got 1.5"),
         ({"refine_above": True}, "refine_above must be a probability"),
         ({"num_checks": -1}, "num_checks must be an integer of at least 0"),

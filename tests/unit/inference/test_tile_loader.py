@@ -19,7 +19,8 @@ from helpers.ramp import write_coded
 from scripts.errors import InputError
 from scripts.inference.tile_loader import TileLoader
 from scripts.inference.tile_plan import NO_POSITIONS, SlidePlan, Tile
-from scripts.inference.tiles import TileDataset, TileSampler
+from scripts.inference.tile_sampler import TileSampler
+from scripts.inference.tiles import TileDataset
 from scripts.masks.foreground import ForegroundSettings
 from scripts.slides import reader_process
 

@@ -19,7 +19,8 @@ from helpers.ramp import coded_image, decode, write_coded
 from scripts.errors import InputError
 from scripts.geometry import map_shape, map_to_level0
 from scripts.inference.tile_plan import Tile, position_offsets, tile_blocks
-from scripts.inference.tiles import TileDataset, TileSampler, slide_datalist
+from scripts.inference.tile_sampler import TileSampler
+from scripts.inference.tiles import TileDataset, slide_datalist
 from scripts.masks.foreground import ForegroundSettings
 from scripts.network.purpose import make_purpose, write_weights
 from scripts.slides.pyramid import write_pyramid
