@@ -1,4 +1,4 @@
-"""Handlers for tests of mode cascade; configs append them to ``handlers``."""
+"""A handler and a dataset for tests of mode cascade, which configs name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from ignite.engine import Engine, Events
+
+from scripts.errors import InputError
+from scripts.inference.tile_plan import Tile
+from scripts.inference.tiles import TileDataset
 
 
 class KillBeforeLook:
@@ -26,3 +32,12 @@ class KillBeforeLook:
         tile = engine.state.batch["tile"]
         if Path(tile.path).stem == self.name and tile.plan.look is None:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SecondFailsAtLook(TileDataset):
+    """Reads the screen of each slide, but not the pixels at 40x of ``second.tif``."""
+
+    def read(self, tile: Tile) -> npt.NDArray[np.uint8]:
+        if tile.path.endswith("second.tif") and tile.plan is not None and tile.plan.look is None:
+            raise InputError(f"{tile.path}: made to fail at 40x")
+        return super().read(tile)

@@ -24,13 +24,11 @@ from helpers.torchrun import torchrun
 from integration.conftest import Outcome
 from scripts import bundle_root
 from scripts.cluster.worker import SlideWorker
-from scripts.errors import InputError
 from scripts.geometry import map_shape
 from scripts.inference.handlers import ProbabilityMapWriter
 from scripts.inference.inferers import make_inferer
 from scripts.inference.screening import make_screen
 from scripts.inference.tile_loader import TileLoader
-from scripts.inference.tile_plan import Tile
 from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset
 from scripts.network.preprocessing import PrepareTile
@@ -109,9 +107,8 @@ def test_the_map_is_that_of_the_two_networks_run_by_hand(
     (tmp_path / "masks").mkdir()
     Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(tmp_path / "masks" / "odd.png")
 
-    places = [range(-(-side // factor)) for side in shape]
-    blocks = [[mask[factor * row : factor * (row + 1), factor * col : factor * (col + 1)] for col in places[1]] for row in places[0]]
-    under = np.array([[block.any() for block in row] for row in blocks])
+    padded = np.pad(mask, [(0, -side % factor) for side in shape])
+    under = np.maximum.reduce([padded[row::factor, col::factor] for row in range(factor) for col in range(factor)])
     screen = by_hand(downsample_image(image, 4), networks[0], factor * stride // 4, 96, under)
     fine = by_hand(image, networks[1], stride, 224, mask)
     above = float(np.sort(screen[screen > 0])[-8:-6].mean())  # seven positions exceed it
@@ -157,9 +154,17 @@ def slides(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def above() -> float:
+    """A limit that some positions of each slide exceed."""
+    image = downsample_image(stained((1301, 1107), 2), 4)
+    everywhere = np.ones((9, 7), dtype=bool)
+    return float(np.quantile(by_hand(image, unpadded_network(seed=2, side=3), 32, 96, everywhere), 0.75))
+
+
 @pytest.fixture
-def settings(slides: Path, tmp_path: Path) -> dict[str, Any]:
-    """A run with small networks, of which the screen passes about half on."""
+def settings(slides: Path, tmp_path: Path, above: float) -> dict[str, Any]:
+    """A run with small networks, whose screen passes a part on."""
     return {
         "network_def": {"_target_": "helpers.dense_networks.padded_network", "scale": 6.0},
         "screen_network_def": {"_target_": "helpers.dense_networks.unpadded_network", "seed": 2, "side": 3},
@@ -168,7 +173,7 @@ def settings(slides: Path, tmp_path: Path) -> dict[str, Any]:
         "slides": str(slides),
         "output_dir": str(tmp_path / "maps"),
         "mode": "cascade",
-        "screen_above": 0.47,
+        "screen_above": above,
         "screen_margin_um": 0.0,
         "runtime": "torch",
         "precision": "float32",
@@ -218,8 +223,10 @@ def test_a_run_goes_on_after_it_was_killed_between_screen_and_look(
     assert again.status == 0, again.err
     assert "1 of 3 slides are done already" in again.err
     assert infer(output_dir=str(tmp_path / "whole")).status == 0
-    assert maps_of(tmp_path / "maps") == maps_of(tmp_path / "whole")
-    assert maps_of(tmp_path / "whole").keys() == set(NAMES)
+    assert maps_of(tmp_path / "maps").keys() == maps_of(tmp_path / "whole").keys() == set(NAMES)
+    for name in NAMES:  # other numbers of threads may add up in another order
+        found, whole = (np.load(tmp_path / folder / f"{name}.npy") for folder in ("maps", "whole"))
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5)
     shares = [sidecar_of(tmp_path / "maps", name)["looked_at"] for name in NAMES]
     assert all(0 < share < 1 for share in shares), shares
     assert all(sidecar_of(tmp_path / "maps", name)["refined_positions"] for name in NAMES)
@@ -228,7 +235,7 @@ def test_a_run_goes_on_after_it_was_killed_between_screen_and_look(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"screen_above": 0.48}, "screen_above was 0.47, is 0.48"),
+        ({"screen_above": 0.9}, "screen_above was 0."),
         ({"screen_margin_um": 40.0}, "screen_margin_um was 0.0, is 40.0"),
         ({"screen_dense": False}, "screen_dense was true, is false"),
         ({"mode": "dense"}, "mode_asked was"),
@@ -257,26 +264,14 @@ def test_other_weights_of_the_screen_compute_again(infer: Command, slides: Path,
     assert sidecar["screen_weights_sha256"] != sidecar["weights_sha256"]
 
 
-def test_a_slide_that_fails_in_either_turn_is_set_aside(
-    infer: Command, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slide_that_fails_in_either_turn_is_set_aside(infer: Command, slides: Path, tmp_path: Path) -> None:
     (slides / "broken.tif").write_bytes((slides / "first.tif").read_bytes()[:5000])
-    read = TileDataset.read
-
-    def read_or_fail(dataset: TileDataset, tile: Tile) -> npt.NDArray[np.uint8]:  # in the processes that are forked
-        assert tile.plan is not None
-        if tile.path.endswith("second.tif") and tile.plan.look is None:
-            raise InputError(f"{tile.path}: made to fail at 40x")
-        return read(dataset, tile)
-
-    monkeypatch.setattr(TileDataset, "read", read_or_fail)
-    outcome = infer()
+    outcome = infer(**{"dataset#_target_": "helpers.cascade_events.SecondFailsAtLook"})
     assert outcome.status == 1
     assert "2 of 4 slides failed, the others are done" in outcome.error
     assert maps_of(tmp_path / "maps").keys() == {"first", "third"}
     failed = json.loads((tmp_path / "maps" / "run.json").read_text())["slides_failed"]
     assert sorted(Path(entry["slide"]).stem for entry in failed) == ["broken", "second"]
-    monkeypatch.undo()
     (slides / "broken.tif").unlink()
     outcome = infer()
     assert outcome.status == 0, outcome.err
@@ -307,7 +302,6 @@ def test_a_slide_of_20x_is_screened_patch_by_patch(infer: Command, tmp_path: Pat
     sidecar = sidecar_of(tmp_path / "maps", "coarse")
     assert (sidecar["screen_mode"], sidecar["look_mode"], sidecar["screen_stride"]) == ("sliding", "sliding", 64)
     assert sidecar["model_downsample"] == pytest.approx(0.486)
-    assert 0 < sidecar["looked_at"] < 1
 
 
 def test_the_page_documents_the_keys_of_the_sidecar(infer: Command, slides: Path, tmp_path: Path) -> None:

@@ -293,3 +293,49 @@ def test_readers_are_compared_in_turns(tmp_path: Path) -> None:
         rates, ratio = measure(read, tmp_path / "a.tif", num_regions=2, num_rounds=2)
         assert set(rates) == {"cucim", "openslide"}
         assert min(*rates.values(), ratio) > 0
+
+
+# --- the cascade ----------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_loses_as_many_tumor_patches_as_allowed_and_no_more() -> None:
+    from cascade import limit_for
+
+    tumor = np.random.default_rng(3).random(1000) ** 6
+    for lost in (0.0, 0.01, 0.2):
+        limit = limit_for(tumor, lost)
+        assert np.mean(tumor <= limit) <= lost
+        assert np.mean(tumor <= 1.02 * limit + 1e-5) >= lost, "a larger limit of three digits would lose more"
+
+
+def test_tumor_counts_in_the_middle_of_a_patch() -> None:
+    from cascade import middle_tumor
+
+    mask = np.zeros((160, 192), dtype=bool)
+    mask[70, 100] = True  # row 64 to 95 is the middle of the second patch, column 96 to 127 that of the third
+    found = middle_tumor(mask)
+    assert found.shape == (3, 4)
+    assert np.argwhere(found).tolist() == [[1, 2]]
+
+
+def test_a_detection_is_lost_if_none_is_near() -> None:
+    from cascade import NMS_RADIUS, num_lost
+
+    assert num_lost({(10, 10), (50, 50)}, {(10, 10 + NMS_RADIUS), (50, 51 + NMS_RADIUS)}) == 1
+    assert num_lost(set(), {(1, 1)}) == 0
+
+
+def test_a_large_slide_repeats_contiguous_squares_and_has_one_of_tumor() -> None:
+    from large_slide import cut, lay_out
+
+    shape, tumor = (20_500, 30_000), np.arange(128, 140)
+    layout = lay_out(shape, 2, tumor, 0.2, seed=1)
+    assert layout.shape == (81, 118)
+    squares = layout[:80, :112].reshape(10, 8, 14, 8).swapaxes(1, 2).reshape(-1, 64)
+    tissue = squares[squares[:, 0] >= 0]
+    assert len(tissue) == round(0.2 * 140)
+    is_tumor = tissue[:, 0] >= 128
+    assert is_tumor.sum() == 1
+    assert {tuple(square - square[0]) for square in tissue[~is_tumor]} == {tuple(range(64))}
+    image = np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(cut(image)[8 * 3 + 5], image[768:1024, 1280:1536])

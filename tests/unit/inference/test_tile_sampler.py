@@ -23,8 +23,6 @@ CHOSEN = np.ones((5, 8), dtype=bool)
 class Slides(TileDataset):
     """Made-up slides: two tiles for the screen, three for the network."""
 
-    fetched: list[str]
-
     def plan(self, path: str, copy: str | None, first_tile: int) -> list[Tile]:
         if "bad" in path:
             raise InputError(f"{path}: no slide")
