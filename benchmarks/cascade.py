@@ -7,7 +7,8 @@
 The limit is the largest that loses at most 1 of 100 tumor patches of PatchCamelyon's validation patches. The screen
 runs dense and patch by patch. A patch on its own has no surroundings, so dense runs over the patch among its mirror
 images. Pictures with masks and tiles of normal tissue are contiguous, so there the network also looks around what
-exceeds the limit: three figures are of no margin, and of one and two positions of the screen. Some patches that the screen was trained on may lie in the pictures with masks.
+exceeds the limit: three figures are of no margin, and of one and two positions of the screen. Some patches that the
+screen was trained on may lie in the pictures with masks.
 
 With --detections, inference runs on real tissue and on a mosaic in modes sliding, auto and cascade, with the config's
 limit or --above, and detections are compared.
