@@ -111,16 +111,17 @@ def test_the_map_is_that_of_the_two_networks_run_by_hand(
     under = np.maximum.reduce([padded[row::factor, col::factor] for row in range(factor) for col in range(factor)])
     screen = by_hand(downsample_image(image, 4), networks[0], factor * stride // 4, 96, under)
     fine = by_hand(image, networks[1], stride, 224, mask)
-    above = float(np.sort(screen[screen > 0])[-8:-6].mean())  # seven positions exceed it
+    highest = np.sort(screen[screen > 0])[-14:-4]
+    gap = int(np.diff(highest).argmax())  # readers may differ by a gray level at a coarse level
+    above = float(highest[gap : gap + 2].mean())
     expected = np.zeros(shape, dtype=np.float32)
-    num_looked = 0
+    is_fine = np.zeros(shape, dtype=bool)
     for row, col in np.argwhere(mask).tolist():
         place = row // factor, col // factor
         around = screen[max(0, place[0] - 1) : place[0] + 2, max(0, place[1] - 1) : place[1] + 2]
-        is_seen = bool((around > above).any())
-        expected[row, col] = fine[row, col] if is_seen else screen[place]
-        num_looked += is_seen
-    assert 0 < num_looked < 0.7 * mask.sum()
+        is_fine[row, col] = (around > above).any()
+        expected[row, col] = fine[row, col] if is_fine[row, col] else screen[place]
+    assert 0 < is_fine.sum() < 0.9 * mask.sum()
 
     margin = 0.9 * factor * stride * 0.243  # rounded up to one position
     found = run_cascade(
@@ -132,10 +133,12 @@ def test_the_map_is_that_of_the_two_networks_run_by_hand(
         tile_size=tile_size,
         foreground_dir=tmp_path / "masks",
     )
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+    assert np.ptp(screen[under]) > 0.02
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found[is_fine], expected[is_fine], rtol=0, atol=2e-5)
     sidecar = json.loads((tmp_path / "maps" / "odd.json").read_text())
     assert sidecar["num_positions"] == mask.sum()
-    assert sidecar["looked_at"] == pytest.approx(num_looked / mask.sum(), abs=1e-6)
+    assert sidecar["looked_at"] == pytest.approx(is_fine.sum() / mask.sum(), abs=1e-6)
     assert sidecar["screen_stride"] == factor * stride
     kind = ("dense", "refined") if stride != 60 else ("sliding", "sliding")
     assert (sidecar["mode"], sidecar["screen_mode"], sidecar["look_mode"]) == ("cascade", *kind)
