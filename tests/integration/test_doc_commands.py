@@ -106,7 +106,7 @@ JOURNEYS = [
     ("README.md", "docs/report.md", "docs/review.md", "docs/correcting.md"),
     ("docs/evaluation.md", "docs/scoring_rules.md"),
     ("docs/staging.md",),
-    ("docs/quality.md",),
+    ("docs/quality.md", "docs/backbones.md"),
     ("docs/data.md",),
     ("docs/configs.md",),
     ("docs/scaling.md",),

@@ -130,7 +130,7 @@ class TileInferer(Inferer):
 
     def _make_ready(self, network: Any) -> None:
         settings = self.settings["runtime"], self.device, self.settings["precision"]
-        runtime = make_runtime(network, *settings, scaling=self._scaling)
+        runtime = make_runtime(network, *settings, scaling=self._scaling, patch_size=self.patch_size)
         if self.settings["tta"]:
             runtime = EightfoldRuntime(runtime)
         self._patches = PatchForward(runtime, self.patch_size, self.batch_size)

@@ -154,7 +154,14 @@ class DenseForward:
         Raises:
             InputError: if the network is none that runs over a tile, or the tile does not fit into memory in parts.
         """
-        grid = self._grid(image[None])
+        try:
+            grid = self._grid(image[None])
+        except InputError:
+            raise
+        except (RuntimeError, AssertionError, ValueError):
+            if self.is_possible(image.device):
+                raise
+            grid = None
         if grid is None or grid.shape != self._grid_shape(image):
             raise InputError(
                 f"network_def: must give a logit every {NETWORK_STRIDE} pixels to run over a tile, but its output for "
@@ -167,7 +174,7 @@ class DenseForward:
         shape = (1, 3, self.patch_size + 2 * NETWORK_STRIDE, self.patch_size + NETWORK_STRIDE)
         try:
             grid = self.runtime(torch.zeros(shape, dtype=self.runtime.dtype, device=device))
-        except RuntimeError:  # a last layer that fits one size only
+        except (RuntimeError, AssertionError, ValueError):  # a last layer or a transformer that fits one size only
             return False
         return grid.shape == (1, 1, 3, 2)
 

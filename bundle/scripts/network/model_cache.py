@@ -22,6 +22,7 @@ import torch
 
 from ..errors import InputError
 from ..files import atomic_path
+from ..geometry import PATCH_SIZE
 from .preprocessing import Scaling
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,12 @@ def cache_folder() -> Path | None:
 
 
 def fetch_model(
-    openvino: Any, core: Any, network: torch.nn.Module, scaling: Scaling | None, convert: Callable[[], Any]
+    openvino: Any,
+    core: Any,
+    network: torch.nn.Module,
+    scaling: Scaling | None,
+    convert: Callable[[], Any],
+    patch_size: int = PATCH_SIZE,
 ) -> Any:
     """Take a network's model from the cache, or make it and put it there.
 
@@ -64,11 +70,12 @@ def fetch_model(
         network: the network. One whose code is not of PyTorch, torchvision or MONAI is not kept.
         scaling: what becomes a part of the model.
         convert: makes the model.
+        patch_size: side of the images with which it is made, on which some networks depend.
 
     Returns:
         The model, not compiled.
     """
-    folder, key = cache_folder(), describe(network, scaling)
+    folder, key = cache_folder(), describe(network, scaling, patch_size)
     if folder is None or key is None:
         return convert()
     path = folder / f"{key}{_SUFFIX}"
@@ -85,12 +92,13 @@ def fetch_model(
     return model
 
 
-def describe(network: torch.nn.Module, scaling: Scaling | None) -> str | None:
+def describe(network: torch.nn.Module, scaling: Scaling | None, patch_size: int = PATCH_SIZE) -> str | None:
     """SHA-256 of all that a network's model depends on: versions, layers and their settings, weights, scaling.
 
     Args:
         network: the network.
         scaling: what becomes a part of its model.
+        patch_size: see `fetch_model`.
 
     Returns:
         The hash; None for a network whose code may be another under the same name, or that has settings of other kinds
@@ -100,7 +108,7 @@ def describe(network: torch.nn.Module, scaling: Scaling | None) -> str | None:
         versions = [version(name) for name in _PACKAGES]
     except PackageNotFoundError:  # installed under another name
         return None
-    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling]).encode())
+    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling, patch_size]).encode())
     for name, module in network.named_modules(remove_duplicate=False):
         kind = type(module)
         settings = {key: value for key, value in vars(module).items() if key not in _APART and not _is_empty(value)}

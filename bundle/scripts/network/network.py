@@ -240,10 +240,10 @@ class AutocastInferer(Inferer):
             kwargs: passed on.
 
         Returns:
-            The network's output in float32.
+            The network's output in float32; (N, 1, 1, 1) of a network that gives (N, 1), as classifiers do.
         """
         dtype = resolve_precision(self.precision, inputs.device)
         pixels = torch.as_tensor(inputs).contiguous(memory_format=torch.channels_last)
         with torch.autocast(inputs.device.type, dtype=dtype, enabled=dtype is not torch.float32):
             output: torch.Tensor = network(pixels, *args, **kwargs)
-        return output.float()
+        return output.float()[:, :, None, None] if output.ndim == 2 else output.float()

@@ -71,6 +71,7 @@ class OpenVINORuntime:
         network: the network, which is converted as it is now; later changes of its weights have no effect.
         precision: see `network.resolve_precision`.
         scaling: see `TorchRuntime`; it becomes a part of the converted network.
+        patch_size: side of an image that the network takes, if it takes other sizes or not.
 
     Raises:
         InputError: if OpenVINO cannot convert the network, or not compute in that precision on this processor.
@@ -78,7 +79,13 @@ class OpenVINORuntime:
 
     name = "openvino"
 
-    def __init__(self, network: torch.nn.Module, precision: str = "auto", scaling: Scaling | None = None) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        precision: str = "auto",
+        scaling: Scaling | None = None,
+        patch_size: int = PATCH_SIZE,
+    ) -> None:
         self.dtype = _dtype(scaling)
         dtype = resolve_precision(precision, torch.device("cpu"))
         hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
@@ -87,7 +94,8 @@ class OpenVINORuntime:
             "INFERENCE_NUM_THREADS": count_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        model = fetch_model(_openvino(), _core(), network, scaling, lambda: _convert(network, scaling))
+        convert = functools.partial(_convert, network, scaling, patch_size)
+        model = fetch_model(_openvino(), _core(), network, scaling, convert, patch_size)
         compiled = _core().compile_model(model, "CPU", options)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise InputError(
@@ -161,7 +169,12 @@ def resolve_runtime(runtime: str, device: torch.device) -> str:
 
 
 def make_runtime(
-    network: Any, runtime: str, device: torch.device, precision: str, scaling: Scaling | None = None
+    network: Any,
+    runtime: str,
+    device: torch.device,
+    precision: str,
+    scaling: Scaling | None = None,
+    patch_size: int = PATCH_SIZE,
 ) -> Runtime:
     """Make a network ready to compute.
 
@@ -171,6 +184,7 @@ def make_runtime(
         device: where the network is.
         precision: see `network.resolve_precision`.
         scaling: see `TorchRuntime`.
+        patch_size: see `OpenVINORuntime`.
 
     Raises:
         InputError: see `resolve_runtime`, `OpenVINORuntime`, `ONNXRuntime`.
@@ -178,7 +192,7 @@ def make_runtime(
     chosen = resolve_runtime(runtime, device)
     if chosen == "openvino":
         logger.info("compiling the network for OpenVINO; this takes some seconds")
-        return OpenVINORuntime(network, precision, scaling)
+        return OpenVINORuntime(network, precision, scaling, patch_size)
     if chosen == "onnxruntime":
         return ONNXRuntime(network, precision, scaling)
     return TorchRuntime(network, precision, scaling)
@@ -212,9 +226,9 @@ def _root_logger_kept() -> Iterator[None]:
         root.filters, root.handlers = filters, handlers
 
 
-def _convert(network: torch.nn.Module, scaling: Scaling | None) -> Any:
+def _convert(network: torch.nn.Module, scaling: Scaling | None, patch_size: int) -> Any:
     openvino = _openvino()
-    example = torch.zeros((2, 3, PATCH_SIZE, PATCH_SIZE))
+    example = torch.zeros((2, 3, patch_size, patch_size))
     try:
         with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad(), eval_mode(network):
             warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does

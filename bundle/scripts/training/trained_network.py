@@ -44,13 +44,16 @@ def freeze(network: torch.nn.Module, names: Sequence[str]) -> None:
 
     Args:
         network: the network; changed in place.
-        names: names of modules, such as ``features.0``.
+        names: names of modules, such as ``features.0``, or of parameters, such as a transformer's ``class_token``.
 
     Raises:
-        InputError: if the network has no module of a name.
+        InputError: if the network has no part of a name.
     """
-    modules = dict(network.named_modules())
+    modules, parameters = dict(network.named_modules()), dict(network.named_parameters())
     for name in names:
+        if name in parameters:
+            parameters[name].requires_grad_(False)
+            continue
         if name not in modules:
             raise InputError(
                 f"frozen: the network has no part {name!r}; it has {', '.join(filter(None, modules))[:200]}"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from monai.networks.nets import TorchVisionFCModel
+from torchvision.models import VisionTransformer
 
 from helpers.dense_networks import padded_network
 from scripts.errors import InputError
@@ -191,8 +192,10 @@ class _Pooled(torch.nn.Module):
 
 def test_networks_that_give_no_grid_are_told_apart() -> None:
     linear = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(3 * 49, 1))
-    for network, expected in ((padded_network(), True), (_Pooled(), False), (linear, False)):
+    transformer = VisionTransformer(224, 56, 1, 1, 8, 8, num_classes=1).eval()
+    assert DenseForward(TorchRuntime(padded_network(), "float32"), 224).is_possible(torch.device("cpu"))
+    for network in (_Pooled(), linear, transformer):
         forward = DenseForward(TorchRuntime(network, "float32"), 224)
-        assert forward.is_possible(torch.device("cpu")) is expected
-    with pytest.raises(InputError, match=r"must give a logit every 32 pixels .* \(288, 416\) pixels .*--mode sliding"):
-        DenseForward(TorchRuntime(_Pooled(), "float32"), 224)(torch.rand(3, 288, 416))
+        assert not forward.is_possible(torch.device("cpu"))
+        with pytest.raises(InputError, match=r"must give a logit every 32 pixels .* \(288, 416\) .*--mode sliding"):
+            forward(torch.rand(3, 288, 416))

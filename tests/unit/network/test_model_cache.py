@@ -28,9 +28,9 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
     found = []
     convert = runtime._convert
 
-    def note(network: torch.nn.Module, scaling: Scaling | None) -> object:
+    def note(network: torch.nn.Module, scaling: Scaling | None, patch_size: int) -> object:
         found.append(network)
-        return convert(network, scaling)
+        return convert(network, scaling, patch_size)
 
     monkeypatch.setattr(runtime, "_convert", note)
     return found
@@ -102,11 +102,12 @@ def test_whatever_changes_the_network_changes_its_name(change: Callable[[torch.n
     assert describe(changed, SCALING) not in (None, describe(network, SCALING))
 
 
-def test_scaling_and_versions_change_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scaling_patches_and_versions_change_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     names = {describe(network, scaling) for scaling in (None, SCALING, Scaling(2 / 255, -0.5), Scaling(1.0, -1.0))}
+    names.add(describe(network, SCALING, 96))
     monkeypatch.setattr(model_cache, "version", lambda name: "2099.1")
-    assert len(names | {describe(network, SCALING)}) == 5
+    assert len(names | {describe(network, SCALING)}) == 6
 
 
 class Own(torch.nn.Sequential):

@@ -318,6 +318,14 @@ def test_autocast_inferer_in_float32_is_a_plain_forward(network: torch.nn.Module
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
+def test_one_number_for_each_patch_is_a_logit_of_the_usual_shape() -> None:
+    classifier = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 1))
+    pixels = torch.rand(4, 3, 8, 8)
+    found = AutocastInferer("float32")(pixels, classifier)
+    assert found.shape == (4, 1, 1, 1)
+    assert found.flatten().equal(classifier(pixels).flatten())
+
+
 def test_autocast_inferer_in_bfloat16_is_close(network: torch.nn.Module) -> None:
     pixels = torch.rand(4, 3, 31, 17) * 2 - 1
     with torch.no_grad():

@@ -27,6 +27,11 @@ def test_frozen_parts_are_not_trained() -> None:
         assert value.equal(before[name]) == name.startswith(stem), name
 
 
+def test_a_single_parameter_can_be_frozen() -> None:
+    network = prepare_trained_network(fc_network(), CPU, frozen=["fc.bias"])
+    assert [name for name, value in network.named_parameters() if not value.requires_grad] == ["fc.bias"]
+
+
 def test_unknown_part_to_freeze_is_named() -> None:
     with pytest.raises(InputError, match=r"frozen: the network has no part 'layer1'; it has features, features\.0"):
         prepare_trained_network(fc_network(), CPU, frozen=["layer1"])
