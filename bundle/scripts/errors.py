@@ -47,6 +47,16 @@ class FilesFailedError(InputError):
         self.reasons = dict(reasons or {})
 
 
+class NoLesionError(InputError):
+    """There is nothing that lesions could be scored on; whole slides may still be.
+
+    Attributes:
+        auc: area under the ROC curve of the slides; None where all are of one class, or nobody asked.
+    """
+
+    auc: float | None = None
+
+
 class Stopped(SystemExit):
     """The end of a run that a signal asked for, once what it did is saved; nothing above it has more to say.
 
@@ -147,6 +157,17 @@ def one_line(error: BaseException) -> str:
     if "Caught " in text and "Original Traceback" in text:
         text = text.rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1]
     return " ".join(text.split())
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A number with what it counts: ``1 slide``, ``2 slides``.
+
+    Args:
+        number: how many there are.
+        one: what one of them is called, maybe with a verb, such as ``slide is``.
+        several: the same of none or several; ``one`` with an s if not given.
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
 def few(names: Sequence[str]) -> str:

@@ -157,7 +157,8 @@ def read_json(path: str | Path) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found and found[key] != value:  # QuPath writes "metadata" of a TMA core twice, both alike
+        # QuPath writes "metadata" of a TMA core twice, both alike; to Python true is alike to 1, to JSON it is not
+        if key in found and json.dumps(found[key]) != json.dumps(value):
             raise ValueError(f"an object has the key {key!r:.80} twice, and one of the two would be lost")
         found[key] = value
     return found

@@ -150,10 +150,34 @@ def _check_settings(source: str, given: Mapping[str, Any], defaults: Mapping[str
     for key, value in given.items():
         if _is_computed(value) or (isinstance(value, dict) and "_target_" in value):
             continue  # what it gives is not known yet
-        by_default = _kind_of(defaults.get(key))
-        kind = by_default if by_default is _GROUP else _BY_NAME.get(key) or by_default
+        if "#" in key:
+            kind = _nested_kind(key, defaults)
+        else:
+            by_default = _kind_of(defaults.get(key))
+            kind = by_default if by_default is _GROUP else _BY_NAME.get(key) or by_default
         if kind is not None and not kind[1](value):
             raise InputError(f"{source}{key}: expected {kind[0]}, found {value!r:.40}; see docs/configs.md")
+
+
+def _nested_kind(key: str, defaults: Mapping[str, Any]) -> _Kind | None:
+    """What an id such as ``network_def#model_name`` takes: values of its default's kind, or null.
+
+    A component may take a number where its default is a whole one, so this is less strict than for ids at the top.
+    """
+    value: Any = defaults
+    for part in key.split("#"):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif _is_list(value) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _either(_NUMBER, _LIST, _NULL)
+    if isinstance(value, str) and not _is_computed(value):
+        return _either(("a text", lambda given: isinstance(given, str)), _NULL)
+    kind = _kind_of(value)
+    return None if kind is None else _either(kind, _NULL)
 
 
 def _kind_of(default: Any) -> _Kind | None:
@@ -185,6 +209,11 @@ def _is_no_default_folder(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Not all config files are in")
 
 
+def _is_no_state_of_an_engine(record: logging.LogRecord) -> bool:
+    """Not Ignite's lines that an engine starts, resumes or ends: the bundle's own say where a training goes on."""
+    return not str(record.msg).startswith("Engine run ")
+
+
 def _quiet_monai() -> None:
     """MONAI lists what it was given, in a form of its own on standard output; its warnings take the form of ours."""
     for name in ("monai.bundle.scripts", "monai.bundle.workflows"):
@@ -193,6 +222,8 @@ def _quiet_monai() -> None:
         logger.propagate = True
         logger.setLevel(logging.WARNING)
         logger.addFilter(_is_no_default_folder)
+    for name in ("SupervisedTrainer", "SupervisedEvaluator"):
+        logging.getLogger(f"ignite.engine.engine.{name}").addFilter(_is_no_state_of_an_engine)
 
 
 def run_bundle(run_id: str, config: str, overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> None:

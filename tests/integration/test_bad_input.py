@@ -275,7 +275,7 @@ def test_slides_with_numbers_for_names(infer: Command, tumor_detection: Command,
     Image.fromarray(truth).save(tmp_path / "truth" / "2.png")
     command = ("froc", "--maps", "7", "--truth", "truth", "--output", "5")
     assert_fails(tumor_detection(*command), "no truth for 1 of 2 maps: 001; ", "--normal NAME,NAME")
-    assert_fails(tumor_detection(*command, "--normal", "1"), "normal: 1 names are of no map: 1; ")
+    assert_fails(tumor_detection(*command, "--normal", "1"), "normal: 1 name is of no map: 1; ")
     assert tumor_detection(*command, "--normal", "001").status == 0
     assert json.loads((tmp_path / "5" / "froc.json").read_text())["num_slides"] == 2
 
@@ -490,7 +490,7 @@ def test_annotations_that_cannot_be_read(
         (["tumor_001,900.5,800"], ["line 1: expected", "whole level-0 pixels", "found tumor_001,900.5,800; mend"]),
         (["tumor_001,-900,800"], ["line 1: expected", "not negative", "found tumor_001,-900,800; mend"]),
         ([], ["is empty; expected lines of slide,x,y"]),
-        (["001,900,800"], ["1 of 1 slides have no annotation in ", "not named normal: 001; add their annotations"]),
+        (["001,900,800"], ["1 of 1 slide have no annotation in ", "not named normal: 001; add their annotations"]),
         (["tumor_001,900,800", "tumor_009,1,2"], ["1 of 2 slides have no annotation in ", "normal: tumor_009; "]),
     ],
 )
@@ -537,7 +537,7 @@ def test_numeric_names_stay_as_they_are(tumor_detection: Command, tmp_path: Path
     [
         ("tumor_001,900,800,1,1", ["line 1: expected 12 columns", "found 5; mend it"]),
         ("tumor_001,900,800,1,1,1,1,2,1,1,1,1", ["line 1: labels must be 0 or 1, found ", "mend it"]),
-        ("tumor_007,900,800,1,1,1,1,1,1,1,1,1", ["1 of 1 slides are nowhere below ", "tumor_007; add them or"]),
+        ("tumor_007,900,800,1,1,1,1,1,1,1,1,1", ["1 of 1 slide are nowhere below ", "tumor_007; add them or"]),
     ],
 )
 def test_training_refuses_labels(

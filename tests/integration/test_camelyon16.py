@@ -63,7 +63,7 @@ def test_shipped_weights_from_the_bucket_to_the_page(source: list[str], tumor_de
     outcome = tumor_detection(*command, *quick)
     print(outcome.out)
     assert outcome.status == 1
-    assert outcome.error.startswith(f"error: 1 slides were set aside, all others are done: {TRUNCATED}; ")
+    assert outcome.error.startswith(f"error: 1 slide was set aside, all others are done: {TRUNCATED}; ")
     assert "truncated" in outcome.error
     report = json.loads(Path("out/froc/froc.json").read_text(encoding="utf-8"))
     assert {row["slide"] for row in report["slides"]} == {f"test_{n:03d}.tif" for n in (1, 2, 3, 4, 5)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -61,8 +62,9 @@ def write_overlay(path: Path, settings: dict[str, Any], folder: Path | None = No
     content = dict(settings)
     if folder is not None:
         folder.mkdir()
+        deadly = {"_target_": "helpers.rank_events.KillReaders"}
         note = {"_target_": "helpers.rank_events.NoteSlides", "folder": str(folder), "kill": kill}
-        content["+handlers"] = [note]
+        content["+handlers"] = [note, deadly]
     path.write_text(json.dumps(content))
     return path
 
@@ -98,25 +100,28 @@ def taken(folder: Path, attempt: int) -> list[list[str]]:
     return [path.read_text().split() for path in sorted(folder.glob(f"{attempt}_*.txt"))]
 
 
-def test_slides_are_shared_out_and_a_bad_one_is_set_aside(
+def test_slides_are_shared_out_and_bad_ones_are_set_aside(
     expected: dict[str, bytes], settings: dict[str, Any], slides: Path, tmp_path: Path
 ) -> None:
+    """One is cut off; another ends the process that reads it."""
     (slides / "bad.tif").write_bytes((slides / "b.tif").read_bytes()[:5000])
+    shutil.copy(slides / "c.tif", slides / "deadly.tif")
     overlay = write_overlay(tmp_path / "two.json", settings, tmp_path / "noted")
     files = [str(CONFIGS / "inference.json"), str(overlay), str(CONFIGS / "multi_gpu_inference.json")]
     result = torchrun(2, "-m", "monai.bundle", "run", "inference", "--config_file", files)
     assert result.returncode == 1
-    assert "1 of 6 slides failed, the others are done" in result.stderr
+    assert "2 of 7 slides failed, the others are done" in result.stderr
+    assert "deadly.tif: the process that read it ended by SIGSEGV; the file is damaged" in result.stderr
     assert maps_of(tmp_path / "maps") == expected
     run = run_of(tmp_path / "maps")
     assert run["processes"] == 2
     assert sorted(Path(slide["slide"]).stem for slide in run["slides_done"]) == list(TISSUE)
-    assert [Path(slide["slide"]).stem for slide in run["slides_failed"]] == ["bad"]
+    assert sorted(Path(slide["slide"]).stem for slide in run["slides_failed"]) == ["bad", "deadly"]
     alone = run_of(tmp_path / "one")
     assert (run["tiles"], run["tissue_mm2"]) == (alone["tiles"], pytest.approx(alone["tissue_mm2"]))
     shares = taken(tmp_path / "noted", 0)
     assert len(shares) == 2
-    assert sorted(name for share in shares for name in share) == sorted([*TISSUE, "bad"]), "each once"
+    assert sorted(name for share in shares for name in share) == sorted([*TISSUE, "bad", "deadly"]), "each once"
     assert "b" in (shares[0][0], shares[1][0]), "the largest first"
 
 

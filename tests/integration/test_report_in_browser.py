@@ -241,6 +241,10 @@ def test_nothing_is_wider_than_the_screen(opened: Any, width: int) -> None:
     set_screen(opened, width, 800)
     show_all = "document.querySelectorAll('.slide').forEach(slide => slide.style.contentVisibility = 'visible');"
     assert opened.execute_script(f"{show_all} return document.documentElement.scrollWidth") <= width
+    ends = (
+        "return Math.max(...[...document.querySelectorAll('.columns')].map(part => part.getBoundingClientRect().right))"
+    )
+    assert opened.execute_script(ends) <= width, "a slide's columns reach beyond the screen, which may then be scrolled"
 
 
 def test_crops_have_the_networks_pixels(opened: Any) -> None:

@@ -48,7 +48,7 @@ def test_a_rejected_place_has_a_lower_probability_after_a_step(
     assert min(num_tumor, num_rejected) >= 1
 
     outcome = run("mine", maps="maps", verdicts="verdicts", output="judged.csv")
-    assert outcome.out.startswith(f"{num_rejected} hard negatives and {num_tumor} regions of tumor of 1 slides; 0 ")
+    assert outcome.out.startswith(f"{num_rejected} hard negatives and {num_tumor} regions of tumor of 1 slide; 0 ")
     rows = read_loclabels(tmp_path / "judged.csv")
     files = {"dataset_dir": SLIDE.parent, "training_file": "judged.csv", "validation_file": "judged.csv"}
     settings = {"epochs": 3, "batch_size": 4, "learning_rate": 0.0003, "num_workers": 0, "ema_decay": 0.0}

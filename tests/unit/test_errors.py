@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+import scripts
 from scripts import bundle_root
 from scripts.errors import (
     STOP_SIGNALS,
     InputError,
     Stopped,
     StopRequest,
+    counted,
     explain,
     first_input_error,
     one_line,
@@ -195,3 +200,30 @@ with StopRequest(lambda: print("first", flush=True)):
     environment = {**os.environ, "PYTHONPATH": str(bundle_root())}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("first\n", "", -number)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((0, "slide"), "0 slides"),
+        ((1, "slide"), "1 slide"),
+        ((2, "slide"), "2 slides"),
+        ((1, "slide is", "slides are"), "1 slide is"),
+        ((3, "patch", "patches"), "3 patches"),
+    ],
+)
+def test_a_number_stands_with_its_noun(arguments: tuple[Any, ...], expected: str) -> None:
+    assert counted(*arguments) == expected
+
+
+def test_no_message_counts_one_slides() -> None:
+    """A number in a message stands with `errors.counted`, so that nobody reads of 1 slides."""
+    number = r"len\((?:[^(){}]|\([^(){}]*\))*\)|(?:self\.|\w+\.)?num_\w+|\w+\['num_\w+'\]"
+    nouns = "slides|maps|patients|lesions|detections|regions|files|masks|nodes|patches|names|tiles|positions|processes"
+    plain = re.compile(rf"\{{(?:{number})(?::,)?\}} (?:\w+ )?(?:{nouns})\b")
+    odd = [
+        f"{path.name}: {found.group()}"
+        for path in sorted(Path(scripts.__file__).parent.rglob("*.py"))
+        for found in plain.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert odd == []

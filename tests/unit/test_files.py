@@ -317,3 +317,19 @@ def test_read_rows_numbers_lines_and_passes_blank_ones_over(tmp_path: Path) -> N
         files.read_rows(path)
     with pytest.raises(InputError, match="no such file"):
         files.read_rows(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("content", ['{"a": 1, "a": 1}', '{"b": {"a": [1, {}], "a": [1, {}]}}'])
+def test_a_key_that_comes_twice_alike_is_read(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    assert read_json(tmp_path / "a.json") in ({"a": 1}, {"b": {"a": [1, {}]}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a": 1, "a": 2}', '{"a": 1, "b": 1, "a": null}', '{"a": 1, "a": true}', '[{"b": {"a": [], "a": {}}}]'],
+)
+def test_a_key_that_comes_twice_with_two_values_is_refused(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match=r"a\.json: not a readable JSON file \(an object has the key 'a' twice"):
+        read_json(tmp_path / "a.json")

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from scripts import bundle_root
 from scripts.errors import InputError, explain
-from scripts.workflow import check_configs, create_workflow, device_override, find_overlays, run_bundle
+from scripts.workflow import _quiet_monai, check_configs, create_workflow, device_override, find_overlays, run_bundle
 
 CONFIGS = Path(bundle_root()) / "configs"
 
@@ -332,3 +334,56 @@ def test_a_config_that_is_nested_too_deeply_is_one_line(tmp_path: Path, monkeypa
         run_bundle("run", "inference.json", {})
     with pytest.raises(InputError, match="config: nested too deeply, or ids copy each other"):
         create_workflow("inference")
+
+
+def nested_ids(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Ids below the top of a config and their defaults that are no expressions."""
+    for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+        path = f"{key}#{name}" if key else str(name)
+        if str(name).startswith("_") or (isinstance(value, str) and value.startswith(("$", "@", "%"))):
+            continue
+        if key and value is not None:
+            yield path, value
+        if isinstance(value, (dict, list)):
+            yield from nested_ids(value, path)
+
+
+def is_alike(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of a default, and may take its place."""
+    if isinstance(default, dict):
+        return isinstance(value, dict) and "_target_" not in default
+    if isinstance(default, (int, float)) and not isinstance(default, bool):
+        return type(value) in (int, float)
+    return type(value) is type(default)
+
+
+@pytest.mark.parametrize("config", ["inference.json", "train.json"])
+def test_a_nested_setting_is_held_to_the_kind_of_its_default(config: str) -> None:
+    """One of another kind would end as a TypeError, or be used for something else."""
+    ids = dict(nested_ids(json.loads((CONFIGS / config).read_text())))
+    assert len(ids) > 10
+    for key, default in ids.items():
+        for odd in ({"odd": 1}, "odd", 0.5, True):
+            if is_alike(odd, default):
+                continue
+            with pytest.raises(InputError, match=f"^{re.escape(key)}: expected .*, found .*; see docs/configs.md$"):
+                check_configs([CONFIGS / config], {key: odd})
+        for fine in (default, None, "$1 + 1", "@other", {"_target_": "some.Component"}):
+            check_configs([CONFIGS / config], {key: fine})
+    check_configs([CONFIGS / config], {"no#such#id": {"odd": 1}, "run#7": 3})
+
+
+def test_lists_may_be_named_by_number_and_numbers_replaced_by_lists() -> None:
+    check_configs([CONFIGS / "inference.json"], {"preprocessing#transforms#0#a_max": 1, "network_def#num_classes": [1]})
+    with pytest.raises(InputError, match=r"preprocessing#transforms#0#keys: expected a text or null, found 3"):
+        check_configs([CONFIGS / "inference.json"], {"preprocessing#transforms#0#keys": 3})
+
+
+def test_lines_of_engines_are_left_out_but_for_their_epochs(caplog: pytest.LogCaptureFixture) -> None:
+    """Ignite tells a resumed training by a number of iterations; the bundle's own line names epoch and step."""
+    _quiet_monai()
+    logger = logging.getLogger("ignite.engine.engine.SupervisedTrainer")
+    with caplog.at_level(logging.INFO):
+        logger.info("Engine run resuming from iteration 7, epoch 1 until 3 epochs")
+        logger.info("Epoch[1] Complete. Time taken: 00:01:02.003")
+    assert [record.getMessage()[:8] for record in caplog.records] == ["Epoch[1]"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import read_number
 from ..folders.names import check_cell
 from ..geometry import COORDINATE_LIMIT
@@ -67,7 +67,8 @@ def read_rows(path: str | Path, num_fields: int, form: str) -> Iterator[tuple[in
                     raise InputError(f"{path}, line {blank}: is blank; remove it (blank lines may only end the file)")
                 if len(fields) != num_fields:
                     raise InputError(
-                        f"{path}, line {line}: expected {num_fields} columns ({form}), found {len(fields)}; mend it"
+                        f"{path}, line {line}: expected {counted(num_fields, 'column')} ({form}), found "
+                        f"{len(fields)}; mend it"
                     )
                 is_empty = False
                 yield line, fields

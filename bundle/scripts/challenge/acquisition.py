@@ -8,14 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import FilesFailedError, InputError
-from ..storage.download import SOURCE, copy_extras, download_camelyon16, list_names
-from .candidates import TABLES
-from .checking import Checksums
+from ..storage.download import EXTRAS, SOURCE, copy_extras, download_camelyon16, list_names
 from .cohort import TEST, choose_subset, make_member
 from .engine import Outcome
 from .steps import Step
-
-_EXTRAS = (*Checksums.LISTS, *(f"{place}{name}" for place in ("", "evaluation/", "testing/") for name in TABLES))
 
 
 @dataclass
@@ -76,7 +72,7 @@ class Download(Step):
 
     def run(self, goes_on: bool) -> Outcome:
         """Copy what is missing; a file that cannot be copied is set aside."""
-        copy_extras(self.layout.root, self.source, self.endpoint, _EXTRAS)
+        copy_extras(self.layout.root, self.source, self.endpoint, EXTRAS)
         try:
             line = download_camelyon16(
                 self.layout.root, self.chosen(), "images,annotations", self.source, self.endpoint, self.num_at_once

@@ -15,13 +15,11 @@ from ..errors import InputError
 from ..folders.corrections import Corrections
 from ..folders.names import SLIDE_SUFFIXES, name_key
 from ..folders.search import files_below, find_slides
+from ..storage.download import REFERENCE_TABLES
 from .cohort import TEST, Member, choose_subset, make_member
 from .layout import Layout
 
 logger = logging.getLogger(__name__)
-
-TABLES = ("reference.csv", "GT.csv")
-"""Names under which the challenge's reference table is found."""
 
 
 class Candidates(NamedTuple):
@@ -29,7 +27,8 @@ class Candidates(NamedTuple):
 
     Attributes:
         members: that may take part.
-        absent: slides of the reference table without a file or an annotation, by name, each with the reason.
+        absent: slides of the reference table without a file or an annotation, and slides whose annotation is damaged,
+            by name, each with the reason.
         num_unknown: files whose names are none of the challenge's.
     """
 
@@ -52,7 +51,9 @@ def find_table(layout: Layout, given: str | None) -> Path | None:
         if not Path(given).is_file():
             raise InputError(f"reference {given}: no such file; give the challenge's table, or leave it out")
         return Path(given)
-    found = [path for name in TABLES for place in ("", "*/") for path in sorted(layout.root.glob(f"{place}{name}"))]
+    found = [
+        path for name in REFERENCE_TABLES for place in ("", "*/") for path in sorted(layout.root.glob(f"{place}{name}"))
+    ]
     if len(found) > 1:
         raise InputError(f"{found[0]} and {found[1]}: expected one reference table; name it with --reference")
     return found[0] if found else None
@@ -85,7 +86,7 @@ def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed
     Raises:
         InputError: if the table is damaged or contradicts an annotation: names its row; see `cohort.choose_subset`.
     """
-    annotations = _test_annotations(layout)
+    annotations, damaged = _test_annotations(layout)
     references = {} if table is None else read_references(table)
     paths = [path.relative_to(layout.root).as_posix() for path in slides_of(layout)]
     corrections = Corrections(layout.corrections)
@@ -94,7 +95,8 @@ def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed
     num_unknown = len(paths) - len(named)
     found = [_corrected(member, corrections) for member in named if not corrections.is_removed(member.name)]
     references = {name: row for name, row in references.items() if not corrections.is_removed(name)}
-    absent = _absent(found, annotations, references, layout) if subset is None else {}
+    absent = _absent(found, {*annotations, *damaged}, references, layout) if subset is None else {}
+    absent |= {member.name: damaged[member.name] for member in found if member.name in damaged}
     members = [member for member in found if member.name not in absent]
     if layout.trains() is not None:
         members = [member for member in members if member.part == TEST]
@@ -102,9 +104,18 @@ def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed
     return Candidates(chosen, absent, num_unknown)
 
 
-def _test_annotations(layout: Layout) -> dict[str, Annotation]:
+def _test_annotations(layout: Layout) -> tuple[dict[str, Annotation], dict[str, str]]:
+    """The annotations of the test slides by name, and of damaged ones the reason."""
     index = index_annotations(layout.annotations)
-    return {key: read_annotation(index[key]) for key in index.keys() if key.startswith("test_")}  # noqa: SIM118
+    found, damaged = {}, {}
+    for key in index.keys():  # noqa: SIM118
+        if key.startswith("test_"):
+            try:
+                found[key] = read_annotation(index[key])
+            except InputError as error:
+                logger.error("%s", error)
+                damaged[key] = str(error)
+    return found, damaged
 
 
 def _corrected(member: Member, corrections: Corrections) -> Member:
@@ -127,7 +138,7 @@ def _tumor_tests(
 
 
 def _absent(
-    members: list[Member], annotations: Mapping[str, Annotation], references: Mapping[str, Reference], layout: Layout
+    members: list[Member], annotated: set[str], references: Mapping[str, Reference], layout: Layout
 ) -> dict[str, str]:
     """Slides of the table that cannot be scored, and why."""
     there = {member.name for member in members}
@@ -138,7 +149,7 @@ def _absent(
             continue
         if name not in there:
             absent[name] = f"{row.place}: the slide {name} is not in {layout.root}; add it, or remove the row"
-        elif row.is_tumor and name not in annotations:
+        elif row.is_tumor and name not in annotated:
             absent[name] = f"{row.place}: the slide {name} is Tumor, but {layout.annotations} has no annotation; add it"
     for member in members:
         if references and member.part == TEST and name_key(member.name) not in references:

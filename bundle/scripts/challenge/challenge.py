@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..files import make_output_dir
 from ..folders.lock import FolderLock
 from .cohort import TEST, TRAINING
@@ -65,7 +65,8 @@ class Challenge:
         if set_aside:
             reasons = [f"{name} ({reason})" for name, reason in set_aside.items()]
             raise InputError(
-                f"{len(set_aside)} slides were set aside, all others are done: {few(list(set_aside))}; mend them and "
+                f"{counted(len(set_aside), 'slide was', 'slides were')} set aside, all others are done: "
+                f"{few(list(set_aside))}; mend them and "
                 f"run again; first: {reasons[0]}"
             )
 

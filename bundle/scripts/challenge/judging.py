@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..cohort.exclusions import EXCLUSIONS
+from ..errors import InputError, NoLesionError
+from ..folders.names import SLIDE_SUFFIXES
+from ..folders.search import files_below
 from ..maps.files import read_map_infos
 from ..masks.truth_folder import TruthFolder
 from ..report.published import CAMELYON16
@@ -19,6 +24,8 @@ from .cohort import TEST
 from .engine import Outcome
 from .mapping import Infer
 from .steps import Step
+
+_TEST_NAME = re.compile(r"test_\d{3}")
 
 
 @dataclass
@@ -36,6 +43,16 @@ class _Scored(Step):
     num_resamples: int = 1000
     seed: int = 0
     reference: str | None = None
+
+    def check(self) -> None:
+        """Refuse names of slides that are no test slides here, before anything is computed."""
+        words = self._excluded()
+        if odd := [name for name in words if name not in EXCLUSIONS and not _TEST_NAME.fullmatch(name.lower())]:
+            raise InputError(f"exclude: expected names of test slides such as test_001, found {odd[0]!r}; mend it")
+        paths = files_below(self.layout.root, SLIDE_SUFFIXES) if self.layout.root.is_dir() else []
+        there = {path.stem.lower() for path in paths}
+        if there and (absent := [name for name in words if name not in EXCLUSIONS and name.lower() not in there]):
+            raise InputError(f"exclude: {absent[0]!r} is no slide in {self.layout.root}; mend the name or take it off")
 
     @property
     def maps(self) -> Path:
@@ -64,8 +81,12 @@ class _Scored(Step):
         """Names that are not scored beyond the challenge's list: as asked, and maps of slides that take no part now."""
         members = {member.name for member in self.layout.members(TEST)}
         names = [info.name for info in read_map_infos(self.maps)]
-        given = [word.strip() for word in self.exclude.split(",") if word.strip()]
+        there = {name.lower() for name in names}  # a slide that was set aside has no map to leave out
+        given = [name for name in self._excluded() if name in EXCLUSIONS or name.lower() in there]
         return given + [name for name in names if name.lower() not in members]
+
+    def _excluded(self) -> list[str]:
+        return [word.strip() for word in self.exclude.split(",") if word.strip()]
 
     def normal(self) -> list[str]:
         """Names of maps whose slides have no annotation, where no table tells their class."""
@@ -77,6 +98,11 @@ class _Scored(Step):
         return [name for name in names if name not in left_out and folder.find(name) is None]
 
 
+def _without_lesion(error: NoLesionError) -> str:
+    auc = "and slides of one class have no AUC" if error.auc is None else f"slide AUC {error.auc:.4f}"
+    return f"No test slide has a lesion above isolated tumor cells, so there is no FROC score; {auc}."
+
+
 @dataclass
 class Froc(_Scored):
     """The challenge's score."""
@@ -84,17 +110,20 @@ class Froc(_Scored):
     name = "froc"
 
     def run(self, goes_on: bool) -> Outcome:
-        """Score the maps."""
-        report = score_folder(
-            self.maps,
-            self.layout.truth,
-            self.folder,
-            self.normal(),
-            self.scoring(),
-            exclude=self.left_out_slides(),
-            reference=self.tables(),
-            corrections=self.layout.corrections,
-        )
+        """Score the maps; without a lesion only the slides."""
+        try:
+            report = score_folder(
+                self.maps,
+                self.layout.truth,
+                self.folder,
+                self.normal(),
+                self.scoring(),
+                exclude=self.left_out_slides(),
+                reference=self.tables(),
+                corrections=self.layout.corrections,
+            )
+        except NoLesionError as error:
+            return Outcome(_without_lesion(error))
         return Outcome(summary(report))
 
 
@@ -120,22 +149,27 @@ class Report(_Scored):
         return [self.folder / PAGE]
 
     def run(self, goes_on: bool) -> Outcome:
-        """Write the page."""
+        """Write the page; without a lesion one that has no score but the slides' AUC."""
         settings = ReportSettings(
             max_slides=self.max_slides, title="CAMELYON16 challenge", note=self._note(), published=CAMELYON16
         )
-        line = write_report(
-            self.maps,
-            self.folder,
-            self.layout.truth,
-            self.layout.slides(TEST),
-            self.normal(),
-            self.left_out_slides(),
-            self.scoring(),
-            settings,
-            self.tables(),
-            self.layout.corrections,
-        )
+        slides = self.layout.slides(TEST)
+        try:
+            line = write_report(
+                self.maps,
+                self.folder,
+                self.layout.truth,
+                slides,
+                self.normal(),
+                self.left_out_slides(),
+                self.scoring(),
+                settings,
+                self.tables(),
+                self.layout.corrections,
+            )
+        except NoLesionError as error:
+            settings = settings._replace(note=f"{settings.note} {_without_lesion(error)}", published=())
+            line = write_report(self.maps, self.folder, slides=slides, scoring=self.scoring(), settings=settings)
         return Outcome(line)
 
     def _note(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from .labelling import Labels
 from .mapping import MapStep
 from .steps import Step
 from .subconfigs import as_names, check_values, default_of
+from .substitutes import Substitutes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -92,8 +96,19 @@ class Training(Step):
             "output_dir": str(self.folder),
             "resume": goes_on,
         }
-        run_bundle("training", "train.json", settings, as_names(self.overlays))
-        return Outcome(f"weights in {self.folder / 'model.pt'}")
+        substitutes = Substitutes(self.folder, goes_on)
+        while True:
+            files = {key: str(substitutes.file(Path(settings[key]))) for key in ("training_file", "validation_file")}
+            try:
+                run_bundle("training", "train.json", {**settings, **files}, as_names(self.overlays))
+            except Exception as error:  # MONAI wraps what a reader raises
+                lost = substitutes.take_out(error, self.layout.slides(TRAINING))
+                if lost is None:
+                    raise
+                logger.error("%s; its regions are replaced by those of other slides, and the training goes on", lost)
+                settings["resume"] = True
+            else:
+                return Outcome(f"weights in {self.folder / 'model.pt'}", substitutes.reasons)
 
 
 @dataclass

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import FilesFailedError, InputError, first_input_error
+from ..errors import FilesFailedError, InputError, counted, first_input_error
 from ..folders.names import named_file, slide_name
 from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import write_foregrounds
-from ..workflow import find_overlays, run_bundle
+from ..workflow import create_workflow, find_overlays, run_bundle
 from .cohort import TEST
 from .costs import Cost, Probe
 from .engine import Outcome
 from .steps import Step
 from .subconfigs import as_names, check_values
+
+_OF_THE_NETWORK = ("mpp", "patch_size", "network_def", "network")
 
 
 def by_name(failed: FilesFailedError) -> dict[str, str]:
@@ -46,6 +48,25 @@ def compute_maps(slides: Sequence[Path], settings: Mapping[str, Any], overlays: 
             raise
         return by_name(known)
     return {}
+
+
+def check_weights(weights: Path, values: Mapping[str, Any], overlays: Sequence[str]) -> None:
+    """Load weights as ``inference.json`` does, so that wrong ones are known before slides are read.
+
+    Raises:
+        InputError: if they are damaged, of another network, or for other images.
+    """
+    settings = {key: value for key, value in values.items() if key.split("#")[0] in _OF_THE_NETWORK}
+    workflow = create_workflow(
+        ["inference", *overlays], logging_file=False, **settings, weights=str(weights), device="cpu"
+    )
+    try:
+        workflow.parser.get_parsed_content("network")
+    except Exception as error:  # MONAI wraps what a component raises
+        known = first_input_error(error)
+        if known is None:
+            raise
+        raise InputError(f"weights {known}") from error
 
 
 @dataclass
@@ -101,8 +122,8 @@ class Foreground(Step):
         except FilesFailedError as error:
             if len(error.reasons) == len(slides):
                 raise
-            return Outcome(f"{len(slides) - len(error.reasons)} masks in {self.folder}", by_name(error))
-        return Outcome(f"{len(slides)} masks in {self.folder}")
+            return Outcome(f"{counted(len(slides) - len(error.reasons), 'mask')} in {self.folder}", by_name(error))
+        return Outcome(f"{counted(len(slides), 'mask')} in {self.folder}")
 
     def _overlay(self, slide: Path) -> Path:
         """What is written last of a slide."""
@@ -141,7 +162,7 @@ class MapStep(Step):
         """Compute the maps that are not up to date."""
         values = {**self.settings(), **settings, "output_dir": str(self.folder)}
         failed = compute_maps(slides, values, as_names(self.overlays))
-        return Outcome(f"{len(slides) - len(failed)} maps in {self.folder}", failed)
+        return Outcome(f"{counted(len(slides) - len(failed), 'map')} in {self.folder}", failed)
 
 
 @dataclass
@@ -156,6 +177,8 @@ class Infer(MapStep):
         weights = self.layout.weights()
         if self.layout.given_weights is not None and not weights.is_file():
             raise InputError(f"weights {weights}: no such file; give a file of weights, or shipped")
+        if self.layout.given_weights is not None:
+            check_weights(weights, self.inference, as_names(self.overlays))
 
     def inputs(self) -> Sequence[Path]:
         """Slides, masks, weights and overlays."""

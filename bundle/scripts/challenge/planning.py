@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
+from ..errors import counted
 from .costs import Cost, Probe
 from .engine import Stage, look
 from .layout import Layout
@@ -59,7 +60,7 @@ def _sums(costs: Sequence[Cost], layout: Layout, probe: Probe | None) -> list[st
     enough = "" if needed < free else ", which is too little"
     return [
         f"  together       about {duration(seconds)} on this machine, from a probe of {len(probe.sample)} of "
-        f"{len(probe.members)} slides",
+        f"{counted(len(probe.members), 'slide')}",
         f"  disk           {needed / 1e9:.3f} GB of results in {layout.output}; {free / 1e9:.1f} GB are free{enough}",
     ]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..annotations.annotations import index_annotations
-from ..errors import InputError
+from ..annotations.annotations import index_annotations, read_annotation
+from ..errors import InputError, counted
 from ..files import write_json
 from ..folders.corrections import Corrections
 from ..slides.slide import check_reading
@@ -96,8 +96,13 @@ class Verify(Step):
         for member in tqdm(found.members, desc="verify", unit="slide"):
             path = self.layout.root / member.path
             try:
-                if member.part == TRAINING and member.is_tumor and annotations.get(member.name) is None:
-                    raise InputError(f"{annotations.folder}: no annotation of {member.name}, which has tumor; add it")
+                if member.part == TRAINING and member.is_tumor:
+                    outlines = annotations.get(member.name)
+                    if outlines is None:
+                        raise InputError(
+                            f"{annotations.folder}: no annotation of {member.name}, which has tumor; add it"
+                        )
+                    read_annotation(outlines)
                 checksums.check(path)
                 check_slide(path, self.backend, self.stride)
             except InputError as error:
@@ -116,13 +121,13 @@ class Verify(Step):
         kinds = sorted({member.kind for member in usable}, reverse=True)
         counts = ", ".join(f"{sum(member.kind == kind for member in usable)} {kind}" for kind in kinds)
         chosen = f", a subset of {self.subset} of each kind" if self.subset else ""
-        return f"{len(usable)} slides ({counts}){chosen}"
+        return f"{counted(len(usable), 'slide')} ({counts}){chosen}"
 
     def _remarks(self, found: Candidates) -> str:
         table = self.table()
         remark = "no reference table, so test slides without annotation count as normal"
         remark = remark if table is None else f"classes of test slides by {table}"
-        unknown = f"; {found.num_unknown} files with other names are no slides of the challenge"
+        unknown = f"; {counted(found.num_unknown, 'file')} with other names are no slides of the challenge"
         return f"; {remark}{unknown if found.num_unknown else ''}"
 
     def _copy_truth(self, usable: Sequence[Member]) -> None:

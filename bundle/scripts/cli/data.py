@@ -14,7 +14,8 @@ def download(
 ) -> None:
     """Download CAMELYON16, the only data set that is known, from its public bucket: chosen slides or all 700 GB.
 
-    Files are resumed where a transfer broke, and compared by checksums. A second time only what is missing comes.
+    Files are resumed where a transfer broke, and compared by checksums. A second time only what is missing comes. The
+    challenge's reference table and lists of checksums come with them.
 
     Example: tumor-detection download camelyon16 --output camelyon16 --slides tumor_001,normal_001
 
@@ -26,9 +27,11 @@ def download(
         endpoint: of another S3 service than Amazon's; credentials are then taken from the environment.
         num_at_once: files that are copied at a time.
     """
-    from scripts.storage.download import SOURCE, download_camelyon16
+    from scripts.storage.download import EXTRAS, SOURCE, copy_extras, download_camelyon16
 
     print(download_camelyon16(output, slides, what, source or SOURCE, endpoint, num_at_once))
+    if extras := copy_extras(output, source or SOURCE, endpoint, EXTRAS):
+        print(f"also {', '.join(path.name for path in extras)}")
 
 
 def doctor(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from ..challenge.probe import Speed, available_gb, duration, measure_speed
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..geometry import finest_level_for, map_shape
@@ -141,7 +141,8 @@ def _tissue(slide: Slide) -> tuple[npt.NDArray[np.bool_], str]:
     if not num_positions:
         return mask, f"none found: {why_empty(sidecar)}"
     area = "" if slide.mpp is None else f"{num_positions * (_STRIDE * slide.mpp / 1000) ** 2:.1f} mm², "
-    return mask, f"{area}{mask.mean():.0%} of the slide, {num_positions} positions at stride {_STRIDE}"
+    positions = counted(num_positions, "position")
+    return mask, f"{area}{mask.mean():.0%} of the slide, {positions} at stride {_STRIDE}"
 
 
 def _looks(slide: Slide, mask: npt.NDArray[np.bool_]) -> str:
@@ -215,7 +216,10 @@ def _describe_run(
 ) -> list[str]:
     """What inference of all slides will take, a line each."""
     to_do = {path: need for path, need in needs.items() if need.num_positions}
-    lines = [f"inference of {len(to_do)} of {len(needs)} slides with model.pt at stride {_STRIDE}, into this folder"]
+    lines = [
+        f"inference of {len(to_do)} of {counted(len(needs), 'slide')} with model.pt at stride {_STRIDE}, into this "
+        f"folder"
+    ]
     map_mb, free_mb = sum(need.map_bytes for need in needs.values()) / 1e6, shutil.disk_usage(".").free / 1e6
     lines.append(f"  disk        {map_mb:.1f} MB of maps; {free_mb:,.0f} MB are free{_enough(map_mb, free_mb)}")
     if not probe:
@@ -232,7 +236,9 @@ def _describe_run(
     if not measured:
         return [*lines, "  time        not measured: there is no tile to measure it on"]
     num_tiles = sum(speed.num_tiles for speed in measured)
-    lines.append(f"  time        about {duration(sum(seconds.values()))} here, from a probe of {num_tiles} tiles")
+    lines.append(
+        f"  time        about {duration(sum(seconds.values()))} here, from a probe of {counted(num_tiles, 'tile')}"
+    )
     lines += [f"              about {duration(value)}  {path.name}" for path, value in seconds.items()]
     memory_gb, free_gb = measured[-1].memory_gb, available_gb()
     if memory_gb is not None and free_gb is not None:

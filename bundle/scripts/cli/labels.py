@@ -56,6 +56,7 @@ def sample(
     assume_mpp: float | None = None,
     geojson_origin: str = "bounds",
     corrections: str | None = None,
+    reference: list[str] | None = None,
 ) -> None:
     """Draw training regions from slides and their truth, where there is no file of locations.
 
@@ -81,12 +82,13 @@ def sample(
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
         corrections: CSV file of slide, action (remove, normal or tumor) and reason, see docs/slide_tables.md.
+        reference: a table of the slides' classes, or several, which makes --normal needless; see froc.
     """
     from scripts.labels.sampling import SampleSettings, sample_regions
 
     settings = SampleSettings(num_tumor, num_normal, boundary_share, stride, seed)
     reading = foreground_dir, tumor_value, backend, assume_mpp, geojson_origin
-    print(sample_regions(slides, truth, output, settings, normal, *reading, corrections))
+    print(sample_regions(slides, truth, output, settings, normal, *reading, corrections, reference or ()))
 
 
 def mine(

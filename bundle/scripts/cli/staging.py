@@ -11,6 +11,7 @@ def stage(
     fit: list[str] | None = None,
     patients: str | None = None,
     against_labels: str | None = None,
+    reference: list[str] | None = None,
     against: str | None = None,
     classifier: str | None = None,
     threshold: float | None = None,
@@ -34,6 +35,7 @@ def stage(
         fit: a folder of maps and a table of their labels, to fit a classifier on; needs the extra 'stage'.
         patients: a table slide,patient; without it the names of the slides say it, as patient_000_node_1 does.
         against_labels: a table of true classes, and of true stages such as patient_000.zip,pN0.
+        reference: a challenge's reference table with a column of metastases in place of against_labels, see froc.
         against: another run on the same nodes to compare with: an output of stage, a table of nodes or a folder of
             maps.
         classifier: a classifier that --fit wrote, in place of the rule of the largest lesion; needs the extra 'stage'.
@@ -64,7 +66,13 @@ def stage(
     if fit is not None:
         from scripts.staging.fitting import fit_folder
 
-        for name, value in (("maps", maps), ("nodes", nodes), ("classifier", classifier), ("against", against)):
+        for name, value in (
+            ("maps", maps),
+            ("nodes", nodes),
+            ("classifier", classifier),
+            ("against", against),
+            ("reference", reference),
+        ):
             if value is not None:
                 raise InputError(f"{name}: has no part in --fit, which takes its maps and labels; leave it out")
         if len(fit) != 2:
@@ -79,4 +87,4 @@ def stage(
             raise InputError(f"{', '.join(given)}: a classifier brings its own, those it was fitted with; leave it out")
         fitted = load_classifier(classifier)
         settings = settings._replace(nodes=fitted.settings, judge=fitted.judge, classifier=classifier)
-    print(summary(stage_folder(maps, nodes, output, patients, against_labels, against, settings)))
+    print(summary(stage_folder(maps, nodes, output, patients, against_labels, against, settings, reference or ())))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..folders.names import name_key
 from .exclusions import Exclusion
 from .pairing import Named
@@ -130,5 +130,9 @@ def reference_warnings(
     missing = sorted(references.keys() - names - excluded)
     return [
         *([f"slides that are in no reference table: {few(unknown)}"] if unknown else []),
-        *([f"{len(missing)} slides of the reference table have no map, not scored: {few(missing)}"] if missing else []),
+        *(
+            [f"{counted(len(missing), 'slide')} of the reference table have no map, not scored: {few(missing)}"]
+            if missing
+            else []
+        ),
     ]

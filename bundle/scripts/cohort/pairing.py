@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo, read_failures
 from ..masks.truth_folder import TruthFolder
@@ -79,7 +79,8 @@ def pair_truth(
     ]
     if unknown:
         raise InputError(
-            f"{folder.folder}: no truth for {len(unknown)} of {len(infos)} maps: {few(unknown)}; add their masks or "
+            f"{folder.folder}: no truth for {len(unknown)} of {counted(len(infos), 'map')}: {few(unknown)}; add their "
+            f"masks or "
             "annotations, list the normal ones with --normal NAME,NAME, or give a reference table with --reference"
         )
     marked = [info.name for info, path in zip(infos, paths, strict=True) if path is not None and info.name in listed]
@@ -109,10 +110,11 @@ def missing_warnings(maps: Path, infos: Sequence[Named], without_map: Sequence[s
     with_map = {name_key(info.name) for info in infos}
     stale = {name for name in names if name_key(slide_name(name)) in with_map}
     if failed := sorted(names - stale):
-        warnings.append(f"{len(failed)} slides failed in inference and are not scored: {few(failed)}")
+        warnings.append(f"{counted(len(failed), 'slide')} failed in inference and are not scored: {few(failed)}")
     if stale:
         warnings.append(
-            f"{len(stale)} slides failed in a later inference, their maps are of an earlier run: {few(sorted(stale))}"
+            f"{counted(len(stale), 'slide')} failed in a later inference, their maps are of an earlier run: "
+            f"{few(sorted(stale))}"
         )
     return warnings
 
@@ -130,7 +132,11 @@ def scale_warnings(infos: Sequence[MapInfo]) -> list[str]:
     usual = float(np.sort(pixel_um)[(len(pixel_um) - 1) // 2])
     is_odd = np.abs(pixel_um / usual - 1) > _SCALE_TOLERANCE
     odd = [f"{info.name} ({size:g})" for info, size, flag in zip(infos, pixel_um, is_odd, strict=True) if flag]
-    return [f"{len(odd)} maps have another scale than {usual:g} µm per pixel: {few(odd)}"] if odd else []
+    return (
+        [f"{counted(len(odd), 'map has', 'maps have')} another scale than {usual:g} µm per pixel: {few(odd)}"]
+        if odd
+        else []
+    )
 
 
 def tissue_warnings(infos: Sequence[MapInfo]) -> list[str]:
@@ -211,5 +217,8 @@ def find_stems(wanted: Sequence[str], infos: Sequence[Named], key: str) -> set[s
     stems = {name_key(spelling): info.name for info in infos for spelling in (info.name, info.slide)}
     unknown = [name for name in wanted if name not in stems]
     if unknown:
-        raise InputError(f"{key}: {len(unknown)} names are of no map: {few(unknown)}; mend them or add their maps")
+        raise InputError(
+            f"{key}: {counted(len(unknown), 'name is', 'names are')} of no map: {few(unknown)}; mend them or add "
+            f"their maps"
+        )
     return {stems[name] for name in wanted}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import read_rows
 from ..folders.names import SLIDE_SUFFIXES, name_key
 
@@ -120,7 +120,8 @@ def _read_lines(path: Path) -> Lines:
     for number, cells in lines:
         if len(cells) != len(lines[0][1]):
             raise InputError(
-                f"{path}, row {number}: expected {len(lines[0][1])} cells as in the first row, found {len(cells)}; "
+                f"{path}, row {number}: expected {counted(len(lines[0][1]), 'cell')} as in the first row, found "
+                f"{len(cells)}; "
                 "mend the row, and put a cell that holds a comma in quotes"
             )
     return lines

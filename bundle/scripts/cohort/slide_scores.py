@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..files import read_number, read_rows
 from ..folders.names import name_key, slide_name
 from ..folders.tables import find_columns
@@ -46,5 +46,7 @@ def read_slide_scores(path: str | Path, slides: Sequence[Named]) -> list[float]:
             raise InputError(f"{path}, line {number}: {name} has two scores; keep one")
     missing = [slide.name for slide in slides if name_key(slide.name) not in scores]
     if missing:
-        raise InputError(f"{path}: {len(missing)} of {len(slides)} slides have no score: {few(missing)}; add them")
+        raise InputError(
+            f"{path}: {len(missing)} of {counted(len(slides), 'slide')} have no score: {few(missing)}; add them"
+        )
     return [scores[name_key(slide.name)] for slide in slides]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
@@ -56,8 +56,8 @@ class ExportSummary(NamedTuple):
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"{self.num_maps} maps as {', '.join(self.formats)} in {self.output}: "
-            f"{self.num_lesions} lesions, {self.num_detections} detections"
+            f"{counted(self.num_maps, 'map')} as {', '.join(self.formats)} in {self.output}: "
+            f"{counted(self.num_lesions, 'lesion')}, {counted(self.num_detections, 'detection')}"
         )
 
 
@@ -117,7 +117,9 @@ def export_maps(
         num_lesions += len(findings.lesions)
         num_detections += len(findings.detections.prob)
     if failures:
-        raise InputError(f"{len(failures)} of {len(paths)} maps failed, the others are done; first: {failures[0]}")
+        raise InputError(
+            f"{len(failures)} of {counted(len(paths), 'map')} failed, the others are done; first: {failures[0]}"
+        )
     return ExportSummary(len(paths), num_lesions, num_detections, chosen, Path(output))
 
 

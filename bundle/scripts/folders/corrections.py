@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from .names import SLIDE_SUFFIXES, check_cell, name_key, slide_name
 from .tables import check_names, read_table
 
@@ -87,7 +87,10 @@ class Corrections:
         self.tell(names)
         kept = [name for name in names if not self.is_removed(name)]
         if not kept:
-            raise InputError(f"all {len(names)} slides are removed by {self.path}, so nothing is left; mend the file")
+            raise InputError(
+                f"all {counted(len(names), 'slide is', 'slides are')} removed by {self.path}, so nothing is left; "
+                f"mend the file"
+            )
         return kept
 
     def applied(self, names: Iterable[str]) -> list[Correction]:
@@ -107,5 +110,5 @@ class Corrections:
         words = []
         for action, done in ACTIONS.items():
             if slides := [item.slide for item in applied if item.action == action]:
-                words.append(f"{len(slides)} slides {done} ({few(slides)})")
+                words.append(f"{counted(len(slides), 'slide')} {done} ({few(slides)})")
         logger.warning("%s: %s", self.path, "; ".join(words) or "none of its slides is among those given")

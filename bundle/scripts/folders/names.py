@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, counted
 
 SLIDE_SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """What counts as a slide when a folder is searched; a file named outright is tried whatever its suffix."""
@@ -86,7 +86,7 @@ def check_result_name(path: str | Path, reserved: Sequence[str] = ()) -> None:
         raise InputError(f"{str(path)!r}: results are named by the slide, whose name is not UTF-8; rename it") from None
     for is_so, reason in (
         (name.lower() in reserved, f"and {name}.json is not a slide's there"),
-        (num_bytes > _NAME_BYTES, f"which has {num_bytes} bytes, more than {_NAME_BYTES}"),
+        (num_bytes > _NAME_BYTES, f"which has {counted(num_bytes, 'byte')}, more than {_NAME_BYTES}"),
         (name.startswith("."), "which is hidden"),
     ):
         if is_so:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import read_rows
 from .names import name_key
 
@@ -57,7 +57,8 @@ def read_table(path: str | Path, columns: Sequence[str], needed: Sequence[str]) 
         place = f"{path}, line {number}"
         if len(cells) != len(header):
             raise InputError(
-                f"{place}: expected {len(header)} cells as in the header, found {len(cells)}; mend the line, and put "
+                f"{place}: expected {counted(len(header), 'cell')} as in the header, found {len(cells)}; mend the "
+                f"line, and put "
                 "a cell that holds a comma in quotes"
             )
         row = TableRow(place, {**dict.fromkeys(columns, ""), **dict(zip(header, cells, strict=True))})

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from ..errors import FilesFailedError, InputError, Stopped, StopRequest
+from ..errors import FilesFailedError, InputError, Stopped, StopRequest, counted
 from ..folders.names import check_result_name, slide_name
 from ..slides.fallbacks import tell_fallbacks
 from .freshness import expected_sidecar, older_map_remark
@@ -123,7 +123,7 @@ class ProbabilityMapWriter:
                     self.summary.skipped_without_tissue.append(path)
                 self.sampler.skip.add(path)
         if self.skipped:
-            logger.warning("%d of %d slides are done already", len(self.skipped), len(paths))
+            logger.warning("%d of %s done already", len(self.skipped), counted(len(paths), "slide is", "slides are"))
         self.queue.open([path for path in paths if path not in self.sampler.skip])
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
         self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form, smoothing=0.05)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import few
+from ..errors import counted, few
 from ..folders.names import slide_name
 from ..slides.fallbacks import group_fallbacks
 from .slide_queue import SlideQueue
@@ -38,7 +38,9 @@ def outcome(num_done: int, num_skipped: int, num_failed: int, output_dir: object
         num_failed: slides that failed.
         output_dir: where the maps are.
     """
-    return f"{num_done} slides done, {num_skipped} were up to date, {num_failed} failed; maps in {output_dir}"
+    return (
+        f"{counted(num_done, 'slide')} done, {num_skipped} were up to date, {num_failed} failed; maps in {output_dir}"
+    )
 
 
 class RunSummary:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin, read_annotation
 from ..annotations.verdicts import DRAWN_SOURCE, Mark, read_verdicts
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..folders.index import NameIndex
 from ..folders.names import name_key
 from ..geometry import model_downsample
@@ -45,8 +45,10 @@ class JudgedSummary(NamedTuple):
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"{self.num_negatives} hard negatives and {self.num_tumor} regions of tumor of {self.num_slides} slides; "
-            f"{self.num_unjudged} detections are not judged or unsure, {self.num_known} were known"
+            f"{counted(self.num_negatives, 'hard negative')} and {counted(self.num_tumor, 'region')} of tumor of "
+            f"{counted(self.num_slides, 'slide')}; "
+            f"{counted(self.num_unjudged, 'detection is', 'detections are')} not judged or unsure, {self.num_known} "
+            f"were known"
         )
 
 
@@ -109,7 +111,8 @@ def mine_verdicts(
     rows = [*by_rank(negatives), *by_rank(tumor)]
     if not rows and append is None:
         raise InputError(
-            f"{verdicts}: no detection of the {len(infos)} maps in {maps} was confirmed or rejected there, so there is "
+            f"{verdicts}: no detection of the {counted(len(infos), 'map')} in {maps} was confirmed or rejected there, "
+            f"so there is "
             "nothing to write; judge some, or give the folder of the review"
         )
     write_regions(path, rows, append)

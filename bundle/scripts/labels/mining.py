@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin
 from ..cohort.pairing import missing_warnings, pair_truth
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..folders.corrections import Corrections
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
@@ -55,8 +55,10 @@ class MiningSummary(NamedTuple):
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"{self.num_rows} hard negatives of {self.num_slides} slides, from {self.num_found} false positives in "
-            f"{self.num_maps} maps; {self.num_known} were known, {self.num_with_tumor} have tumor beside them"
+            f"{counted(self.num_rows, 'hard negative')} of {counted(self.num_slides, 'slide')}, from "
+            f"{counted(self.num_found, 'false positive')} in "
+            f"{counted(self.num_maps, 'map')}; {self.num_known} were known, {self.num_with_tumor} have tumor beside "
+            f"them"
         )
 
 
@@ -133,7 +135,8 @@ def mine_hard_negatives(
     rows = by_rank(mined)
     if not rows and append is None:
         raise InputError(
-            f"{maps}: no false positive above {threshold:g} in {len(infos)} maps, so there is nothing to write; "
+            f"{maps}: no false positive above {threshold:g} in {counted(len(infos), 'map')}, so there is nothing to "
+            f"write; "
             "lower --threshold, or give maps of more slides"
         )
     write_regions(path, rows, append)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..annotations.annotations import ANNOTATION_SUFFIXES, Annotation, contains, read_annotation
 from ..annotations.polygons import in_any
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import atomic_path, make_output_dir
 from ..folders.names import check_cell, name_key, slide_file_name, slide_name
 from ..geometry import CELL_SIZE, GRID_SHAPE, cell_centers, level0_to_map, map_shape
@@ -75,7 +75,9 @@ def find_truths(paths: Sequence[Path], folder: TruthFolder, normal: Sequence[str
     spellings = [{name_key(slide_name(path)), name_key(slide_file_name(path))} for path in paths]
     unknown = sorted(listed.difference(*spellings))
     if unknown:
-        raise InputError(f"normal: {len(unknown)} names are of no slide: {', '.join(unknown[:5])}; mend them")
+        raise InputError(
+            f"normal: {counted(len(unknown), 'name is', 'names are')} of no slide: {', '.join(unknown[:5])}; mend them"
+        )
     found = [folder.find(slide_name(path)) for path in paths]
     is_listed = [not listed.isdisjoint(spelling) for spelling in spellings]
     missing = [
@@ -85,7 +87,8 @@ def find_truths(paths: Sequence[Path], folder: TruthFolder, normal: Sequence[str
     ]
     if missing:
         raise InputError(
-            f"{folder.folder}: no truth for {len(missing)} of {len(paths)} slides: {', '.join(missing[:5])}; add their "
+            f"{folder.folder}: no truth for {len(missing)} of {counted(len(paths), 'slide')}: "
+            f"{', '.join(missing[:5])}; add their "
             "masks or annotations, or list the normal ones with --normal NAME,NAME"
         )
     marked = [

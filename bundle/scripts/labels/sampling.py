@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,12 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin
-from ..errors import InputError
+from ..cohort.classes import stated_classes
+from ..cohort.pairing import split_names
+from ..cohort.reference import Reference, read_references
+from ..errors import InputError, counted
 from ..folders.corrections import Corrections
-from ..folders.names import slide_name
+from ..folders.names import name_key, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..masks.truth_folder import TruthFolder
@@ -86,7 +89,8 @@ class SampleSummary(NamedTuple):
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"{self.num_tumor + self.num_normal} regions of {self.num_slides} slides: {self.num_tumor} with a tumor "
+            f"{counted(self.num_tumor + self.num_normal, 'region')} of {counted(self.num_slides, 'slide')}: "
+            f"{self.num_tumor} with a tumor "
             f"center, {self.num_normal} with a normal one"
         )
 
@@ -103,6 +107,7 @@ def sample_regions(
     assume_mpp: float | None = None,
     origin: str = "bounds",
     corrections: str | Path | None = None,
+    reference: str | Path | Sequence[str | Path] = (),
 ) -> SampleSummary:
     """Draw region centers in tumor and in normal tissue, and write them with their labels as a loclabel file.
 
@@ -126,6 +131,7 @@ def sample_regions(
         assume_mpp: µm per level-0 pixel, over what the slides say.
         origin: where the coordinates of GeoJSON begin, see `annotations.annotations.geojson_origin`.
         corrections: see `folders.corrections.Corrections`; None leaves slides as they are.
+        reference: tables of the slides' classes, see `cohort.reference.read_references`; they make ``normal`` needless.
 
     Returns:
         Counts.
@@ -144,7 +150,9 @@ def sample_regions(
     corrected = Corrections(corrections)
     kept = corrected.without_removed([slide_name(path) for path in paths])
     paths = [path for path in paths if slide_name(path) in kept]
-    truth_paths = find_truths(paths, TruthFolder(truth, table, corrected), normal)
+    folder = TruthFolder(truth, table, corrected)
+    classes = stated_classes([_NamedPath(path) for path in paths], read_references(reference), table, corrected)
+    truth_paths = find_truths(paths, folder, [*split_names(normal), *_normal_by_tables(paths, folder, classes)])
     surveys: list[Survey] = []
     failures: list[InputError] = []
     reader = ReaderProcess()  # a damaged slide may end the process that decodes it
@@ -168,11 +176,19 @@ def sample_regions(
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
-        else:
-            surveys.append(survey)
+            continue
+        row = classes.get(name_key(survey.name))
+        if row is not None and row.is_tumor is False and survey.num_tumor:
+            raise InputError(
+                f"{row.place}: the slide is Normal, but its truth {truth_path} marks tumor; mend the row or the truth, "
+                "or take the slide out with --corrections"
+            )
+        surveys.append(survey)
     reader.close()
     if failures:
-        raise InputError(f"{len(failures)} of {len(paths)} slides failed, nothing is written; first: {failures[0]}")
+        raise InputError(
+            f"{len(failures)} of {counted(len(paths), 'slide')} failed, nothing is written; first: {failures[0]}"
+        )
     num_tumor = _shares("tumor", [survey.num_tumor for survey in surveys], settings.num_tumor, settings.stride)
     wanted = int(num_tumor.sum()) if settings.num_normal is None else settings.num_normal
     num_normal = _shares("normal", [survey.num_normal for survey in surveys], wanted, settings.stride)
@@ -190,6 +206,38 @@ def sample_regions(
     total = sum(len(regions.centers) for regions in rows)
     num_slides = sum(len(regions.centers) > 0 for regions in rows)
     return SampleSummary(total_tumor, total - total_tumor, num_slides)
+
+
+class _NamedPath(NamedTuple):
+    """A slide by its file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The slide's stem."""
+        return slide_name(self.path)
+
+    @property
+    def slide(self) -> str:
+        """The slide's file name."""
+        return slide_file_name(self.path)
+
+
+def _normal_by_tables(paths: Sequence[Path], folder: TruthFolder, classes: Mapping[str, Reference]) -> list[str]:
+    """Names of slides without truth that tables call normal; refuses those that they call tumor."""
+    normal = []
+    for name in map(slide_name, paths):
+        row = classes.get(name_key(name))
+        if row is None or row.is_tumor is None or folder.find(name) is not None:
+            continue
+        if row.is_tumor:
+            raise InputError(
+                f"{row.place}: the slide is Tumor, but {folder.folder} has no annotation or mask of {name}; add it, or "
+                "mend the row"
+            )
+        normal.append(name)
+    return normal
 
 
 def _draw(
@@ -231,7 +279,7 @@ def _shares(kind: str, capacities: Sequence[int], wanted: int, stride: int) -> n
     if wanted and not found:
         raise InputError(
             f"num_{kind}: expected {wanted} regions with a {kind} center, found no {kind} tissue in "
-            f"{len(capacities)} slides; add slides that have some, or give --num_{kind} 0"
+            f"{counted(len(capacities), 'slide')}; add slides that have some, or give --num_{kind} 0"
         )
     if found < wanted:
         logger.warning(

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from ..annotations.annotations import Annotation, geojson_origin
 from ..annotations.polygons import Polygon, in_any
+from ..errors import counted
 from ..folders.names import named_file, slide_name
 from ..geometry import level0_to_map, map_shape, map_to_level0
 from ..masks.foreground import foreground_mask
@@ -230,7 +231,8 @@ def _in_outlines(
         else:
             num_empty += 1
     if num_empty:
-        logger.warning("%s: %d outlines hold no tumor that a pixel shows; not sampled", annotation.path, num_empty)
+        held = counted(num_empty, "outline holds", "outlines hold")
+        logger.warning("%s: %s no tumor that a pixel shows; not sampled", annotation.path, held)
     return points
 
 

@@ -94,7 +94,7 @@ def quality_notes(about: Mapping[str, Any]) -> list[str]:
     """
     notes = []
     for label, share in (about["artifacts"] or {}).items():
-        if share["tissue"] >= _WORTH_A_NOTE:
+        if share is not None and share["tissue"] >= _WORTH_A_NOTE:
             left_out = label in about["skip_artifacts"]
             outcome = "it is left out" if left_out else "what is found in it is flagged"
             notes.append(f"{Artifact[label.upper()].words} covers {share['tissue']:.1%} of its tissue; {outcome}")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..annotations.annotations import Annotation, TissueOutlines, geojson_origin, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
-from ..errors import FilesFailedError, InputError, few
+from ..errors import FilesFailedError, InputError, counted, few
 from ..files import atomic_path, check_is_file, make_output_dir, write_json
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
@@ -167,17 +167,19 @@ def write_foregrounds(
     reader.close()
     if not_annotated:
         logger.warning(
-            "%s: %d of %d slides have no annotation, first %r; their tissue is computed",
+            "%s: %d of %s no annotation, first %r; their tissue is computed",
             annotations,
             len(not_annotated),
-            len(paths),
+            counted(len(paths), "slide has", "slides have"),
             not_annotated[0],
         )
     if without_tissue:
-        logger.warning("no tissue found on %d of %d slides: %s", len(without_tissue), len(paths), few(without_tissue))
+        logger.warning(
+            "no tissue found on %d of %s: %s", len(without_tissue), counted(len(paths), "slide"), few(without_tissue)
+        )
     if failures:
         first = next(iter(failures.values()))
-        message = f"{len(failures)} of {len(paths)} slides failed, the others are done; first: {first}"
+        message = f"{len(failures)} of {counted(len(paths), 'slide')} failed, the others are done; first: {first}"
         raise FilesFailedError(message, failures)
     return written
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..annotations.annotations import Annotation, geojson_origin, read_annotation
 from ..annotations.folder import AnnotationFolder
 from ..annotations.polygons import Polygon, crossings
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import make_output_dir, write_json
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
@@ -107,7 +107,8 @@ def write_groundtruth(
         written.append(target)
     if failures:
         raise InputError(
-            f"{len(failures)} of {len(paths)} slides failed, the others are done: {'; '.join(map(str, failures))}"
+            f"{len(failures)} of {counted(len(paths), 'slide')} failed, the others are done: "
+            f"{'; '.join(map(str, failures))}"
         )
     return written
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import check_is_file
 from .processors import limit_threads
 from .purpose import check_purpose
@@ -93,7 +93,8 @@ def load_weights(network: torch.nn.Module, path: str | Path, is_start: bool = Tr
     if state.keys() != expected.keys():
         odd = sorted(state.keys() ^ expected.keys())
         raise InputError(
-            f"{path}: weights of another network ({len(odd)} names differ, as {odd[0]!r}); give weights made with "
+            f"{path}: weights of another network ({counted(len(odd), 'name')} differ, as {odd[0]!r}); give weights "
+            f"made with "
             "this network_def"
         )
     for name, value in state.items():

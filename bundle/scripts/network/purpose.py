@@ -147,7 +147,7 @@ def read_purpose(weights: str | Path) -> Purpose | None:
     if digest in known:
         return known[digest]
     sidecar = sidecar_path(weights)
-    found = _read_sidecar(sidecar) if sidecar.is_file() else None
+    found = _read_sidecar(sidecar, digest) if sidecar.is_file() else None
     if found is None:
         return None
     if found[0] != digest:
@@ -164,15 +164,25 @@ def shipped_weights() -> dict[str, Purpose]:
     return {path.with_suffix(".pt").name: found[1] for path, found in sidecars.items() if found is not None}
 
 
-def _read_sidecar(path: Path) -> tuple[str, Purpose] | None:
-    """The hash and the purpose that a sidecar tells; None for a JSON file that is no sidecar of weights."""
+def _read_sidecar(path: Path, digest: str = "") -> tuple[str, Purpose] | None:
+    """The hash and the purpose that a sidecar tells; None for a JSON file that is no sidecar of weights.
+
+    One that was written by hand may lack the hash, which is said then: ``digest``, that of the weights beside it.
+    """
     content = read_json(path)
-    if not isinstance(content, dict) or "sha256" not in content:
+    if not isinstance(content, dict):
         return None
+    if "sha256" not in content:
+        if digest and {"mpp", "patch_size"} <= content.keys():
+            raise InputError(f'{path}: expected the sha256 of the weights, found none; add "sha256": "{digest}"')
+        return None
+    version = content.get("version")
+    if version is not None and not isinstance(version, str):
+        raise InputError(f"{path}: version: expected a text or null, found {version!r:.40}; mend it")
     try:
         keys = {key: content.get(key) for key in ("mpp", "patch_size", "trained_on", "appearance")}
         purpose = make_purpose(**keys, knows_tumor=content.get("knows_tumor") is not False)
-        return str(content["sha256"]), purpose._replace(version=content.get("version"))
+        return str(content["sha256"]).strip().lower(), purpose._replace(version=version)
     except InputError as error:
         raise InputError(f"{path}: {error}; mend it or remove it") from error
 

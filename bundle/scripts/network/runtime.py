@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from monai.networks import eval_mode
+from tqdm import tqdm
 
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
@@ -191,7 +192,8 @@ def make_runtime(
     """
     chosen = resolve_runtime(runtime, device)
     if chosen == "openvino":
-        logger.info("compiling the network for OpenVINO; this takes some seconds")
+        with tqdm.external_write_mode():  # a progress bar is there already, and the line would stand behind it
+            logger.info("compiling the network for OpenVINO; this takes some seconds")
         return OpenVINORuntime(network, precision, scaling, patch_size)
     if chosen == "onnxruntime":
         return ONNXRuntime(network, precision, scaling)

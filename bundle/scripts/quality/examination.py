@@ -92,12 +92,19 @@ def examine(slide: Slide, overview: npt.NDArray[np.uint8], tissue: npt.NDArray[n
     classes[sharpness.mask] = Artifact.BLUR
     measured = sharpness._asdict()
     del measured["mask"]
-    return Examination(classes, {"artifacts": shares(classes, tissue), "sharpness": measured})
+    found: dict[str, Any] = shares(classes, tissue)
+    if not _is_measured(slide):
+        found[Artifact.BLUR.label] = None
+    return Examination(classes, {"artifacts": found, "sharpness": measured})
+
+
+def _is_measured(slide: Slide) -> bool:
+    """Whether the blur of a slide can be measured: not of one that is too coarse, or does not say its resolution."""
+    return slide.mpp is not None and slide.mpp <= COARSEST_UM
 
 
 def _sharpness(slide: Slide, tissue: npt.NDArray[np.bool_], stride: int) -> Sharpness:
-    """Nothing is measured on a slide that is too coarse, or does not say its resolution."""
-    if slide.mpp is None or slide.mpp > COARSEST_UM:
+    if slide.mpp is None or not _is_measured(slide):
         return Sharpness(0, 0, None, np.zeros(tissue.shape, dtype=np.bool_))
     downsample = max(1.0, SHARPNESS_UM / slide.mpp)
 

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from .. import bundle_root
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import atomic_path, make_output_dir
 from .consistency import NAME, find_problems, read_checkout
 
@@ -39,7 +39,9 @@ def package_bundle(output: str | Path, root: str | Path | None = None) -> str:
     files = bundle_files(checkout.root)
     problems = find_problems(checkout, files)
     if problems:
-        raise InputError(f"package: {len(problems)} things do not agree: {'; '.join(problems)}")
+        raise InputError(
+            f"package: {counted(len(problems), 'thing does', 'things do')} not agree: {'; '.join(problems)}"
+        )
     folder = make_output_dir(output) / NAME
     strange = sorted(set(_files_below(folder)) - files.keys())
     if strange:
@@ -49,7 +51,10 @@ def package_bundle(output: str | Path, root: str | Path | None = None) -> str:
     with atomic_path(archive) as temporary:
         write_zip(temporary, files)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return f"{NAME} {checkout.metadata['version']}: {len(files)} files in {folder} and {archive}, SHA-256 {digest}"
+    return (
+        f"{NAME} {checkout.metadata['version']}: {counted(len(files), 'file')} in {folder} and {archive}, SHA-256 "
+        f"{digest}"
+    )
 
 
 def bundle_files(root: Path) -> dict[str, Path]:

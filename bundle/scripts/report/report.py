@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ..cohort.pairing import missing_warnings, scale_warnings, tissue_warnings
-from ..errors import InputError, few, one_line
+from ..errors import InputError, counted, few, one_line
 from ..files import make_output_dir
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
@@ -160,7 +160,7 @@ def write_report(
     size = write_page(path, _content(infos, shown, scores, warnings, scoring, settings) | {"missing": missing})
     num_pictures = sum(slide.pixels is not None for slide in shown)
     without_map = f", {len(missing)} more without a map" if missing else ""
-    return f"{path}: {len(shown)} slides, {num_pictures} with their pixels{without_map}, {file_size(size)}"
+    return f"{path}: {counted(len(shown), 'slide')}, {num_pictures} with their pixels{without_map}, {file_size(size)}"
 
 
 def _add_scored_view(views: dict[str, MapView], scoring: ScoreSettings, evidence: SlideEvidence) -> None:
@@ -214,7 +214,9 @@ def _picture_warnings(shown: Sequence[_Slide], has_slides: bool, missing: Sequen
     warnings = []
     if missing:
         names = few([slide.name for slide in missing])
-        warnings.append(f"{len(missing)} slides have no map, nothing is known of them: {names}")
+        warnings.append(
+            f"{counted(len(missing), 'slide has', 'slides have')} no map, nothing is known of them: {names}"
+        )
     without = [slide.name for slide in shown if slide.is_shown and slide.pixels is None]
     if not has_slides:
         warnings.append("no slides were given (--slides), so maps are shown without tissue and without details")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import counted
 from ..folders.corrections import ACTIONS
 from ..scoring.figures import FEW, reliability_figure
 from ..scoring.plots import froc_plot, roc_plot
@@ -47,7 +48,7 @@ def strata_text(scores: dict[str, Any]) -> str:
     ]
     isolated = scores["num_isolated_tumor_cells"]
     parts_text = " and ".join(parts)
-    rest = f" {isolated} isolated tumor cells (below 0.2 mm) do not count." if isolated else ""
+    rest = f" {counted(isolated, 'isolated tumor cell')} (below 0.2 mm) do not count." if isolated else ""
     return f"Found: {parts_text} (limit 2 mm).{rest}"
 
 
@@ -94,7 +95,7 @@ def plots_of_scores(scores: dict[str, Any], reliability: dict[str, Any] | None) 
         for rate, value in zip(scores["false_positives_per_slide"], scores["sensitivity"], strict=True)
     )
     band = " The band is the 95% interval over resampled slides." if scores["curve_band"] else ""
-    subtitle = f"{scores['num_lesions']} lesions in {scores['num_froc_slides']} slides"
+    subtitle = f"{counted(scores['num_lesions'], 'lesion')} in {counted(scores['num_froc_slides'], 'slide')}"
     plots = [
         {
             "svg": figure_svg(froc_plot(scores, subtitle), "froc"),

@@ -12,7 +12,7 @@ import shapely
 from shapely.geometry import shape
 
 from ..annotations.verdicts import DRAWN_SOURCE, Mark, read_verdicts
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..folders.index import NameIndex
 
 
@@ -63,8 +63,9 @@ class ReviewerAgreement(NamedTuple):
         """A line for people, then a line for each difference."""
         kappa = "not defined, for all verdicts are alike" if math.isnan(self.kappa) else f"{self.kappa:.3f}"
         head = (
-            f"{self.num_slides} slides, {self.num_both} detections judged by both: {self.num_alike} alike, "
-            f"Cohen's kappa {kappa}; {self.num_one} judged by one alone; {len(self.differences)} differences"
+            f"{counted(self.num_slides, 'slide')}, {counted(self.num_both, 'detection')} judged by both: "
+            f"{self.num_alike} alike, "
+            f"Cohen's kappa {kappa}; {self.num_one} judged by one alone; {counted(len(self.differences), 'difference')}"
         )
         return "\n".join([head, *map(str, self.differences)])
 
@@ -137,7 +138,8 @@ def compare_reviewers(first: str | Path, second: str | Path) -> ReviewerAgreemen
             )
     if not pairs:
         raise InputError(
-            f"{second}: expected detections that were judged in {first}, too, found none in {len(names)} slides; give "
+            f"{second}: expected detections that were judged in {first}, too, found none in "
+            f"{counted(len(names), 'slide')}; give "
             "two reviews of the same maps"
         )
     num_alike = sum(one == other for one, other in pairs)

@@ -183,6 +183,27 @@ def scale_differences(cases: Sequence[Case]) -> list[str]:
     return [f"slides whose truth states another mpp than is scored with: {few(odd)}"] if odd else []
 
 
+def table_differences(infos: Sequence[MapInfo], table: SlideTable) -> list[str]:
+    """Warn of slides for which a table of slides states another resolution than their map was made with.
+
+    The map's counts: its pixels were read at it, and another one would change lesions but not what the network saw.
+
+    Args:
+        infos: the maps' sidecars.
+        table: what tables of slides state.
+
+    Returns:
+        At most one warning.
+    """
+    odd = []
+    for info in infos:
+        row = table.get(info.name)
+        if row is not None and row.mpp is not None and abs(row.mpp / info.mpp - 1) > _MPP_TOLERANCE:
+            odd.append(f"{info.name} ({row.mpp:g}, map {info.mpp:g})")
+    said = "slides whose table states another mpp than their map was made with, which counts; run infer again with the"
+    return [f"{said} table: {few(odd)}"] if odd else []
+
+
 def given_detections(info: DetectionFile) -> Found:
     """The detections that a file holds, and the slide's score.
 

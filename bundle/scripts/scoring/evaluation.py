@@ -23,7 +23,7 @@ from ..cohort.pairing import (
 )
 from ..cohort.reference import Reference, read_references
 from ..cohort.slide_scores import read_slide_scores
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.corrections import Corrections
 from ..folders.names import name_key, slide_name
@@ -32,7 +32,7 @@ from ..folders.slide_table import SlideTable
 from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
 from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth_folder import TruthFolder
-from .cases import CHALLENGE_MPP, Case, detection_cases, find_run, map_case, scale_differences
+from .cases import CHALLENGE_MPP, Case, detection_cases, find_run, map_case, scale_differences, table_differences
 from .comparison import compare_runs
 from .report import Resampling, ScoredSlide, score_report
 from .settings import ScoreSettings
@@ -209,7 +209,8 @@ def _find_cohort(
         cases = [
             map_case(info, path, of_name.get(name_key(info.name))) for info, path in zip(infos, truths, strict=True)
         ]
-        warnings += [*scale_warnings(infos), *tissue_warnings(infos)]
+        of_table = [] if settings.is_challenge else table_differences(infos, table)
+        warnings += [*scale_warnings(infos), *tissue_warnings(infos), *of_table]
     else:
         files, excluded = leave_out(find_detection_files(detections or ""), exclude)
         corrected = corrections.report(file.name for file in files)
@@ -246,7 +247,7 @@ def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[s
                 if case.truth is not None and case.facts.is_tumor is None
             ]
         ),
-        *([f"{len(empty)} maps are 0 everywhere: {few(empty)}"] if empty else []),
+        *([f"{counted(len(empty), 'map is', 'maps are')} 0 everywhere: {few(empty)}"] if empty else []),
     ]
 
 
@@ -269,7 +270,9 @@ def _other_run(
                 f"{other.slide_shape}; give a run on the same slides"
             )
     beyond = sorted(others.keys() - names - excluded)
-    return others, [f"{len(beyond)} slides of {against} are not in this run: {few(beyond)}"] if beyond else []
+    return others, [
+        f"{counted(len(beyond), 'slide')} of {against} are not in this run: {few(beyond)}"
+    ] if beyond else []
 
 
 def _write_pictures(output: Path, report: dict[str, Any]) -> None:

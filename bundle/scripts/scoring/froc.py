@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..errors import NoLesionError
 from ..geometry import level0_to_map
 from ..maps.detections import Detections
 
@@ -123,7 +123,7 @@ def froc_curve(
         The curve.
 
     Raises:
-        InputError: if there is no lesion.
+        NoLesionError: if there is no lesion.
         ValueError: if ``num_slides`` is not positive.
     """
     false_confidences = np.sort(np.asarray(false_positives, dtype=np.float64))
@@ -131,7 +131,7 @@ def froc_curve(
     if num_slides < 1:
         raise ValueError(f"num_slides must be positive, but got {num_slides}")
     if hit_confidences.size == 0:
-        raise InputError(
+        raise NoLesionError(
             "truth: expected at least one lesion above isolated tumor cells, found none, so no sensitivity is defined; "
             "add the maps and the truth of slides with tumor"
         )

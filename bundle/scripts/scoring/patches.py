@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import make_output_dir, write_json, write_table
 from . import calibration, roc
 from .bootstrap import resample_weights
@@ -128,7 +128,7 @@ def score_patches(
 
 def title(report: dict[str, Any]) -> str:
     """How many patches there are, in words."""
-    return f"{report['num_patches']} patches, {report['num_tumor']} tumor"
+    return f"{counted(report['num_patches'], 'patch', 'patches')}, {report['num_tumor']} tumor"
 
 
 def summary(report: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import counted
 from .figures import Band, froc_figure, roc_figure
 from .summary import counts
 
@@ -47,7 +48,7 @@ def roc_plot(scores: dict[str, Any]) -> Figure | None:
     level = scores["slide_level"]
     if level["roc"] is None:
         return None
-    subtitle = f"{scores['num_tumor_slides']} slides with tumor, {scores['num_slides']} in all"
+    subtitle = f"{counted(scores['num_tumor_slides'], 'slide')} with tumor, {scores['num_slides']} in all"
     roc = level["roc"]
     return roc_figure(roc["false_positive_rate"], roc["sensitivity"], level["auc"], subtitle, _band(level["roc_band"]))
 

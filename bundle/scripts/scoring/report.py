@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import NoLesionError
 from . import froc, lesions
 from .bootstrap import resample_weights, resampled_sensitivity
 from .intervals import LEVEL, interval
@@ -112,17 +113,22 @@ def score_report(slides: Sequence[ScoredSlide], slide_threshold: float, monai: b
         The part of ``froc.json`` that is computed here, as a dict.
 
     Raises:
-        InputError: if there is no lesion.
+        NoLesionError: if there is no lesion; tells the AUC of the slides.
     """
     lesion_slides = [slide for slide in slides if slide.counts_lesions]
     matches = [slide.match for slide in lesion_slides]
     weights = resample_weights(len(matches), *resampling)
     slide_weights = resample_weights(len(slides), *resampling)
-    curve = froc.pooled_curve(matches, monai)
-    score = froc.froc_score(curve.fps_per_slide, curve.sensitivity)
-    resampled = resampled_sensitivity(matches, weights, froc.TARGETS, monai)
     is_tumor = np.array([slide.is_tumor for slide in slides])
     scores = np.array([slide.score for slide in slides])
+    slide_level = slide_level_report(scores, is_tumor, slide_threshold, slide_weights)
+    try:
+        curve = froc.pooled_curve(matches, monai)
+    except NoLesionError as error:
+        error.auc = slide_level["auc"]
+        raise
+    score = froc.froc_score(curve.fps_per_slide, curve.sensitivity)
+    resampled = resampled_sensitivity(matches, weights, froc.TARGETS, monai)
     num_tumor = slide_weights @ is_tumor.astype(np.int32)
     shown = int(np.searchsorted(curve.fps_per_slide, froc.TARGETS[-1])) + 1
     return {
@@ -141,7 +147,7 @@ def score_report(slides: Sequence[ScoredSlide], slide_threshold: float, monai: b
             for name in (lesions.MICRO, lesions.MACRO)
         },
         "slide_strata": slide_strata(slides, monai, resampling),
-        "slide_level": slide_level_report(scores, is_tumor, slide_threshold, slide_weights),
+        "slide_level": slide_level,
         "bootstrap": {
             **resampling._asdict(),
             "level": LEVEL,

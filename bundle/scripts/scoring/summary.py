@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import counted
+
 
 def summary(report: dict[str, Any]) -> str:
     """The report as a short table for the console; its warnings were logged when they were found.
@@ -43,9 +45,10 @@ def counts(report: dict[str, Any]) -> str:
     """How many slides and lesions there are, in words."""
     num_froc, num_slides = report["num_froc_slides"], report["num_slides"]
     return (
-        f"{num_slides} slides, {report['num_tumor_slides']} with tumor"
-        f"{'' if num_froc == num_slides else f', {num_froc} scored for lesions'}, {report['num_lesions']} lesions, "
-        f"{report['num_isolated_tumor_cells']} isolated tumor cells not counted"
+        f"{counted(num_slides, 'slide')}, {report['num_tumor_slides']} with tumor"
+        f"{'' if num_froc == num_slides else f', {num_froc} scored for lesions'}, "
+        f"{counted(report['num_lesions'], 'lesion')}, "
+        f"{counted(report['num_isolated_tumor_cells'], 'isolated tumor cell')} not counted"
     )
 
 
@@ -62,7 +65,10 @@ def _center_line(name: str, found: dict[str, Any]) -> str:
         for label, key, interval in (("FROC score", "froc_score", "froc_interval"), ("AUC", "auc", "auc_interval"))
         if found[key] is not None
     ]
-    return f"{name} ({found['num_slides']} slides, {found['num_tumor_slides']} with tumor): {', '.join(scores) or '-'}"
+    return (
+        f"{name} ({counted(found['num_slides'], 'slide')}, {found['num_tumor_slides']} with tumor): "
+        f"{', '.join(scores) or '-'}"
+    )
 
 
 def _comparison_lines(comparison: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import bundle_root
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..network.network import load_checkpoint
 from ..network.purpose import check_sidecar, write_weights
 from .calibration import calibration_error, fit_temperature, log_loss
@@ -32,7 +32,8 @@ class Calibrated(NamedTuple):
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"temperature {self.temperature:.4f} of {self.num_patches} patches: log loss {self.loss[0]:.4f} to "
+            f"temperature {self.temperature:.4f} of {counted(self.num_patches, 'patch', 'patches')}: log loss "
+            f"{self.loss[0]:.4f} to "
             f"{self.loss[1]:.4f}, expected calibration error {self.error[0]:.4f} to {self.error[1]:.4f} on these"
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key
 from ..maps.files import read_map, read_map_infos
@@ -67,8 +67,9 @@ def fit_folder(
     owners = [of_slide.get(name_key(info.name)) or patient_of(info.name) or info.name for info in infos]
     if len(set(owners)) < 2 or len(set(truth)) < 2:
         raise InputError(
-            f"fit: expected labeled maps of two classes and two patients at least, found {len(infos)} maps of "
-            f"{len(set(owners))} patients, labeled {few(sorted(set(truth))) or 'nothing'}; give more"
+            f"fit: expected labeled maps of two classes and two patients at least, found {counted(len(infos), 'map')} "
+            f"of "
+            f"{counted(len(set(owners)), 'patient')}, labeled {few(sorted(set(truth))) or 'nothing'}; give more"
         )
     output = make_output_dir(output)
     features, rule = [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..cohort.pairing import missing_warnings, scale_warnings, tissue_warnings
-from ..errors import InputError, few
+from ..errors import InputError, counted, few
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo
@@ -17,7 +17,7 @@ from .labeled import agreement_of, comparison_of, labeled_calls, stage_patients
 from .nodes import CLASSES, NodeSettings
 from .patients import STAGES, patient_of, patient_stage
 from .runs import Judge, NodeRun, read_run, run_of_maps, run_of_table
-from .tables import LabelTable, read_labels, read_patients, write_submission
+from .tables import LabelTable, read_labels, read_patients, read_reference_labels, write_submission
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ def stage_folder(
     against_labels: str | Path | None = None,
     against: str | Path | None = None,
     settings: StageSettings | None = None,
+    reference: str | Path | Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Say which node holds what and which stage a patient has, and how far both agree with labels.
 
@@ -78,6 +79,7 @@ def stage_folder(
         against_labels: a table of true classes, and of true stages.
         against: another run on the same nodes, see `runs.read_run`; needs labels.
         settings: how; the defaults if None.
+        reference: a challenge's reference tables in place of labels, see `tables.read_reference_labels`.
 
     Returns:
         The report.
@@ -93,17 +95,22 @@ def stage_folder(
         raise InputError("classifier: expected maps, whose features it takes, found --nodes; give --maps")
     if nodes is not None and Path(nodes).is_dir():
         raise InputError(f"nodes {nodes}: expected a table, found a folder; give its nodes.csv, or --maps for maps")
-    if against is not None and against_labels is None:
+    if against_labels is not None and reference:
+        raise InputError("reference: expected it in place of --against_labels, found both; leave one of them out")
+    if against is not None and against_labels is None and not reference:
         raise InputError("against: two runs are compared by their kappa, which needs labels; give --against_labels")
     if against is not None and Path(output).resolve() == Path(against).resolve():
         raise InputError(f"against {against}: expected another folder than the output, which replaces it; mend one")
     of_slide = read_patients(patients) if patients is not None else None
     labels = read_labels(against_labels) if against_labels is not None else None
+    labels = read_reference_labels(reference) if reference else labels
     output = make_output_dir(output)
     run = run_of_table(nodes) if nodes is not None else run_of_maps(maps or "", settings.nodes, settings.judge)
     owners = _find_owners([row["slide"] for row in run.rows.values()], of_slide)
     if of_slide is not None and (missing := sorted(row["slide"] for key, row in run.rows.items() if key not in owners)):
-        raise InputError(f"patients: {len(missing)} of {len(run.rows)} slides are in no row: {few(missing)}; add them")
+        raise InputError(
+            f"patients: {len(missing)} of {counted(len(run.rows), 'slide')} are in no row: {few(missing)}; add them"
+        )
     other = None if against is None else _other_run(against, run, settings)
     rows = {key: {**row, "patient": owners.get(key), "label": _label(labels, key)} for key, row in run.rows.items()}
     stages = stage_patients(rows)
@@ -195,14 +202,20 @@ def _warnings(
         found += [*missing_warnings(Path(maps), infos, []), *scale_warnings(infos), *tissue_warnings(infos)]
     if nobody := [row["slide"] for row in rows.values() if row["patient"] is None]:
         found.append(
-            f"{len(nobody)} slides are of no patient by their names, and no stage counts them: {few(nobody)}; "
+            f"{counted(len(nobody), 'slide is', 'slides are')} of no patient by their names, and no stage counts "
+            f"them: {few(nobody)}; "
             "--patients says whose they are"
         )
     if labels is not None and (unlabeled := [row["slide"] for row in rows.values() if row["label"] is None]):
-        found.append(f"{len(unlabeled)} nodes have no label and are not scored: {few(unlabeled)}")
+        found.append(
+            f"{counted(len(unlabeled), 'node has', 'nodes have')} no label and are not scored: {few(unlabeled)}"
+        )
     by_nodes = stage_patients({key: row for key, row in rows.items() if row["label"] is not None}, "label")
     if odd := [row["patient"] for row in patient_rows if row["label"] not in (None, by_nodes.get(row["patient"]))]:
-        found.append(f"{len(odd)} patients have another label than their nodes' labels give: {few(odd)}; theirs counts")
+        found.append(
+            f"{counted(len(odd), 'patient has', 'patients have')} another label than their nodes' labels give: "
+            f"{few(odd)}; theirs counts"
+        )
     here = {name_key(row["patient"]) for row in patient_rows}
     left = {name_key(patient) for patient in in_part}
     if labels is not None and (absent := sorted(labels.stages.keys() - here - left)):

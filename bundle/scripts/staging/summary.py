@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import counted
+
 
 def summary(report: dict[str, Any]) -> str:
     """The report as a few lines for the console; its warnings were logged when they were found.
@@ -54,7 +56,7 @@ def fit_summary(report: dict[str, Any]) -> str:
     """
     lines = [
         _counts(report["num_nodes"], "nodes", report["classes"])
-        + f"; {report['num_patients']} patients in {report['num_folds']} folds"
+        + f"; {counted(report['num_patients'], 'patient')} in {counted(report['num_folds'], 'fold')}"
     ]
     for name in ("nodes", "patients"):
         lines += [

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..cohort.reference import read_references
 from ..errors import InputError
 from ..files import read_rows, write_table
 from ..folders.names import name_key, slide_name
 from ..folders.tables import find_columns
-from .nodes import CLASSES
+from .nodes import CLASSES, ITC, MACRO, MICRO, NEGATIVE
 from .patients import STAGES
 
 _SUBMISSION = ("patient", "stage")
@@ -73,6 +74,29 @@ def read_labels(path: str | Path) -> LabelTable:
             table.slides[key] = name
     if not table.classes:
         raise InputError(f"{path}: no nodes found; expected rows such as patient_000_node_0.tif,negative")
+    return table
+
+
+def read_reference_labels(paths: str | Path | Sequence[str | Path]) -> LabelTable:
+    """Node classes of a challenge's reference tables, by their column of metastases.
+
+    Args:
+        paths: see `cohort.reference.read_references`.
+
+    Raises:
+        InputError: if a table is damaged, or says of no slide how large its metastasis is.
+    """
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    classes = {"none": NEGATIVE, "itc": ITC, "micro": MICRO, "macro": MACRO}
+    table = LabelTable(Path(given[0]), {}, {}, {})
+    for key, row in read_references(given).items():
+        size = "none" if row.is_tumor is False else row.metastasis
+        if size is not None:
+            table.slides[key], table.classes[key] = key, classes[size]
+    if not table.classes:
+        raise InputError(
+            f"{table.path}: expected a column of metastases (Macro, Micro, ITC or None), found none; add it"
+        )
     return table
 
 

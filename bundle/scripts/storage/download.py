@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from ..errors import FilesFailedError, InputError
+from ..errors import FilesFailedError, InputError, counted
 from ..files import check_name, make_output_dir
 from .remote import RemoteFile, describe, list_files, open_store, store_errors
 from .transfer import copy_file, file_checksum
@@ -28,6 +28,15 @@ FOLDERS = {"images": "", "annotations": "", "masks": "_mask"}
 
 CHECKSUM_LISTS = ("checksums.md5", "checksums.txt")
 """Names that the list of checksums has in descriptions of the bucket: MD5 in the first, SHA-256 in the second."""
+
+REFERENCE_TABLES = ("reference.csv", "GT.csv")
+"""Names under which the challenge's table of the test slides is known."""
+
+EXTRAS = (
+    *CHECKSUM_LISTS,
+    *(f"{place}{name}" for place in ("", "evaluation/", "testing/") for name in REFERENCE_TABLES),
+)
+"""Small files that the data set may have beside its folders."""
 
 _CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{64})[ \t]+\*?(.+)")
 _LARGEST_LIST = 1 << 24
@@ -91,7 +100,8 @@ def download_camelyon16(
     verified = _copy_all(missing, store, num_at_once)
     with_list = verified.count("checksum")
     return (
-        f"{len(missing)} files downloaded to {folder}, {len(wanted) - len(missing)} were there; {with_list} compared "
+        f"{counted(len(missing), 'file')} downloaded to {folder}, {len(wanted) - len(missing)} were there; "
+        f"{with_list} compared "
         f"with {' or '.join(CHECKSUM_LISTS)}, {len(verified) - with_list - verified.count('size')} with the bucket's "
         f"own MD5, {verified.count('size')} by their size alone"
     )
@@ -171,7 +181,8 @@ def choose_files(urls: Iterable[str], source: str, slides: str) -> list[str]:
         known = sorted(found)
         shown = f"{known[0]} to {known[-1]}" if known else "nothing"
         raise InputError(
-            f"--slides {', '.join(unknown) or slides!r}: not in {source}, which has {len(known)} names, {shown}; give "
+            f"--slides {', '.join(unknown) or slides!r}: not in {source}, which has {counted(len(known), 'name')}, "
+            f"{shown}; give "
             "names separated by commas, or all"
         )
     return sorted(url for stem in dict.fromkeys(stems) for url in found[stem])
@@ -294,6 +305,9 @@ def _copy_all(missing: Sequence[Wanted], store: Any, num_at_once: int) -> list[s
                 failed[copies[future]] = str(error)
     if failed:
         first = next(iter(failed.values()))
-        message = f"{len(failed)} of {len(missing)} files could not be downloaded, run again for them; first: {first}"
+        message = (
+            f"{len(failed)} of {counted(len(missing), 'file')} could not be downloaded, run again for them; first: "
+            f"{first}"
+        )
         raise FilesFailedError(message, failed)
     return verified

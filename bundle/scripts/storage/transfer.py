@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .remote import RemoteFile, describe, read_ranges
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def _copy_ranges(file: RemoteFile, part: Path, store: Any, told: Callable[[int],
                 if len(piece) != stop - start:
                     if len(piece) == file.size:
                         raise InputError(f"{file.url}: the server does not serve ranges; copy the file to a folder")
-                    reason = f"{len(piece)} bytes came instead of {stop - start}"
+                    reason = f"{counted(len(piece), 'byte')} came instead of {stop - start}"
                     break
                 copy.write(piece)
                 told(len(piece))

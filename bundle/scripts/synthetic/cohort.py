@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..annotations.polygons import Ring
 from ..annotations.writers import write_asap_xml
+from ..errors import counted
 from ..files import atomic_path, make_output_dir
 from ..geometry import REGION_SIZE
 from .forms import write_slide
@@ -100,7 +101,7 @@ def synthetic_slide(
             break
     else:
         raise ValueError(
-            f"shape {shape} must hold {num_lesions} lesions of radius {lesion_radius_um} um at {mpp} um/px, "
+            f"shape {shape} must hold {counted(num_lesions, 'lesion')} of radius {lesion_radius_um} um at {mpp} um/px, "
             "but they did not fit; ask for fewer or smaller lesions"
         )
     exclusion = [normal_pocket(rng, nest) for nest in tumor[:num_pockets]]

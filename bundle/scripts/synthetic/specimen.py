@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import bundle_root
+from ..errors import counted
 from ..files import make_output_dir
 from ..maps.files import MapInfo, read_map, read_map_info
 from ..maps.findings import FindingSettings, find_lesions
@@ -128,8 +129,9 @@ def summary(found: Finding) -> str:
         f"A metastasis was found: from {found.begin_um / 1000:.2f} to {found.end_um / 1000:.2f} mm from the upper end "
         f"of the strip, which is {length_um / 1000:.2f} mm long.\n"
         f"Its highest probability is {inside.highest:.3f}. "
-        f"{inside.num_above} of {inside.num_positions} positions there are above 0.5.\n"
-        f"Elsewhere {outside.num_above} of {outside.num_positions} positions are, with at most {outside.highest:.2f}. "
+        f"{inside.num_above} of {counted(inside.num_positions, 'position')} there are above 0.5.\n"
+        f"Elsewhere {outside.num_above} of {counted(outside.num_positions, 'position')} are, with at most "
+        f"{outside.highest:.2f}. "
         f"Detections on the whole strip: {found.num_detections}."
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DistributedSampler
 
-from ..errors import InputError
+from ..errors import InputError, counted
 
 
 class RankSampler(DistributedSampler[Any]):
@@ -49,7 +49,8 @@ class RankSampler(DistributedSampler[Any]):
         for name, count in (("batch_size", batch_size), ("samples", len(dataset))):
             if count < num_ranks:
                 raise InputError(
-                    f"{name}: {count} cannot be shared by {num_ranks} processes; give more, or fewer processes"
+                    f"{name}: {count} cannot be shared by {counted(num_ranks, 'process', 'processes')}; give more, or "
+                    f"fewer processes"
                 )
         self.count = len(dataset)
         self.num_taken = self.count - self.count % batch_size if drop_last else self.count

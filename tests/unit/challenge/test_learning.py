@@ -99,3 +99,42 @@ def test_mining_takes_the_first_rounds_labels_and_maps(layout: Layout, monkeypat
             {"threshold": 0.3, "limit_per_slide": None, "corrections": None},
         )
     ]
+
+
+def test_a_slide_that_turns_out_to_be_damaged_in_training_is_set_aside(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training goes on with regions of others in its place, and so it does in a later run."""
+    asked: list[tuple[bool, list[str]]] = []
+    damaged = {"tumor_001"}
+
+    def run(run_id: str, config: str, values: dict[str, Any], overlays: list[str]) -> None:
+        names = [line.partition(",")[0].lower() for line in Path(values["training_file"]).read_text().splitlines()]
+        asked.append((values["resume"], names))
+        for name in damaged.intersection(names):
+            try:
+                raise InputError(f"{layout.root}/{name}.tif: the tiles at level 0 cannot be decoded by cucim")
+            except InputError as error:
+                raise RuntimeError("Failed to evaluate $@checkpoints.run(@train#trainer)") from error
+
+    monkeypatch.setattr(learning, "run_bundle", run)
+    (layout.folder("labels") / "validation.csv").write_text("normal_002,500,500,0,0,0,0,0,0,0,0,0\n")
+    for goes_on in (False, True):
+        outcome = Training(layout).run(goes_on)
+        assert list(outcome.set_aside) == ["tumor_001.tif"]
+        assert "cannot be decoded" in outcome.set_aside["tumor_001.tif"]
+    without = ["tumor_010", "normal_001", "tumor_010"]
+    assert asked == [(False, ["tumor_001", "tumor_010", "normal_001"]), (True, without), (True, without)]
+    assert Training(layout).run(False).set_aside.keys() == {"tumor_001.tif"}, "begun anew, it is met again"
+    damaged.add("tumor_010")
+    with pytest.raises(RuntimeError):  # two of five slides: something else is wrong
+        Training(layout).run(True)
+
+
+def test_an_error_that_names_no_slide_ends_the_training(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*arguments: Any) -> None:
+        raise InputError("epochs: expected a whole number")
+
+    monkeypatch.setattr(learning, "run_bundle", run)
+    with pytest.raises(InputError, match="epochs"):
+        Training(layout).run(False)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from scripts.challenge.layout import Layout
 from scripts.challenge.mapping import Foreground, Infer
@@ -71,3 +72,29 @@ def test_inference_takes_the_slides_that_have_a_mask(layout: Layout, monkeypatch
     assert given["slides"] == [str(layout.root / "test_002.tif")]
     assert (given["stride"], given["tta"], given["foreground_dir"]) == (32, True, str(masks))
     assert given["weights"].endswith("model.pt")
+
+
+@pytest.mark.parametrize(
+    ("weights", "overlays", "message"),
+    [
+        ("shipped", ("screen_10x",), "trained at .* but this run takes"),
+        ("damaged", (), "damaged.pt"),
+        ("other", (), "weights of another network"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_before_anything_is_computed(
+    layout: Layout, tmp_path: Path, weights: str, overlays: tuple[str, ...], message: str
+) -> None:
+    if weights != "shipped":
+        path = tmp_path / f"{weights}.pt"
+        torch.save({"a": torch.zeros(3)}, path)
+        if weights == "damaged":
+            path.write_bytes(path.read_bytes()[:-30])
+        layout.given_weights = str(path)
+    with pytest.raises(InputError, match=message) as refused:
+        Infer(layout, overlays=overlays).check()
+    assert str(refused.value).startswith("weights ")
+
+
+def test_weights_that_fit_pass(layout: Layout) -> None:
+    Infer(layout, inference={"stride": 256, "mode": "dense"}).check()

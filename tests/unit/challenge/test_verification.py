@@ -45,7 +45,7 @@ def test_slides_are_told_apart_and_bad_ones_set_aside(layout: Layout) -> None:
     ]
     assert [member.name for member in layout.members("training")] == ["normal_001", "tumor_001"]
     assert "4 slides (1 training, tumor, 1 training, normal, 1 test, tumor, 1 test, normal)" in outcome.line
-    assert "1 files with other names" in outcome.line
+    assert "1 file with other names" in outcome.line
     assert sorted(path.name for path in layout.truth.iterdir()) == ["test_001.xml", "test_002.xml"]
 
 
@@ -188,3 +188,14 @@ def test_a_root_without_slides_says_how_to_get_them(tmp_path: Path) -> None:
     layout = Layout(str(tmp_path / "root"), str(tmp_path / "output"))
     with pytest.raises(InputError, match=r"root: no slides found; copy the data set there, or give --download true"):
         Challenge(layout, [Verify(layout)], plan=True).run()
+
+
+@pytest.mark.parametrize("name", ["test_001", "tumor_001"])
+def test_a_slide_whose_annotation_is_damaged_is_set_aside(layout: Layout, name: str) -> None:
+    path = layout.root / "annotations" / f"{name}.xml"
+    path.write_text(path.read_text()[:-20])
+    found = Verify(layout).run(False).set_aside
+    (reason,) = [reason for slide, reason in found.items() if slide.startswith(name)]
+    assert str(path) in reason
+    assert name not in {member.name for part in ("training", "test") for member in layout.members(part)}
+    assert len(layout.members("test")) == (2 if name == "test_001" else 3)

@@ -90,8 +90,8 @@ def test_a_label_that_contradicts_the_truth(place: Path, line: str, message: str
 @pytest.mark.parametrize(
     ("lines", "expected", "told"),
     [
-        (["A,remove,blurred"], {"b": True, "c": False, "normal_d": False}, "1 slides removed (a)"),
-        (["a.tif,normal,none seen"], {"a": False, "b": True, "c": False, "normal_d": False}, "1 slides counted as n"),
+        (["A,remove,blurred"], {"b": True, "c": False, "normal_d": False}, "1 slide removed (a)"),
+        (["a.tif,normal,none seen"], {"a": False, "b": True, "c": False, "normal_d": False}, "1 slide counted as n"),
         (["x,remove,"], {"a": True, "b": True, "c": False, "normal_d": False}, "none of its slides is among those"),
     ],
 )

@@ -56,7 +56,7 @@ def test_pair_truth_without_truth_is_an_error_with_the_way_out(folder):
 @pytest.mark.parametrize(
     ("normal", "message"),
     [
-        ("normal_009", "normal: 1 names are of no map: normal_009"),
+        ("normal_009", "normal: 1 name is of no map: normal_009"),
         ("TUMOR_001.TIF", "normal: expected slides without truth, found truth in .* for tumor_001; "),
     ],
 )
@@ -83,8 +83,8 @@ def test_missing_warnings_of_slides_that_failed(tmp_path):
     failures = [{"slide": "/slides/Normal_002.tif", "reason": "broken"}, {"slide": "/slides/tumor_002.tif"}]
     (tmp_path / "run.json").write_text(json.dumps({"slides_failed": failures}))
     assert missing_warnings(tmp_path, infos_of("tumor_002"), []) == [
-        "1 slides failed in inference and are not scored: Normal_002.tif",
-        "1 slides failed in a later inference, their maps are of an earlier run: tumor_002.tif",
+        "1 slide failed in inference and are not scored: Normal_002.tif",
+        "1 slide failed in a later inference, their maps are of an earlier run: tumor_002.tif",
     ]
 
 

@@ -27,7 +27,7 @@ def test_corrections_are_found_by_name_or_file_name(tmp_path: Path, caplog: pyte
         found.tell(["tumor_001", "b"])
         found.tell(["c"])
     first, second = caplog.messages
-    assert first == f"{path}: 1 slides removed (tumor_001); 1 slides counted as tumor (b)"
+    assert first == f"{path}: 1 slide removed (tumor_001); 1 slide counted as tumor (b)"
     assert second == f"{path}: none of its slides is among those given"
 
 

@@ -328,7 +328,7 @@ def test_a_map_that_is_up_to_date_is_skipped(tmp_path: Path, caplog: pytest.LogC
     second = make_writer(tmp_path / "maps", slide)
     with caplog.at_level(logging.INFO):
         run(second, [])
-    assert "1 of 1 slides are done already" in caplog.text
+    assert "1 of 1 slide is done already" in caplog.text
     assert f"0 slides done, 1 were up to date, 0 failed; maps in {tmp_path / 'maps'}" in caplog.text
     assert list(second.sampler) == [], "not even opened: it is no slide"
     assert (tmp_path / "maps" / "a.npy").stat().st_mtime_ns == before

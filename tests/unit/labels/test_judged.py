@@ -135,4 +135,4 @@ def test_the_command_takes_one_of_truth_and_verdicts(case, given):
 def test_the_command_takes_a_folder_of_verdicts(case, capsys):
     folders = ["--maps", str(case / "maps"), "--verdicts", str(case / "verdicts")]
     main(["mine", *folders, "--output", str(case / "o.csv"), "--limit_per_slide", "1"])
-    assert capsys.readouterr().out.startswith("2 hard negatives and 1 regions of tumor of 2 slides; 2 detections")
+    assert capsys.readouterr().out.startswith("2 hard negatives and 1 region of tumor of 2 slides; 2 detections")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -215,7 +217,7 @@ def test_slides_without_truth_must_be_known_to_be_normal(cohort, tmp_path):
 
 def test_no_tumor_anywhere_is_refused(cohort, tmp_path):
     message = refused(cohort, tmp_path / "a.csv", slides=cohort / "slides" / "b.tif")
-    assert message.startswith("num_tumor: expected 60 regions with a tumor center, found no tumor tissue in 1 slides")
+    assert message.startswith("num_tumor: expected 60 regions with a tumor center, found no tumor tissue in 1 slide")
     assert not (tmp_path / "a.csv").exists()
 
 
@@ -266,3 +268,23 @@ def test_undecided_outlines_are_neither_tumor_nor_normal(cohort, tmp_path):
     assert len(normal) == 200
     assert min(col for _, col in normal) >= 1675
     assert any(slow_inside([CUT], *item["center"]) for item in read_loclabels(tmp_path / "a.csv")), "tumor goes first"
+
+
+def test_a_reference_table_stands_in_for_a_list_of_normal_slides(cohort, tmp_path):
+    slides = tmp_path / "slides"
+    shutil.copytree(cohort / "slides", slides)
+    (slides / "normal_1.tif").rename(slides / "case_9.tif")
+    table = tmp_path / "reference.csv"
+    arguments = {"slides": slides, "truth": cohort / "truth", "output": tmp_path / "out.csv"}
+    settings = SampleSettings(num_tumor=4, num_normal=8)
+    with pytest.raises(InputError, match="no truth for 1 of"):
+        sample_regions(**arguments, settings=settings)
+    table.write_text("slide,class\ncase_9,Normal\n")
+    sample_regions(**arguments, settings=settings, reference=table)
+    assert any(item["name"] == "case_9" for item in read_loclabels(tmp_path / "out.csv"))
+    table.write_text("slide,class\ncase_9,Tumor\n")
+    with pytest.raises(InputError, match=r"reference\.csv, row 2: the slide is Tumor, but .* no annotation or mask"):
+        sample_regions(**arguments, settings=settings, reference=table)
+    table.write_text("slide,class\ncase_9,Normal\ntumor_1,Normal\n")
+    with pytest.raises(InputError, match=r"reference\.csv, row 3: the slide is Normal, but its truth .* marks tumor"):
+        sample_regions(**arguments, settings=settings, reference=[table])

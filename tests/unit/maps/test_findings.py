@@ -9,8 +9,9 @@ import pytest
 from scipy import ndimage
 
 from scripts.annotations.annotations import Annotation
+from scripts.maps.detections import Detections
 from scripts.maps.files import MapInfo
-from scripts.maps.findings import FindingSettings, find_lesions
+from scripts.maps.findings import FindingSettings, find_lesions, rank_regions
 from scripts.masks.groundtruth import tumor_mask
 
 SHAPE, STRIDE, MPP = (1501, 2203), 37, 0.5  # a map of 41 x 60, 18.5 µm a pixel
@@ -85,3 +86,16 @@ def test_lesions_drawn_again_give_the_thresholded_map():
     assert any(len(part.rings) > 1 for part in polygons)
     expected = sorted(ndimage.mean(prob_map, labels, range(1, count + 1)))
     np.testing.assert_allclose(sorted(lesion.mean_probability for lesion in findings.lesions), expected, rtol=1e-5)
+
+
+def test_regions_without_a_detection_come_by_their_highest_probability():
+    """Three regions whose maxima a stronger neighbor suppresses: confidence 0, so the probability decides."""
+    prob_map = np.zeros((9, 30), dtype=np.float32)
+    for col, value in ((2, 0.6), (5, 0.8), (8, 0.7), (11, 0.99)):
+        prob_map[4, col] = value
+    (strongest,) = np.argwhere(prob_map == prob_map.max())
+    on_map = Detections(prob_map[4, 11:12], strongest[:1], strongest[1:])
+    found = rank_regions(prob_map, 0.5, on_map)
+    assert [round(float(region.intensity_max), 2) for region in found.ranked] == [0.99, 0.8, 0.7, 0.6]
+    weak = rank_regions(prob_map, 0.5, Detections(np.array([0.6, 0.7]), np.array([4, 4]), np.array([2, 8])))
+    assert [round(float(region.intensity_max), 2) for region in weak.ranked] == [0.7, 0.6, 0.99, 0.8]

@@ -253,3 +253,21 @@ def test_the_shipped_weights_are_there_and_fit_a_config() -> None:
         overlay = overlay_for(purpose, "inference.json")
         config = json.loads((root / "configs" / (overlay or "inference.json")).read_text())
         assert name in config["weights"]
+
+
+def test_a_sidecar_written_by_hand_is_held_to_its_form(tmp_path: Path) -> None:
+    """As docs/export.md has people do for ONNX files."""
+    weights = tmp_path / "model.onnx"
+    sidecar = sidecar_path(weights)
+    weights.write_bytes(b"any")
+    digest = file_sha256(weights)
+    form = {"sha256": digest, "mpp": 0.25, "patch_size": 224}
+    sidecar.write_text(json.dumps({**form, "sha256": f" {digest.upper()}"}))
+    assert read_purpose(weights) == (0.25, (224, 224), None, None, True)
+    del form["sha256"]
+    sidecar.write_text(json.dumps(form))
+    with pytest.raises(InputError, match=rf'expected the sha256 .* add "sha256": "{digest}"'):
+        read_purpose(weights)
+    sidecar.write_text(json.dumps({**form, "sha256": digest, "version": 2}))
+    with pytest.raises(InputError, match="version: expected a text or null, found 2"):
+        read_purpose(weights)

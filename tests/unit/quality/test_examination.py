@@ -109,4 +109,6 @@ def test_slides_of_coarse_or_unknown_resolution_are_not_judged(tmp_path: Path, m
         overview = slide.read_overview(8)
         found = examine(slide, overview, np.ones(overview.shape[:2], dtype=bool), 8)
     assert found.about["sharpness"] == {"num_places": 0, "num_blurred": 0, "median_blur": None}
+    assert found.about["artifacts"]["blur"] is None, "0.0 would say that it is sharp"
+    assert found.about["artifacts"]["pen"] is not None
     assert not (found.classes == Artifact.BLUR).any()

@@ -74,7 +74,7 @@ def test_page_with_truth_has_scores_and_what_froc_writes(study: Path) -> None:
     text = page(study, slides=[study / "slides"], truth=study / "truth", scoring=QUICK)
     assert text.count('class="drawing"') == 3
     assert text.count('<svg class="truth"') == 1
-    assert "1 of 1 lesions found" in text
+    assert "1 of 1 lesion found" in text
     assert "outside of the truth" in text
     assert {"froc.json", "froc.png", "detections", PAGE} <= {path.name for path in (study / "output").iterdir()}
 

@@ -89,7 +89,7 @@ def test_what_cannot_be_compared_is_told(tmp_path):
         compare_reviewers(tmp_path / "none", tmp_path / "A")
     with pytest.raises(InputError, match=r"expected verdicts on slides of .*A \(one\), found two; give two reviews of"):
         compare_reviewers(tmp_path / "A", tmp_path / "B")
-    with pytest.raises(InputError, match=r"expected detections that were judged in .*A, too, found none in 1 slides"):
+    with pytest.raises(InputError, match=r"expected detections that were judged in .*A, too, found none in 1 slide"):
         compare_reviewers(tmp_path / "A", tmp_path / "C")
     with pytest.raises(InputError, match="no such folder"):
         compare_reviewers(tmp_path / "A", tmp_path / "D")
@@ -101,7 +101,7 @@ def test_the_command_prints_it(tmp_path, capsys):
     folders = [str(tmp_path / "A"), str(tmp_path / "B")]
     main(["review", "--compare", *folders])
     first, *others = capsys.readouterr().out.splitlines()
-    assert first.startswith("1 slides, 3 detections judged by both: 2 alike, Cohen's kappa 0.5")
+    assert first.startswith("1 slide, 3 detections judged by both: 2 alike, Cohen's kappa 0.5")
     assert others == ["one, Detection 3 at 700, 90: tumor and unsure"]
     for flags in (["--compare", folders[0]], ["--compare", *folders, "--maps", "m"]):
         with pytest.raises(SystemExit, match="error: --compare takes two folders of verdicts"):

@@ -11,6 +11,7 @@ import tifffile
 from helpers.detected_points import detections_of
 from helpers.made_maps import MPP, SHAPE, write_map, write_truth
 from scripts.errors import InputError
+from scripts.folders.slide_table import SlideTable
 from scripts.maps.detection_files import DetectionFile
 from scripts.maps.files import MapInfo, read_map, read_map_infos
 from scripts.scoring.cases import (
@@ -21,6 +22,7 @@ from scripts.scoring.cases import (
     given_detections,
     map_case,
     scale_differences,
+    table_differences,
 )
 from scripts.slides.pyramid import write_pyramid
 
@@ -121,3 +123,14 @@ def test_truth_of_another_scale_is_warned_of(tmp_path):
     assert scale_differences([map_case(info, None)]) == []
     expected = ["slides whose truth states another mpp than is scored with: t (0.5)"]
     assert scale_differences([map_case(info, truth_of(tmp_path, mpp=0.5))]) == expected
+
+
+def test_a_table_whose_mpp_differs_from_the_maps_is_warned_of(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.tif").touch()
+        write_map(tmp_path, name)
+    (tmp_path / "slides.csv").write_text("path,mpp\na.tif,0.5\nb.tif,0.2501\n")
+    infos = read_map_infos(tmp_path)
+    (warning,) = table_differences(infos, SlideTable(tmp_path / "slides.csv"))
+    assert warning.endswith("which counts; run infer again with the table: a (0.5, map 0.25)")
+    assert table_differences(infos, SlideTable()) == []

@@ -332,7 +332,7 @@ def test_a_reference_table_stands_in_for_a_list_of_normal_slides(cohort):
     assert report["curve"] == expected["curve"]
     assert report["warnings"] == [
         "slides that are in no reference table: Normal_001",
-        "1 slides of the reference table have no map, not scored: b",
+        "1 slide of the reference table have no map, not scored: b",
     ]
     found = {row["slide"]: (row["histological_type"], row["metastasis"], row["center"]) for row in report["slides"]}
     assert found["tumor_002.tif"] == ("ILC", "micro", None)
@@ -393,8 +393,8 @@ def test_odd_maps_and_missing_slides_are_counted(cohort, tmp_path):
         (slides / name).touch()
     assert score_folder(maps, truth, output, settings=QUICK, slides=[slides])["warnings"] == [
         "slides without map or detections, not scored: normal_002.tif",
-        "1 maps have another scale than 8 µm per pixel: tumor_002 (16)",
-        "1 maps are 0 everywhere: tumor_002.tif",
+        "1 map has another scale than 8 µm per pixel: tumor_002 (16)",
+        "1 map is 0 everywhere: tumor_002.tif",
     ]
 
 
@@ -432,7 +432,7 @@ def test_against_another_run(cohort, tmp_path):
     assert found["froc_score"] == second["froc_score"]
     assert found["froc_difference"] == report["froc_score"] - second["froc_score"]
     assert found["auc_difference"] == report["slide_level"]["auc"] - second["slide_level"]["auc"]
-    assert report["warnings"] == [f"1 slides of {other} are not in this run: normal_002"]
+    assert report["warnings"] == [f"1 slide of {other} are not in this run: normal_002"]
     # an earlier output, whose detections are its own
     again = score_folder(maps, truth, output, settings=settings, against=tmp_path / "second")["comparison"]
     assert {**again, "against": None} == {**found, "against": None}

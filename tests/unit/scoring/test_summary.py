@@ -22,9 +22,9 @@ def test_summary_is_a_short_table():
     left_out = {**report, "num_slides": 3, "num_tumor_slides": 2, "excluded_from_lesions": ["c"]}
     assert counts(left_out).startswith("3 slides, 2 with tumor, 2 scored for lesions, 3 lesions,")
     assert summary(left_out).endswith("\nexcluded: b\nexcluded from lesion scores: c")
-    assert counts(report) == "2 slides, 1 with tumor, 3 lesions, 1 isolated tumor cells not counted"
+    assert counts(report) == "2 slides, 1 with tumor, 3 lesions, 1 isolated tumor cell not counted"
     assert summary(report).splitlines() == [
-        "FROC score 0.6111 [0.250, 1.000] (2 slides, 1 with tumor, 3 lesions, 1 isolated tumor cells not counted)",
+        "FROC score 0.6111 [0.250, 1.000] (2 slides, 1 with tumor, 3 lesions, 1 isolated tumor cell not counted)",
         "false positives per slide     0.25     0.5       1       2       4       8",
         "sensitivity                  0.333   0.667   0.667   0.667   0.667   0.667",
         "micrometastasis (1 of 2 hit): FROC score 0.5000",
@@ -43,4 +43,4 @@ def test_summary_has_a_line_for_each_center():
     ]
     lines = summary(report_of(slides)).splitlines()
     assert "Radboud (2 slides, 1 with tumor): FROC score 0.5000, AUC 1.0000" in lines
-    assert "Utrecht (1 slides, 0 with tumor): -" in lines
+    assert "Utrecht (1 slide, 0 with tumor): -" in lines

@@ -109,13 +109,24 @@ def test_color_is_color_however_it_is_stored(tmp_path: Path, name: str) -> None:
         check_color(path, slide.read_overview(16))
 
 
-@pytest.mark.parametrize("blank", ["white", "gray glass", "noise", "black border"])
+@pytest.mark.parametrize(
+    "blank", ["white", "gray glass", "noise", "black border", "black", "half black", "black with a window"]
+)
 def test_glass_without_tissue_is_no_gray_slide(tmp_path: Path, blank: str) -> None:
     overview = np.full((61, 83, 3), 255 if blank == "white" else 236, np.uint8)
     if blank == "noise":
         overview -= np.random.default_rng(0).integers(0, 9, (61, 83, 1), dtype=np.uint8)
     elif blank == "black border":
         overview[:9] = 3
+    elif blank == "black":
+        overview[:] = np.random.default_rng(0).integers(0, 60, (61, 83, 1), dtype=np.uint8)
+    elif blank == "half black":  # the pixels between mix with both, as they do in JPEG and in an overview
+        overview[:30] = 3
+        overview[30:32] = [[[90]], [[180]]]
+    elif blank == "black with a window":
+        overview = np.zeros((13, 17, 3), np.uint8)
+        overview[4:9, 5:12] = 120
+        overview[5:8, 6:11] = 240
     path = write(tmp_path / "a.tif", tissue_picture(), photometric="rgb")
     check_color(path, overview)
 

@@ -104,7 +104,7 @@ def test_patients_in_part_have_no_label_and_the_tables_stage_counts(
     assert [row["label"] for row in report["patients"]] == [None, "pN2", "pN1"]
     assert report["agreement"]["patients"]["num"] == 2
     assert report["agreement"]["nodes"]["num"] == 6
-    assert "1 patients have another label than their nodes' labels give: patient_001" in caplog.text
+    assert "1 patient has another label than their nodes' labels give: patient_001" in caplog.text
     assert "1 labeled nodes are not here: patient_000_node_9.tif" in caplog.text
     assert "1 labeled patients have no node here and are not scored: patient_007" in caplog.text
 
@@ -164,7 +164,7 @@ def test_a_map_of_another_scale_is_warned_of(tmp_path: Path, caplog: pytest.LogC
     content = json.loads(sidecar.read_text(encoding="utf-8"))
     sidecar.write_text(json.dumps(content | {"mpp": 0.5}), encoding="utf-8")
     report = stage_folder(tmp_path / "maps", None, tmp_path / "out")
-    assert "1 maps have another scale" in caplog.text
+    assert "1 map has another scale" in caplog.text
     sizes = [row["size_um"] for row in report["nodes"]]
     assert sizes[2] > 1.5 * np.mean(sizes[:2])
 
@@ -174,3 +174,20 @@ def test_the_rule_needs_no_extra(nodes: Path, tmp_path: Path, monkeypatch: pytes
         monkeypatch.setitem(sys.modules, name, None)
     report = stage_folder(nodes / "maps", None, tmp_path / "out", against_labels=nodes / "labels.csv")
     assert report["agreement"]["patients"]["kappa"] == 1
+
+
+def test_a_reference_table_stands_in_for_labels(nodes: Path, tmp_path: Path) -> None:
+    names = [path.stem for path in sorted((nodes / "maps").glob("*.npy"))]
+    sizes = {"negative": "None", "itc": "ITC", "micro": "Micro", "macro": "Macro"}
+    rows = [
+        f"{name},{'Normal' if kind == 'negative' else 'Tumor'},IDC,{sizes[kind]}\n"
+        for name, kind in zip(names, KINDS, strict=True)
+    ]
+    (tmp_path / "reference.csv").write_text("".join(rows))
+    report = stage_folder(nodes / "maps", None, tmp_path / "out", reference=tmp_path / "reference.csv")
+    assert report["agreement"]["nodes"]["kappa"] == 1
+    with pytest.raises(InputError, match="reference: expected it in place of --against_labels, found both"):
+        stage_folder(nodes / "maps", None, tmp_path, None, nodes / "labels.csv", reference=tmp_path / "reference.csv")
+    (tmp_path / "reference.csv").write_text(f"slide,class\n{names[0]},Tumor\n")
+    with pytest.raises(InputError, match="expected a column of metastases"):
+        stage_folder(nodes / "maps", None, tmp_path / "out", reference=tmp_path / "reference.csv")

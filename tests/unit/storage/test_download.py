@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.object_store import ENVIRONMENT, BreakingProxy, ObjectStore, serve_objects
+from scripts.cli.data import download
 from scripts.errors import InputError
 from scripts.storage import transfer
 from scripts.storage.download import choose_files, download_camelyon16, read_checksums
@@ -66,7 +67,7 @@ def test_all_slides_and_a_second_time(store: ObjectStore, tmp_path: Path) -> Non
     assert downloaded(tmp_path) == wanted
     (tmp_path / "images/test_001.tif").write_bytes(b"half")
     message = download_camelyon16(tmp_path, "all", endpoint=store.endpoint)
-    assert message.startswith(f"1 files downloaded to {tmp_path}, 4 were there")
+    assert message.startswith(f"1 file downloaded to {tmp_path}, 4 were there")
     assert downloaded(tmp_path) == wanted
 
 
@@ -75,7 +76,7 @@ def test_a_copy_of_other_origin_is_known_by_its_md5(store: ObjectStore, tmp_path
     (tmp_path / "images/tumor_001.tif").write_bytes(FILES["images/tumor_001.tif"])
     assert "0 files downloaded" in download_camelyon16(tmp_path, "tumor_001", "images", endpoint=store.endpoint)
     (tmp_path / "images/tumor_001.tif").write_bytes(b"T" + FILES["images/tumor_001.tif"][1:])
-    assert "1 files downloaded" in download_camelyon16(tmp_path, "tumor_001", "images", endpoint=store.endpoint)
+    assert "1 file downloaded" in download_camelyon16(tmp_path, "tumor_001", "images", endpoint=store.endpoint)
     assert downloaded(tmp_path) == {"images/tumor_001.tif": FILES["images/tumor_001.tif"]}
 
 
@@ -173,3 +174,14 @@ def test_read_checksums_takes_lines_of_md5sum_and_sha256sum() -> None:
     a, b = "A" * 32, "b" * 64
     text = f"{a}  ./images/x.tif\n{b} *images/y.tif\n# no line\n{b}  z.tif\n{a}  z.tif\n\n"
     assert read_checksums(text) == {"images/x.tif": "a" * 32, "images/y.tif": b}
+
+
+def test_the_command_brings_the_reference_table_and_the_checksums(
+    store: ObjectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.put("camelyon-dataset", "CAMELYON16/evaluation/reference.csv", b"test_001,Tumor,IDC,Macro")
+    download(output=str(tmp_path), slides="test_001", endpoint=store.endpoint, source=SOURCE)
+    found = downloaded(tmp_path)
+    assert found["evaluation/reference.csv"] == b"test_001,Tumor,IDC,Macro"
+    assert "checksums.md5" in found
+    assert "also checksums.md5, reference.csv" in capsys.readouterr().out

@@ -56,7 +56,7 @@ def test_labels_are_those_of_patch_centers(folder: Path, mpp: float, downsample:
 def test_normal_slides_need_no_truth(folder: Path) -> None:
     assert not regions(folder, "normal_002", (700, 500))[0]["label"].any()
     assert not regions(folder, "odd_003", (700, 500), normal="odd_003")[0]["label"].any()
-    with pytest.raises(InputError, match=r"no truth for 1 of 1 slides: odd_003; .*--normal"):
+    with pytest.raises(InputError, match=r"no truth for 1 of 1 slide: odd_003; .*--normal"):
         regions(folder, "odd_003", (700, 500))
 
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
 
 from helpers.forked_ranks import run_ranks
 from scripts.errors import InputError, Stopped
@@ -191,6 +194,37 @@ def test_all_processes_stop_after_the_same_step(tmp_path: Path) -> None:
     assert run_ranks(run_interrupted, 2, tmp_path, tmp_path / "run", 6) == [(6, 130, 1)] * 2
     last = load(tmp_path / "run")
     assert (last["epoch"], last["step"], len(last["random_numbers"]["cpu"])) == (1, 2, 2)
+
+
+def train_shared(rank: int, folder: Path, iteration: int) -> dict[str, Any]:
+    """What a process has learned at its end, of steps that both take together."""
+    trainer, checkpoints = make_run(folder, rank, 2)
+
+    def share(engine: Engine) -> None:
+        for parameter in trainer.network.parameters():
+            idist.all_reduce(parameter.grad)
+
+    trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, share)
+    if rank == 1 and iteration:
+        interrupt(trainer, iteration)
+    with suppress(Stopped):
+        checkpoints.run(trainer)
+    return {name: value.numpy().tolist() for name, value in trainer.network.state_dict().items()}
+
+
+@pytest.mark.parametrize("iteration", [2, 7])
+def test_two_processes_that_were_stopped_within_an_epoch_go_on_as_if_they_had_not(
+    tmp_path: Path, iteration: int
+) -> None:
+    results = []
+    for name, at in (("straight", 0), ("cut", iteration), ("cut", 0)):
+        meeting = tmp_path / f"{name}_{at}"
+        meeting.mkdir()
+        results.append(run_ranks(train_shared, 2, meeting, tmp_path / name, at))
+    straight, cut, resumed = results
+    assert resumed == straight
+    torch.testing.assert_close(load(tmp_path / "cut"), load(tmp_path / "straight"), rtol=0, atol=0)
+    assert cut != straight
 
 
 def test_a_later_process_goes_on_with_its_numbers() -> None:
