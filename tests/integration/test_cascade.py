@@ -249,7 +249,7 @@ def test_a_map_of_other_settings_is_computed_again(
 ) -> None:
     one = {"slides": str(slides / "third.tif")}
     assert infer(**one).status == 0
-    assert "1 of 1 slides are done already" in infer(**one).err
+    assert "1 of 1 slide is done already" in infer(**one).err
     outcome = infer(**one, **changes)
     assert outcome.status == 0, outcome.err
     assert f"computed again: {reason}" in outcome.err

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..labels.loclabel import read_loclabels
 from ..labels.mining import check_mining, mine_hard_negatives
+from ..labels.substitutes import Substitutes
 from ..workflow import find_overlays, run_bundle
 from .cohort import PARTLY_ANNOTATED, TRAINING
 from .costs import Cost, Probe
@@ -18,7 +19,6 @@ from .labelling import Labels
 from .mapping import MapStep
 from .steps import Step
 from .subconfigs import as_names, check_values, default_of
-from .substitutes import Substitutes
 
 logger = logging.getLogger(__name__)
 

@@ -105,6 +105,7 @@ def foreground(
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
     """
+    from scripts.errors import counted
     from scripts.masks.foreground import ForegroundSettings
     from scripts.masks.foreground_files import write_foregrounds
 
@@ -114,7 +115,7 @@ def foreground(
     written = write_foregrounds(
         slides, output, stride, settings, backend, assume_mpp, annotations, geojson_origin, skip_artifacts
     )
-    print(f"{len(written)} foreground masks in {output}")
+    print(f"{counted(len(written), 'foreground mask')} in {output}")
 
 
 def groundtruth(
@@ -140,7 +141,8 @@ def groundtruth(
         geojson_origin: bounds if GeoJSON counts from the scanned part of a slide (bounds-x and -y of OpenSlide), as
             QuPath does; slide if it counts from the corner of level 0.
     """
+    from scripts.errors import counted
     from scripts.masks.groundtruth import write_groundtruth
 
     written = write_groundtruth(annotations, slides, output, stride, geojson_origin)
-    print(f"{len(written)} tumor masks in {output}")
+    print(f"{counted(len(written), 'tumor mask')} in {output}")

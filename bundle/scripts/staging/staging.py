@@ -219,7 +219,9 @@ def _warnings(
     here = {name_key(row["patient"]) for row in patient_rows}
     left = {name_key(patient) for patient in in_part}
     if labels is not None and (absent := sorted(labels.stages.keys() - here - left)):
-        found.append(f"{len(absent)} labeled patients have no node here and are not scored: {few(absent)}")
+        one, several = "labeled patient has no node here and is", "labeled patients have no node here and are"
+        found.append(f"{counted(len(absent), one, several)} not scored: {few(absent)}")
     if beyond:
-        found.append(f"{len(beyond)} labeled nodes are not here: {few(beyond)}; their patients' stages are not scored")
+        nodes = counted(len(beyond), "labeled node is", "labeled nodes are")
+        found.append(f"{nodes} not here: {few(beyond)}; their patients' stages are not scored")
     return found

@@ -18,6 +18,7 @@ from scripts.cli.main import COMMANDS, main
 from scripts.errors import InputError
 from scripts.masks.foreground import ForegroundSettings
 from scripts.slides.fallbacks import note_fallback
+from scripts.storage.download import EXTRAS
 
 COMMAND = Path(sys.executable).with_name("tumor-detection")
 
@@ -171,8 +172,11 @@ def test_download_names_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     asked: list[Any] = []
     monkeypatch.setattr("scripts.storage.download.download_camelyon16", lambda *arguments: asked.append(arguments))
+    extras: list[Any] = []
+    monkeypatch.setattr("scripts.storage.download.copy_extras", lambda *arguments: extras.append(arguments))
     main(["download", "camelyon16", "--output", "x", "--slides", "a,b"])
     assert asked == [("x", "a,b", "images,annotations", "s3://camelyon-dataset/CAMELYON16", None, 4)]
+    assert extras == [("x", "s3://camelyon-dataset/CAMELYON16", None, EXTRAS)]
 
 
 def test_an_input_error_is_its_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def test_slides_without_truth_must_be_known_to_be_normal(cohort, tmp_path):
     write_flat_slide(tmp_path / "slides" / "UPPER.tif")
     slides = [cohort / "slides", tmp_path / "slides"]
     assert sample(cohort, output, slides=slides, truth=truth, normal="b,upper")[2] == 3
-    assert "names are of no slide: nobody" in refused(cohort, output, truth=truth, normal="b,nobody")
+    assert "1 name is of no slide: nobody" in refused(cohort, output, truth=truth, normal="b,nobody")
     assert f"found truth in {truth} for tumor_1" in refused(cohort, output, truth=truth, normal="b,tumor_1")
 
 

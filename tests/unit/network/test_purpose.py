@@ -263,7 +263,7 @@ def test_a_sidecar_written_by_hand_is_held_to_its_form(tmp_path: Path) -> None:
     digest = file_sha256(weights)
     form = {"sha256": digest, "mpp": 0.25, "patch_size": 224}
     sidecar.write_text(json.dumps({**form, "sha256": f" {digest.upper()}"}))
-    assert read_purpose(weights) == (0.25, (224, 224), None, None, True)
+    assert read_purpose(weights) == make_purpose(0.25, 224)._replace(version=None)
     del form["sha256"]
     sidecar.write_text(json.dumps(form))
     with pytest.raises(InputError, match=rf'expected the sha256 .* add "sha256": "{digest}"'):

@@ -105,8 +105,8 @@ def test_patients_in_part_have_no_label_and_the_tables_stage_counts(
     assert report["agreement"]["patients"]["num"] == 2
     assert report["agreement"]["nodes"]["num"] == 6
     assert "1 patient has another label than their nodes' labels give: patient_001" in caplog.text
-    assert "1 labeled nodes are not here: patient_000_node_9.tif" in caplog.text
-    assert "1 labeled patients have no node here and are not scored: patient_007" in caplog.text
+    assert "1 labeled node is not here: patient_000_node_9.tif" in caplog.text
+    assert "1 labeled patient has no node here and is not scored: patient_007" in caplog.text
 
 
 def test_maps_are_read_as_maps_and_a_table_as_a_table(nodes: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.challenge.substitutes import Substitutes
+from scripts.labels.substitutes import Substitutes
 from scripts.errors import InputError
 
 
