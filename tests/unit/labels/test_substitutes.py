@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.labels.substitutes import Substitutes
 from scripts.errors import InputError
+from scripts.labels.substitutes import Substitutes
 
 
 def row(name: str, is_tumor: int, x: int = 500) -> str:
