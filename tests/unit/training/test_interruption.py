@@ -197,7 +197,7 @@ def test_all_processes_stop_after_the_same_step(tmp_path: Path) -> None:
 
 
 def train_shared(rank: int, folder: Path, iteration: int) -> dict[str, Any]:
-    """What a process has learned at its end, of steps that both take together."""
+    """What a process has learned at its end, of steps that both take together; batch statistics are its own."""
     trainer, checkpoints = make_run(folder, rank, 2)
 
     def share(engine: Engine) -> None:
@@ -209,7 +209,7 @@ def train_shared(rank: int, folder: Path, iteration: int) -> dict[str, Any]:
         interrupt(trainer, iteration)
     with suppress(Stopped):
         checkpoints.run(trainer)
-    return {name: value.numpy().tolist() for name, value in trainer.network.state_dict().items()}
+    return {name: value.detach().numpy().tolist() for name, value in trainer.network.named_parameters()}
 
 
 @pytest.mark.parametrize("iteration", [2, 7])
