@@ -45,7 +45,7 @@ def test_pen_is_noted_and_left_out_when_asked(slides: Path, tmp_path: Path, skip
     assert sidecar["tissue_fraction"] == pytest.approx(mask.mean(), abs=1e-5)
     assert sidecar["artifacts"]["pen"]["slide"] == pytest.approx(PEN.mean(), rel=0.2)  # soft rims
     assert sidecar["artifacts"]["pen"]["tissue"] > 0.02
-    assert sidecar["artifacts"]["blur"] is None  # STRIDE is too coarse for it
+    assert sidecar["artifacts"]["blur"] is None  # the slide is too coarse for it
     with Image.open(tmp_path / "a_overlay.jpg") as picture:
         overlay = np.asarray(picture.resize(SHAPE[::-1])).astype(int)
     tint = overlay[..., 2] - overlay[..., 0]
