@@ -14,7 +14,8 @@ from ..folders.names import named_file, slide_name
 from ..masks.examined import quality_notes, without_artifacts
 from ..masks.foreground import ForegroundSettings
 from ..masks.foreground_files import examined_slide, read_mask, why_empty
-from ..quality.classes import Artifact, shares
+from ..quality.classes import Artifact
+from ..quality.examination import measured_shares
 from ..quality.files import SUFFIX, encode_artifacts, read_artifacts
 from ..slides.slide import Slide
 from .tile_plan import NO_QUALITY
@@ -86,7 +87,7 @@ def read_foreground(slide: Slide, stride: int, folder: str | Path, skip: Sequenc
         )
     classes = read_artifacts(artifact_path, (mask.shape[0], mask.shape[1]))
     kept = without_artifacts(mask, classes, 0, skip)
-    quality = {**NO_QUALITY, "artifacts": shares(classes, mask)}
+    quality = {**NO_QUALITY, "artifacts": measured_shares(slide, classes, mask)}
     labels = [artifact.label for artifact in skip]
     notes = quality_notes({**quality, "tissue_fraction": float(kept.mean()), "skip_artifacts": labels})
     return Foreground(kept, path.name, reason, encode_artifacts(classes), quality, tuple(notes))

@@ -92,10 +92,15 @@ def examine(slide: Slide, overview: npt.NDArray[np.uint8], tissue: npt.NDArray[n
     classes[sharpness.mask] = Artifact.BLUR
     measured = sharpness._asdict()
     del measured["mask"]
+    return Examination(classes, {"artifacts": measured_shares(slide, classes, tissue), "sharpness": measured})
+
+
+def measured_shares(slide: Slide, classes: npt.NDArray[np.uint8], tissue: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Shares of the classes of artifacts, see `classes.shares`; blur is None where it cannot be measured."""
     found: dict[str, Any] = shares(classes, tissue)
     if not _is_measured(slide):
         found[Artifact.BLUR.label] = None
-    return Examination(classes, {"artifacts": found, "sharpness": measured})
+    return found
 
 
 def _is_measured(slide: Slide) -> bool:
