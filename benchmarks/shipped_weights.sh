@@ -4,8 +4,9 @@
 #
 #   bash benchmarks/shipped_weights.sh [OPTION ...]
 #
-# Run it, with tumor-detection on the PATH, in the folder that holds pcam/, camelyon16_40x/ and contiguous/, laid out as
-# docs/data.md says. Each training writes to a folder in runs/; the results are runs/model_10x.pt and runs/model.pt.
+# Run it, with tumor-detection on the PATH, in the folder that holds pcam/ and camelyon16_40x/, laid out as docs/data.md
+# says, and contiguous/, which contiguous_patches.py makes. Each training writes to a folder in runs/; the results are
+# runs/model_10x.pt and runs/model.pt.
 # Interrupted, it goes on where it was when it is given again. Options go to each training: --cache cuda, say.
 set -euo pipefail
 
