@@ -175,7 +175,9 @@ class ProbabilityMapWriter:
 
     def _screen(self, tile: Tile, plan: SlidePlan, probabilities: npt.NDArray[np.float32] | None) -> None:
         """Take in a tile of a screen; the last one says where the network looks."""
-        screen = self._screens.setdefault(tile.path, GrowingScreen(plan))
+        if tile.path not in self._screens:
+            self._screens[tile.path] = GrowingScreen(plan)
+        screen = self._screens[tile.path]
         self.timing.mm2 += screen.take(tile, probabilities)
         if screen.tiles_left == 0 and self.sampler.dataset.screen is not None:
             chosen, self._screened[tile.path] = self._screens.pop(tile.path).finish(self.sampler.dataset.screen)
