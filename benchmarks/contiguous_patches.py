@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT / "bundle"))
 
 from tissue_pieces import FACTOR, MPP_40X, Piece, read_training_pieces  # noqa: E402
 
+from scripts.errors import InputError, explain  # noqa: E402
 from scripts.files import make_output_dir  # noqa: E402
 
 LABEL_SIZE = 32
@@ -71,23 +72,32 @@ def write_pictures(folder: Path, piece: Piece, size: int, step: int, label_size:
         Image.fromarray(pixels).save(folder / str(label) / f"{piece.name}_{place}.png", compress_level=1)
 
 
-def main() -> None:
-    """Cut and write all pictures; print how many there are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with masks_10x and camelyon17_40x")
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    coarse_folder, fine_folder = folders = [arguments.output / scale for scale in ("10x", "40x")]
+def write_all(data: Path, folders: tuple[Path, Path]) -> None:
+    """Cut all training pieces into the folders of 10x and of 40x."""
     for folder in folders:
         for label in "01":
             make_output_dir(folder / label)
-    for piece in read_training_pieces(arguments.data):
+    coarse_folder, fine_folder = folders
+    for piece in read_training_pieces(data):
         is_fine = piece.mpp == MPP_40X
         write_pictures(coarse_folder, reduced(piece) if is_fine else piece, 192, 32, LABEL_SIZE)
         if is_fine:
             write_pictures(fine_folder, piece, 384, 128, LABEL_SIZE * FACTOR)
         else:
             write_pictures(fine_folder, piece, 96, 32, LABEL_SIZE)
+
+
+def main() -> None:
+    """Cut and write all pictures; print how many there are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with masks_10x and camelyon17_40x")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    folders = arguments.output / "10x", arguments.output / "40x"
+    try:
+        write_all(arguments.data, folders)
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {explain(error)}")
     for folder in folders:
         num_normal, num_tumor = (len(list((folder / label).iterdir())) for label in "01")
         print(f"{folder}: {num_normal} normal and {num_tumor} tumor pictures")
