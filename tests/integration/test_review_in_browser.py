@@ -41,6 +41,12 @@ class Reader:
         for key in keys:
             ActionChains(self.browser).send_keys(key).perform()
 
+    def type(self, keys: str) -> None:
+        """Press keys as fast as the browser takes them."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.browser, duration=0).send_keys(keys).perform()
+
     def wait(self, holds: Callable[[], Any], seconds: float = 20) -> Any:
         end = time.monotonic() + seconds
         while not (found := holds()):
@@ -278,6 +284,18 @@ def test_verdicts_are_given_by_keys_and_outlive_a_reload(opened: Reader) -> None
     opened.wait(lambda: "2 of" in opened.text("#slides li:first-child .state"))
 
 
+def test_a_verdict_typed_while_one_is_saved_goes_to_the_next_detection(opened: Reader) -> None:
+    wanted = opened.verdicts()
+    second, third = [index for index, verdict in enumerate(wanted) if index and verdict is None][:2]
+    opened.press("j")
+    opened.said("Detection 1")
+    opened.type("nut")
+    wanted[0], wanted[second], wanted[third] = "not_tumor", "unsure", "tumor"
+    opened.wait(lambda: opened.verdicts() == wanted)
+    opened.type("zzz")
+    opened.wait(lambda: opened.verdicts()[third] is None)
+
+
 def test_what_was_missed_is_drawn_moved_and_deleted_by_keys(opened: Reader) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -384,9 +402,9 @@ def test_queue_leads_through_the_slides(reader: Reader, folder: Path) -> None:
         asked.press("j")
         asked.wait(lambda: asked.text("#name") == "test_1.tif")
         asked.said("Detection 1")
-        asked.press("t")
+        asked.type("tn")  # what is typed before the next slide is there counts for none
         asked.wait(lambda: asked.text("#name") == f"{HOSTILE}.tif")
-        asked.said("Detection 1")
+        asked.said("Detection 1, no verdict")
         asked.press("k")
         asked.wait(lambda: asked.text("#name") == "test_1.tif")
         asked.said("Detection 1, tumor")

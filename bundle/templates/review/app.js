@@ -86,7 +86,12 @@ function goToPlace(place) {
     return;
   }
   asked = place;
-  location.hash = addressOf(place.name);
+  leaveFor(place.name);
+}
+
+function leaveFor(name) {
+  page.close();
+  location.hash = addressOf(name);
 }
 
 function step(by) {
@@ -115,14 +120,15 @@ function goOn() {
 }
 
 function goBeside(by) {
-  const slide = worklist.beside(page.slide.name, by);
-  if (slide) location.hash = addressOf(slide.name);
+  const slide = worklist.beside(readAddress().name, by);
+  if (slide) leaveFor(slide.name);
   else say(by > 0 ? "No further slide." : "No earlier slide.");
 }
 
 // --- keys and buttons -------------------------------------------------------------------------------------------
 
 const onSlide = () => page.slide !== null;
+const isOpening = () => page.slide === null && readAddress() !== null;
 const isDrawing = () => page.drawing.mode === "draw";
 const isMoving = () => page.drawing.mode === "move";
 const isBusy = () => page.drawing.mode !== null;
@@ -139,7 +145,7 @@ const keys = new Keys([
   { keys: ["Backspace"], text: "while drawing: take a corner back", when: isDrawing, act: () => page.drawing.takeCornerBack() },
   { keys: ["Enter"], text: "close the outline, or keep it where it was moved to", when: isBusy, act: () => page.drawing.finish() },
   { keys: ["Escape"], text: "give up drawing or moving", when: isBusy, act: () => page.drawing.end() },
-  { keys: ["j"], text: "next detection", when: () => onSlide() || worklist.queue, act: () => step(1) },
+  { keys: ["j"], text: "next detection", when: () => onSlide() || (worklist.queue && !isOpening()), act: () => step(1) },
   { keys: ["k"], text: "previous detection", when: onSlide, act: () => step(-1) },
   { keys: ["t"], text: "tumor", when: onSlide, act: () => page.judge("tumor") },
   { keys: ["n"], text: "not tumor", when: onSlide, act: () => page.judge("not_tumor") },
@@ -151,9 +157,9 @@ const keys = new Keys([
   { keys: ["s"], text: "choose the next outline", when: onSlide, act: () => page.stepOutline() },
   { keys: ["m"], text: "move the chosen outline", when: onSlide, act: () => page.startMoving() },
   { keys: ["Delete"], text: "delete the chosen outline", when: onSlide, act: () => page.remove() },
-  { keys: ["]"], text: "next slide", when: onSlide, act: () => goBeside(1) },
-  { keys: ["["], text: "previous slide", when: onSlide, act: () => goBeside(-1) },
-  { keys: ["l"], text: "worklist", when: onSlide, act: () => (location.hash = "#/") },
+  { keys: ["]"], text: "next slide", when: () => readAddress() !== null, act: () => goBeside(1) },
+  { keys: ["["], text: "previous slide", when: () => readAddress() !== null, act: () => goBeside(-1) },
+  { keys: ["l"], text: "worklist", when: () => readAddress() !== null, act: () => (location.hash = "#/") },
   { keys: ["+", "="], text: "closer", when: onSlide, act: () => viewer.zoomBy(2) },
   { keys: ["-"], text: "farther", when: onSlide, act: () => viewer.zoomBy(0.5) },
   { keys: ["0"], text: "whole slide", when: onSlide, act: () => viewer.goHome() },

@@ -21,6 +21,7 @@ export class SlidePage {
     this.slide = null;
     this.chosen = null; // id of the mark that the reader is at
     this.drawing = new Drawing(viewer, page.say);
+    this.turn = Promise.resolve();
     this.#listen();
   }
 
@@ -39,13 +40,12 @@ export class SlidePage {
   // --- open and close -------------------------------------------------------------------------------------------
 
   async open(row, place, isWanted) {
+    this.close();
+    at("name").textContent = row.file;
     const slide = await get(`slides/${row.number}`);
     if (!isWanted()) return;
     this.slide = slide;
-    this.chosen = null;
-    this.drawing.end();
     document.title = `${slide.name}: review`;
-    at("name").textContent = slide.file;
     const size = [slide.width, slide.height].map((side) => ((side * slide.mpp) / 1000).toFixed(1)).join(" × ");
     at("about").textContent = `${size} mm, ${slide.mpp} µm per pixel${row.truth && `; truth: ${row.truth}`}`;
     at("fault").textContent = [slide.fault, ...slide.notes].filter(Boolean).join(" ");
@@ -57,10 +57,14 @@ export class SlidePage {
     this.draw();
   }
 
+  /** From here until the next slide is there, keys find no slide: a verdict can't go to the one that was left. */
   close() {
     this.slide = null;
+    this.chosen = null;
     this.drawing.end();
     this.viewer.close();
+    for (const id of ["about", "fault", "found-title", "found"]) at(id).replaceChildren();
+    this.page.say("");
   }
 
   // --- what the panel and the overlay show ----------------------------------------------------------------------
@@ -181,6 +185,12 @@ export class SlidePage {
 
   // --- verdicts -------------------------------------------------------------------------------------------------
 
+  /** One change after another: what is typed while one is saved is meant for what is chosen after it. */
+  #inTurn(act) {
+    this.turn = this.turn.then(act).catch((error) => this.page.complain(error.message));
+    return this.turn;
+  }
+
   /** Send a change; the answer is the new state. Returns null if it was refused. */
   async #change(change) {
     const { number } = this.slide;
@@ -203,7 +213,11 @@ export class SlidePage {
     return state;
   }
 
-  async judge(verdict) {
+  judge(verdict) {
+    return this.#inTurn(() => this.#judge(verdict));
+  }
+
+  async #judge(verdict) {
     const mark = this.chosenMark;
     if (!mark || this.drawing.mode) return;
     if (!(await this.#change({ action: "judge", id: mark.id, verdict }))) return;
@@ -220,8 +234,12 @@ export class SlidePage {
     return Boolean(next);
   }
 
-  async undo() {
-    if (this.drawing.mode) return;
+  undo() {
+    return this.#inTurn(() => this.#undo());
+  }
+
+  async #undo() {
+    if (!this.slide || this.drawing.mode) return;
     const state = await this.#change({ action: "undo" });
     if (!state) return;
     this.page.say(state.changed.length ? "Taken back." : "Nothing to take back.");
@@ -263,7 +281,11 @@ export class SlidePage {
     this.drawing.move(mark.rings, (rings) => this.#change({ action: "move", id: mark.id, rings }));
   }
 
-  async remove() {
+  remove() {
+    return this.#inTurn(() => this.#remove());
+  }
+
+  async #remove() {
     const mark = this.chosenMark;
     if (!mark?.rings || this.drawing.mode) return;
     if (await this.#change({ action: "delete", id: mark.id })) this.page.say(`${mark.name} deleted; z takes that back.`);
