@@ -19,6 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad, smooth_l1
 from ..errors import InputError
 from ..network.modes import NETWORK_STRIDE
 from ..network.network import AutocastInferer
+from ..network.orientations import NUM_ORIENTATIONS, orient
 from .augmentation import PrepareAugmented
 
 
@@ -104,13 +105,29 @@ class DenseTrainingInferer(Inferer):
         patch_size: (height, width) of a patch in pixels.
         precision: see `network.network.resolve_precision`.
         teacher: see `teaching.make_teacher`.
+        teacher_turns: in how many orientations, drawn for each patch, the teacher sees it; it gives their mean. 0 is
+            the patch as it is. What the network learns over the steps is then the mean over all eight orientations.
+
+    Raises:
+        InputError: if ``teacher_turns`` is no integer from 0 to 8, or patches are turned that are not square.
     """
 
     def __init__(
-        self, patch_size: Sequence[int], precision: str = "auto", teacher: torch.nn.Module | None = None
+        self,
+        patch_size: Sequence[int],
+        precision: str = "auto",
+        teacher: torch.nn.Module | None = None,
+        teacher_turns: int = 0,
     ) -> None:
+        if isinstance(teacher_turns, bool) or teacher_turns not in range(NUM_ORIENTATIONS + 1):
+            raise InputError(
+                f"teacher_turns must be an integer from 0 to {NUM_ORIENTATIONS}, but got {teacher_turns!r}"
+            )
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
+        if teacher_turns and self.patch_size[0] != self.patch_size[1]:
+            raise InputError(f"teacher_turns needs square patches, but patch_size is {list(patch_size)}; give 0")
         self.teacher = teacher
+        self.teacher_turns = teacher_turns
         self.forward = AutocastInferer(precision)
 
     def __call__(
@@ -144,8 +161,16 @@ class DenseTrainingInferer(Inferer):
         found = [inside, _on_grid(self.forward(stacked, network, *args, **kwargs), alone, inside)]
         if self.teacher is not None:
             with torch.no_grad():
-                found.append(_on_grid(self.forward(stacked, self.teacher), alone, inside))
+                found.append(_on_grid(self._taught(stacked), alone, inside))
         return torch.cat(found, dim=1)
+
+    def _taught(self, patches: torch.Tensor) -> torch.Tensor:
+        """The teacher's logits, (N, 1, 1, 1)."""
+        if not self.teacher_turns:
+            return self.forward(patches, self.teacher)
+        kinds = torch.rand(len(patches), NUM_ORIENTATIONS).argsort(dim=1)[:, : self.teacher_turns]
+        turned = [self.forward(orient(patches, of_each), self.teacher) for of_each in kinds.T]
+        return torch.stack(turned).mean(dim=0)
 
 
 def _on_grid(logits: torch.Tensor, indices: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

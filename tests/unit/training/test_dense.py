@@ -122,6 +122,40 @@ def test_the_teacher_sees_patches_alone_and_learns_nothing() -> None:
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+def test_a_teacher_of_turns_gives_their_mean() -> None:
+    network, teacher = padded_network().eval(), padded_network(seed=3).eval()
+    pictures = torch.rand(1, 3, 288, 288, generator=torch.Generator().manual_seed(2)) - 0.5
+    alone = torch.tensor([[0, 4]])
+    patches = torch.cat([pictures[:, :, :224, :224], pictures[:, :, 32:256, 32:256]])
+    views = [torch.rot90(view, turns, (2, 3)) for view in (patches, patches.flip(3)) for turns in range(4)]
+    each = torch.stack([teacher(view).flatten() for view in views])
+    assert each.std(dim=0).min() > 1e-4, "orientations differ"
+    taught = DenseTrainingInferer(PATCH, "float32", teacher, 8)(pictures, network, alone=alone)[:, 2].flatten()[
+        alone[0]
+    ]
+    torch.testing.assert_close(taught, each.mean(dim=0))
+    torch.manual_seed(0)
+    some = [
+        DenseTrainingInferer(PATCH, "float32", teacher, 1)(pictures, network, alone=alone)[:, 2].flatten()[alone[0]]
+        for _ in range(12)
+    ]
+    drawn = (torch.stack(some)[:, None] - each).abs().argmin(dim=1)
+    assert (drawn != drawn[:, :1]).any(), "each patch has an orientation of its own"
+    assert len(drawn.unique()) > 4
+    torch.testing.assert_close(torch.stack(some), each.gather(0, drawn))
+
+
+@pytest.mark.parametrize("turns", [-1, 9, True, 1.5])
+def test_turns_that_are_none_are_refused(turns: Any) -> None:
+    with pytest.raises(InputError, match="teacher_turns must be an integer from 0 to 8"):
+        DenseTrainingInferer(PATCH, "float32", None, turns)
+
+
+def test_turns_of_patches_that_are_not_square_are_refused() -> None:
+    with pytest.raises(InputError, match="teacher_turns needs square patches"):
+        DenseTrainingInferer((224, 192), "float32", None, 1)
+
+
 def test_with_a_teacher_labels_count_nowhere() -> None:
     nan = float("nan")
     pred = torch.tensor([[[[0.5, -1.0, 4.0]], [[nan, 0.25, 1.0]], [[nan, 0.5, 6.0]]]], requires_grad=True)
