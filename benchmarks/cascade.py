@@ -7,8 +7,8 @@
 The limit is the largest that loses at most 1 of 100 tumor patches of PatchCamelyon's validation patches. The screen
 runs dense and patch by patch. A patch on its own has no surroundings, so dense runs over the patch among its mirror
 images. Pictures with masks and tiles of normal tissue are contiguous, so there the network also looks around what
-exceeds the limit: three figures are of no margin, and of one and two positions of the screen. Some patches that the
-screen was trained on may lie in the pictures with masks.
+exceeds the limit: three figures are of no margin, and of one and two positions of the screen. The pictures with masks
+are those that training held out.
 
 With --detections, inference runs on real tissue and on a mosaic in modes sliding, auto and cascade, with the config's
 limit or --above, and detections are compared.
@@ -150,18 +150,14 @@ def middle_tumor(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def choose_limits(screen: Screen, data: Path, options: argparse.Namespace) -> str:
     """The table of limits."""
     valid = {label: read_zip(data / "pcam_10x" / "valid.zip", f"/{label}/", options.patches) for label in "01"}
-    masks = dict(read_zip(data / "masks_10x" / "images.zip", "/masks/"))
-    pictures = read_zip(data / "masks_10x" / "images.zip", "/images/")
-    tiles = [
-        downsample_image(np.asarray(Image.open(path).convert("RGB")), 4)
-        for path in sorted((data / "camelyon17_40x").glob("*.jpeg"))
-    ]
+    pictures = read_pieces(data, ["masks"])
+    tiles = [downsample_image(piece.image, 4) for piece in read_pieces(data, ["tiles"])]
     rows = []
     for way in WAYS:
         normal, tumor = (np.array([screen.of_patch(image, way) for _, image in valid[label]]) for label in "01")
         masked = Contiguous(
-            [screen(image, way) for _, image in pictures],
-            [middle_tumor(masks[name].max(axis=2) > 127) for name, _ in pictures],
+            [screen(piece.image, way) for piece in pictures],
+            [middle_tumor(piece.tumor) for piece in pictures],
         )
         plain = [screen(tile, way) for tile in tiles]
         tissue = Contiguous(plain, [np.zeros(values.shape, dtype=bool) for values in plain])
@@ -179,7 +175,7 @@ def choose_limits(screen: Screen, data: Path, options: argparse.Namespace) -> st
                 ]
             )
             print(rows[-1], flush=True)
-    header = ["screen", "limit", "tumor patches lost", "normal patches passed", "pictures: tumor lost"]
+    header = ["screen", "limit", "tumor patches lost", "normal patches passed", "pictures, held out: tumor lost"]
     return markdown_table([*header, "pictures: normal passed", "tiles: passed"], rows)
 
 

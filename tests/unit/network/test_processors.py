@@ -147,13 +147,20 @@ def test_nothing_else_counts_processors() -> None:
     assert found == {"processors.py"}
 
 
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+@pytest.mark.parametrize(("name", "value"), [("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "7")])
+def test_waiting_threads_soon_sleep_unless_the_user_says_otherwise(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
+    for key in others:
+        monkeypatch.setenv(key, "")  # so that what the test leaves is taken back
+        monkeypatch.delenv(key)
+    monkeypatch.setenv(name, value)
     share_processors()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert {key: os.environ.get(key) for key in others} == {key: value if key == name else None for key in others}
+    monkeypatch.delenv(name)
     share_processors()
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert {key: os.environ[key] for key in others} == others
 
 
 @pytest.fixture
