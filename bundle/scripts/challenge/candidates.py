@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..folders.corrections import Corrections
 from ..folders.names import SLIDE_SUFFIXES, name_key
 from ..folders.search import files_below, find_slides
-from ..storage.download import REFERENCE_TABLES
+from ..storage.bucket import REFERENCE_TABLES
 from .cohort import TEST, Member, choose_subset, make_member
 from .layout import Layout
 
@@ -37,26 +37,31 @@ class Candidates(NamedTuple):
     num_unknown: int
 
 
-def find_table(layout: Layout, given: str | None) -> Path | None:
-    """The challenge's reference table.
+def find_tables(layout: Layout, given: str | Sequence[str] | None) -> list[Path]:
+    """The challenge's reference table, and others that add to it, such as one of the centers.
 
     Args:
         layout: where the data set lies.
-        given: its path, or None to look in the data set's folder and the folders in it.
+        given: its path, or those of several; None looks in the data set's folder and the folders in it.
+
+    Returns:
+        The tables; none where none is given and none found.
 
     Raises:
-        InputError: if it is given and missing, or there are several.
+        InputError: if one is given and missing, or several are found.
     """
     if given is not None:
-        if not Path(given).is_file():
-            raise InputError(f"reference {given}: no such file; give the challenge's table, or leave it out")
-        return Path(given)
+        paths = [given] if isinstance(given, str) else given
+        for path in paths:
+            if not Path(path).is_file():
+                raise InputError(f"reference {path}: no such file; give the challenge's table, or leave it out")
+        return [Path(path) for path in paths]
     found = [
         path for name in REFERENCE_TABLES for place in ("", "*/") for path in sorted(layout.root.glob(f"{place}{name}"))
     ]
     if len(found) > 1:
         raise InputError(f"{found[0]} and {found[1]}: expected one reference table; name it with --reference")
-    return found[0] if found else None
+    return found
 
 
 def slides_of(layout: Layout) -> list[Path]:
@@ -72,14 +77,14 @@ def slides_of(layout: Layout) -> list[Path]:
     return find_slides(layout.root)
 
 
-def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed: int) -> Candidates:
+def find_candidates(layout: Layout, tables: Sequence[Path], subset: int | None, seed: int) -> Candidates:
     """Find the slides of the data set, and hold the reference table against the annotations.
 
     Without a table a test slide has tumor if its annotation marks some.
 
     Args:
         layout: where the data set lies; with given weights only test slides are found.
-        table: see `find_table`.
+        tables: see `find_tables`.
         subset: slides of each kind, or None for all.
         seed: of their choice.
 
@@ -87,7 +92,7 @@ def find_candidates(layout: Layout, table: Path | None, subset: int | None, seed
         InputError: if the table is damaged or contradicts an annotation: names its row; see `cohort.choose_subset`.
     """
     annotations, damaged = _test_annotations(layout)
-    references = {} if table is None else read_references(table)
+    references = read_references(tables)
     paths = [path.relative_to(layout.root).as_posix() for path in slides_of(layout)]
     corrections = Corrections(layout.corrections)
     tumor = _tumor_tests(annotations, references, corrections)

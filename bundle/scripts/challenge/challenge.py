@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..errors import InputError, counted, few
 from ..files import make_output_dir
 from ..folders.lock import FolderLock
+from .acquisition import Download, Offer
 from .cohort import TEST, TRAINING
 from .costs import Probe
 from .engine import Stage, run_stages
@@ -78,15 +79,18 @@ class Challenge:
         lines = write_plan(self.stages, ledger, self.layout, again, self._make_probe())
         print("\n".join(lines))
 
-    def _make_probe(self) -> Probe | None:
-        """Measures on the slides that verify found or would look at; None where there is none."""
+    def _make_probe(self) -> Probe:
+        """Measures on the slides that verify found or would look at; the plan is for those that the bucket has, too."""
         found = [member for part in (TRAINING, TEST) for member in self.layout.members(part)]
         verify = next((stage for stage in self.stages if isinstance(stage, Verify)), None)
+        download = next((stage for stage in self.stages if isinstance(stage, Download)), None)
+        offer = Offer() if download is None or download.left_out() is not None else download.offer
         if not found and verify is not None:
             try:
                 found = verify.candidates().members
-            except InputError as error:  # what is missing may be still to come
-                logger.warning("%s", error)
-        if not found:
-            return None
-        return Probe(self.layout, found, self.backend, self.stride)
+            except InputError as error:
+                if not offer.members:  # else the slides are still to come
+                    logger.warning("%s", error)
+        there = {member.name: member for member in found}
+        members = [there.get(member.name, member) for member in offer.members] or found
+        return Probe(self.layout, members, self.backend, self.stride, offer.sizes)

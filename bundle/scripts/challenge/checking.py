@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..files import make_output_dir, read_json, write_json
 from ..slides.colors import check_color
 from ..slides.slide import open_slide
-from ..storage.download import CHECKSUM_LISTS, read_checksums
+from ..storage.bucket import CHECKSUM_LISTS, read_checksums
 from ..storage.transfer import checksum_kind, file_checksum
 
 _COMPARED = "compared.json"

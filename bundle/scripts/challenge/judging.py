@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,30 +20,32 @@ from ..report.report import PAGE, ReportSettings, write_report
 from ..scoring.evaluation import score_folder
 from ..scoring.settings import ScoreSettings
 from ..scoring.summary import summary
-from .candidates import find_table
+from .candidates import find_tables
 from .cohort import TEST
+from .costs import Cost, Probe
 from .engine import Outcome
 from .mapping import Infer
+from .scoring_probe import Made
 from .steps import Step
 
 _TEST_NAME = re.compile(r"test_\d{3}")
 
 
 @dataclass
-class _Scored(Step):
+class _Scored(Step, ABC):
     """A stage that scores the maps by the challenge's protocol.
 
     Attributes:
         exclude: slides that are not scored, beyond the challenge's own list; see `cohort.exclusions.leave_out`.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
-        reference: the challenge's table, see `candidates.find_table`.
+        reference: the challenge's table, or several, see `candidates.find_tables`.
     """
 
     exclude: str = ""
     num_resamples: int = 1000
     seed: int = 0
-    reference: str | None = None
+    reference: str | Sequence[str] | None = None
 
     def check(self) -> None:
         """Refuse names of slides that are no test slides here, before anything is computed."""
@@ -69,9 +72,17 @@ class _Scored(Step):
         return [self.maps, *self.layout.slides(TEST), self.layout.truth, *self.tables(), *self.layout.corrected()]
 
     def tables(self) -> list[Path]:
-        """The reference table, if there is one."""
-        table = find_table(self.layout, self.reference)
-        return [] if table is None else [table]
+        """The reference tables, if there are some."""
+        return find_tables(self.layout, self.reference)
+
+    def cost(self, probe: Probe) -> Cost:
+        """As long as made maps take, for each test slide."""
+        growth, count = probe.growth(self.judge), len(probe.of(TEST))
+        return Cost() if growth is None else Cost(growth.seconds(count), growth.num_bytes(count))
+
+    @abstractmethod
+    def judge(self, made: Made) -> None:
+        """Do with made maps what the stage does with those of the test slides."""
 
     def scoring(self) -> ScoreSettings:
         """As the challenge scores."""
@@ -126,6 +137,10 @@ class Froc(_Scored):
             return Outcome(_without_lesion(error))
         return Outcome(summary(report))
 
+    def judge(self, made: Made) -> None:
+        """Score made maps."""
+        score_folder(made.maps, made.truth, made.output, (), self.scoring())
+
 
 @dataclass
 class Report(_Scored):
@@ -148,11 +163,19 @@ class Report(_Scored):
         """The page."""
         return [self.folder / PAGE]
 
-    def run(self, goes_on: bool) -> Outcome:
-        """Write the page; without a lesion one that has no score but the slides' AUC."""
-        settings = ReportSettings(
+    def judge(self, made: Made) -> None:
+        """Write the page of made maps."""
+        scoring, settings = self.scoring(), self._settings()
+        write_report(made.maps, made.output, made.truth, made.slides, scoring=scoring, settings=settings)
+
+    def _settings(self) -> ReportSettings:
+        return ReportSettings(
             max_slides=self.max_slides, title="CAMELYON16 challenge", note=self._note(), published=CAMELYON16
         )
+
+    def run(self, goes_on: bool) -> Outcome:
+        """Write the page; without a lesion one that has no score but the slides' AUC."""
+        settings = self._settings()
         slides = self.layout.slides(TEST)
         try:
             line = write_report(

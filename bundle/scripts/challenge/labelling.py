@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir
-from ..labels.loclabel import generate_loclabels
+from ..labels.loclabel import LoclabelSummary, generate_loclabels
 from ..labels.sampling import SampleSettings, sample_regions
 from .cohort import PARTLY_ANNOTATED, TRAINING, Member, check_share, hold_out
 from .costs import Cost, Probe
@@ -17,6 +19,8 @@ from .engine import Outcome
 from .steps import Step
 
 _COORDS = {"training": ("tumor_train.txt", "normal_train.txt"), "validation": ("tumor_valid.txt", "normal_valid.txt")}
+
+_NUM_TRIED = 2000
 
 
 @dataclass
@@ -76,8 +80,26 @@ class Labels(Step):
         return [self.folder / self.training_file, self.folder / self.validation_file]
 
     def cost(self, probe: Probe) -> Cost:
-        """Overviews of the training slides; with coordinates none is needed."""
-        return Cost(probe.overviews(probe.of(TRAINING)) if self.coords_dir is None else None)
+        """Overviews of the training slides; coordinates take as long as some of them."""
+        if self.coords_dir is None:
+            return Cost(probe.overviews(probe.of(TRAINING)))
+        members = [member for member in probe.of(TRAINING) if member.name in probe.shapes]
+        return Cost(sum(self._labelling_seconds(part, members) for part in _COORDS) if members else None)
+
+    def _labelling_seconds(self, part: str, members: Sequence[Member]) -> float:
+        """Of all coordinates, by those of a share of them and of twice as many."""
+        lines, _ = self._coordinates(part, members)
+        count = min(_NUM_TRIED, max(1, len(lines) // 2))
+        seconds = []
+        with tempfile.TemporaryDirectory() as name:
+            coords = Path(name) / "coords.txt"
+            for number in (count, 2 * count):
+                tried = lines[:: max(1, len(lines) // number)][:number]
+                coords.write_text("".join(f"{line}\n" for line in tried), encoding="utf-8")
+                started = time.monotonic()
+                self._write_labels(coords, Path(name) / "labels.csv")
+                seconds.append(time.monotonic() - started)
+        return seconds[0] + max(seconds[1] - seconds[0], 0.0) / count * (len(lines) - count)
 
     def run(self, goes_on: bool) -> Outcome:
         """Write both files of labels."""
@@ -95,8 +117,8 @@ class Labels(Step):
     def _annotations(self) -> Path:
         return self.layout.annotations if self.annotations_dir is None else Path(self.annotations_dir)
 
-    def _label(self, part: str, members: Sequence[Member]) -> str:
-        """Label the coordinates of the slides that take part."""
+    def _coordinates(self, part: str, members: Sequence[Member]) -> tuple[list[str], int]:
+        """The lines of the slides that take part, and how many others there are."""
         names = {member.name for member in members}
         lines: list[str] = []
         for file in _COORDS[part]:
@@ -107,17 +129,20 @@ class Labels(Step):
         kept = [line for line in lines if line.partition(",")[0].strip().lower() in names]
         if not kept:
             raise InputError(f"coords_dir {self.coords_dir}: no coordinate is of a slide of this run; add slides")
+        return kept, len(lines) - len(kept)
+
+    def _label(self, part: str, members: Sequence[Member]) -> str:
+        """Label the coordinates of the slides that take part."""
+        kept, num_others = self._coordinates(part, members)
         coords = self.folder / f"{part}_coords.txt"
         with atomic_path(coords) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        found = generate_loclabels(
-            coords,
-            self._annotations(),
-            self.folder / f"{part}.csv",
-            self.ignore_exclusions,
-            corrections=self.layout.corrections,
-        )
-        return f"{part}: {found}, {len(lines) - len(kept)} of other slides left out"
+        found = self._write_labels(coords, self.folder / f"{part}.csv")
+        return f"{part}: {found}, {num_others} of other slides left out"
+
+    def _write_labels(self, coords: Path, output: Path) -> LoclabelSummary:
+        annotations, corrections = self._annotations(), self.layout.corrections
+        return generate_loclabels(coords, annotations, output, self.ignore_exclusions, corrections=corrections)
 
     def _draw(self, members: Sequence[Member], num_tumor: int, file: str) -> str:
         """Draw regions; of slides that are annotated in part, only regions with a tumor center."""

@@ -12,7 +12,7 @@ from ..labels.loclabel import read_loclabels
 from ..labels.mining import check_mining, mine_hard_negatives
 from ..labels.substitutes import Substitutes
 from ..workflow import find_overlays, run_bundle
-from .cohort import PARTLY_ANNOTATED, TRAINING
+from .cohort import PARTLY_ANNOTATED, TRAINING, Member
 from .costs import Cost, Probe
 from .engine import Outcome
 from .labelling import Labels
@@ -130,6 +130,11 @@ class SecondTraining(Training):
         return self.layout.folder(Training.name) / "model.pt"
 
 
+def mined(probe: Probe) -> list[Member]:
+    """Training slides that are annotated throughout, for the plan."""
+    return [member for member in probe.of(TRAINING) if member.name not in PARTLY_ANNOTATED]
+
+
 @dataclass
 class TrainingMaps(MapStep):
     """Probability maps of the slides that were trained on, to find where the network is wrong about normal tissue.
@@ -159,8 +164,8 @@ class TrainingMaps(MapStep):
         return [*self.slides(), self.weights(), *self.overlay_paths()]
 
     def cost(self, probe: Probe) -> Cost:
-        """Maps of all training slides; those to validate on will be fewer than one in ten."""
-        return probe.maps(probe.of(TRAINING), self.settings(), as_names(self.overlays))
+        """Maps of the slides that may be mined; a few of them will be held out to validate on."""
+        return probe.maps(mined(probe), self.settings(), as_names(self.overlays))
 
     def run(self, goes_on: bool) -> Outcome:
         """Compute the maps that are not up to date."""
@@ -202,15 +207,26 @@ class Mining(Step):
         """The regions."""
         return [self.folder / self.labels_file]
 
+    def cost(self, probe: Probe) -> Cost:
+        """As long as made maps take, for each slide."""
+        growth = probe.growth(lambda made: self._mine(made.maps, made.truth, made.output, made.labels))
+        return Cost(None if growth is None else growth.seconds(len(mined(probe))))
+
     def run(self, goes_on: bool) -> Outcome:
         """Write the regions of the first training, then those that were mined."""
+        labels = self.layout.folder(Labels.name) / Labels.training_file
+        corrections = self.layout.corrections
+        maps = self.layout.folder(TrainingMaps.name)
+        return Outcome(self._mine(maps, self.layout.annotations, self.folder, labels, corrections))
+
+    def _mine(self, maps: Path, truth: Path, output: Path, labels: Path, corrections: Path | None = None) -> str:
         summary = mine_hard_negatives(
-            self.layout.folder(TrainingMaps.name),
-            self.layout.annotations,
-            self.folder / self.labels_file,
-            self.layout.folder(Labels.name) / Labels.training_file,
+            maps,
+            truth,
+            output / self.labels_file,
+            labels,
             threshold=self.threshold,
             limit_per_slide=self.limit_per_slide,
-            corrections=self.layout.corrections,
+            corrections=corrections,
         )
-        return Outcome(str(summary))
+        return str(summary)

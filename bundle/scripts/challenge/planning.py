@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ..errors import counted
 from .costs import Cost, Probe
@@ -18,7 +19,7 @@ def write_plan(
     ledger: Ledger,
     layout: Layout,
     again: Sequence[str],
-    probe: Probe | None,
+    probe: Probe,
 ) -> list[str]:
     """Say what a run would do.
 
@@ -27,7 +28,7 @@ def write_plan(
         ledger: what was done before.
         layout: where files lie.
         again: stages that are to begin anew.
-        probe: measures; None where there is no slide to measure on.
+        probe: measures.
 
     Returns:
         Lines for people.
@@ -35,34 +36,45 @@ def write_plan(
     Raises:
         InputError: if slides, their truth or weights cannot be read.
     """
-    lines, costs = [f"  {'stage':16}{'time here':12}what a run would do"], list[Cost]()
+    lines, costs = [f"  {'stage':16}{'time here':12}what a run would do"], dict[str, Cost]()
     follows = ""
     for stage in stages:
         if (reason := stage.left_out()) is not None:
             lines.append(f"  {stage.name:16}{'':12}left out, {reason}")
             continue
         what = _what(stage, ledger, layout, stage.name in again, follows)
-        cost = stage.cost(probe) if what and probe is not None else Cost()
-        costs.append(cost)
-        time_here = f"{duration(cost.seconds)}" if cost.seconds is not None else "not known" if what else ""
-        lines.append(f"  {stage.name:16}{time_here:12}{what or 'nothing, is up to date'}")
+        if what:
+            cost = costs[stage.name] = stage.cost(probe)
+            time_here = "not known" if cost.seconds is None else duration(cost.seconds)
+            remark = f"; {cost.remark}" if cost.remark else ""
+            lines.append(f"  {stage.name:16}{time_here:12}{what}{remark}")
+        else:
+            lines.append(f"  {stage.name:16}{'':12}nothing, is up to date")
         follows = follows or (stage.name if what else "")
     return [*lines, *_sums(costs, layout, probe)]
 
 
-def _sums(costs: Sequence[Cost], layout: Layout, probe: Probe | None) -> list[str]:
-    if probe is None:
-        return ["  no slide is there to measure on: download some first, as with --subset 1"]
-    seconds = sum(cost.seconds or 0.0 for cost in costs)
-    place = next(path for path in (layout.output, *layout.output.resolve().parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    needed = sum(cost.num_bytes for cost in costs)
-    enough = "" if needed < free else ", which is too little"
+def _sums(costs: Mapping[str, Cost], layout: Layout, probe: Probe) -> list[str]:
+    to_come = sum(cost.slide_bytes for cost in costs.values())
+    of_slides = [_disk(to_come, "slides", layout.root)] if to_come else []
+    if not probe.sample:
+        return ["  no slide is there to measure on: download some first, as with --subset 1", *of_slides]
+    seconds = sum(cost.seconds or 0.0 for cost in costs.values())
+    unknown = [name for name, cost in costs.items() if cost.seconds is None]
+    without = f", without {' and '.join(unknown)}" if unknown else ""
     return [
-        f"  together       about {duration(seconds)} on this machine, from a probe of {len(probe.sample)} of "
+        f"  together       about {duration(seconds)} on this machine{without}, from a probe of {len(probe.sample)} of "
         f"{counted(len(probe.members), 'slide')}",
-        f"  disk           {needed / 1e9:.3f} GB of results in {layout.output}; {free / 1e9:.1f} GB are free{enough}",
+        *of_slides,
+        _disk(sum(cost.num_bytes for cost in costs.values()), "results", layout.output),
     ]
+
+
+def _disk(needed: float, what: str, folder: Path) -> str:
+    place = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    enough = "" if needed < free else ", which is too little"
+    return f"  disk           {needed / 1e9:.3f} GB of {what} in {folder}; {free / 1e9:.1f} GB are free{enough}"
 
 
 def _what(stage: Stage, ledger: Ledger, layout: Layout, is_anew: bool, follows: str) -> str:

@@ -48,7 +48,7 @@ class Step:
         return [self.folder]
 
     def cost(self, probe: Probe) -> Cost:
-        """Not measured."""
+        """Not known."""
         return Cost()
 
     def clear(self) -> None:

@@ -16,7 +16,7 @@ from ..errors import InputError, counted
 from ..files import write_json
 from ..folders.corrections import Corrections
 from ..slides.slide import check_reading
-from .candidates import Candidates, find_candidates, find_table, slides_of
+from .candidates import Candidates, find_candidates, find_tables, slides_of
 from .checking import Checksums, check_slide
 from .cohort import TEST, TRAINING, Member, choose_subset, members_content
 from .costs import Cost, Probe
@@ -36,14 +36,14 @@ class Verify(Step):
         seed: of their choice.
         backend: see `slides.slide.open_slide`.
         stride: level-0 pixels per pixel of the overview that is read.
-        reference: the challenge's table, see `candidates.find_table`.
+        reference: the challenge's table, or several, see `candidates.find_tables`.
     """
 
     subset: int | None = None
     seed: int = 0
     backend: str = "auto"
     stride: int = 64
-    reference: str | None = None
+    reference: str | Sequence[str] | None = None
     name = "verify"
 
     def check(self) -> None:
@@ -65,26 +65,26 @@ class Verify(Step):
 
     def inputs(self) -> Sequence[Path]:
         """Slides, annotations, checksums and the reference table."""
-        table = self.table()
-        others = [*Checksums.paths(self.layout.root), *([] if table is None else [table]), *self.layout.corrected()]
+        others = [*Checksums.paths(self.layout.root), *self.tables(), *self.layout.corrected()]
         return [*slides_of(self.layout), self.layout.annotations, *others]
 
     def outputs(self) -> Sequence[Path]:
         """The list of usable slides, and the truth of the test slides."""
         return [self.folder / COHORT, self.layout.truth]
 
-    def table(self) -> Path | None:
-        """The reference table."""
-        return find_table(self.layout, self.reference)
+    def tables(self) -> list[Path]:
+        """The reference tables."""
+        return find_tables(self.layout, self.reference)
 
     def candidates(self) -> Candidates:
         """The slides to look at."""
-        return find_candidates(self.layout, self.table(), self.subset, self.seed)
+        return find_candidates(self.layout, self.tables(), self.subset, self.seed)
 
     def cost(self, probe: Probe) -> Cost:
         """Overviews, and checksums where there is a list of them."""
         num_bytes = probe.num_bytes(probe.members) if Checksums.paths(self.layout.root) else 0
-        return Cost(probe.overviews(probe.members) + probe.seconds_per_byte * num_bytes)
+        looking = probe.overviews(probe.members)
+        return Cost(None if looking is None else looking + probe.seconds_per_byte * num_bytes)
 
     def run(self, goes_on: bool) -> Outcome:
         """Look at each slide; checksums that were compared before are not computed again."""
@@ -124,9 +124,9 @@ class Verify(Step):
         return f"{counted(len(usable), 'slide')} ({counts}){chosen}"
 
     def _remarks(self, found: Candidates) -> str:
-        table = self.table()
+        tables = " and ".join(str(path) for path in self.tables())
         remark = "no reference table, so test slides without annotation count as normal"
-        remark = remark if table is None else f"classes of test slides by {table}"
+        remark = f"classes of test slides by {tables}" if tables else remark
         unknown = f"; {counted(found.num_unknown, 'file')} with other names are no slides of the challenge"
         return f"; {remark}{unknown if found.num_unknown else ''}"
 

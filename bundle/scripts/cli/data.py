@@ -27,7 +27,8 @@ def download(
         endpoint: of another S3 service than Amazon's; credentials are then taken from the environment.
         num_at_once: files that are copied at a time.
     """
-    from scripts.storage.download import EXTRAS, SOURCE, copy_extras, download_camelyon16
+    from scripts.storage.bucket import EXTRAS, SOURCE
+    from scripts.storage.download import copy_extras, download_camelyon16
 
     print(download_camelyon16(output, slides, what, source or SOURCE, endpoint, num_at_once))
     if extras := copy_extras(output, source or SOURCE, endpoint, EXTRAS):

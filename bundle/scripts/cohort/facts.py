@@ -131,7 +131,10 @@ def reference_warnings(
     return [
         *([f"slides that are in no reference table: {few(unknown)}"] if unknown else []),
         *(
-            [f"{counted(len(missing), 'slide')} of the reference table have no map, not scored: {few(missing)}"]
+            [
+                f"{counted(len(missing), 'slide of the reference table has', 'slides of the reference table have')} no "
+                f"map, not scored: {few(missing)}"
+            ]
             if missing
             else []
         ),

@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from ..errors import FilesFailedError, InputError, counted
 from ..files import check_name, make_output_dir
-from .remote import RemoteFile, describe, list_files, open_store, store_errors
+from .bucket import CHECKSUM_LISTS, FOLDERS, SOURCE, choose_files, open_bucket, read_checksums, relative
+from .remote import RemoteFile, describe, list_files, store_errors
 from .transfer import copy_file, file_checksum
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "s3://camelyon-dataset/CAMELYON16"
-"""The organizers' bucket among AWS's open data."""
-
-FOLDERS = {"images": "", "annotations": "", "masks": "_mask"}
-"""Folders of the data set, and what stands in them between a slide's name and the suffix."""
-
-CHECKSUM_LISTS = ("checksums.md5", "checksums.txt")
-"""Names that the list of checksums has in descriptions of the bucket: MD5 in the first, SHA-256 in the second."""
-
-REFERENCE_TABLES = ("reference.csv", "GT.csv")
-"""Names under which the challenge's table of the test slides is known."""
-
-EXTRAS = (
-    *CHECKSUM_LISTS,
-    *(f"{place}{name}" for place in ("", "evaluation/", "testing/") for name in REFERENCE_TABLES),
-)
-"""Small files that the data set may have beside its folders."""
-
-_CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{64})[ \t]+\*?(.+)")
 _LARGEST_LIST = 1 << 24
 
 
@@ -71,7 +52,7 @@ def download_camelyon16(
     Args:
         output: folder to download to.
         slides: names separated by commas, or ``all``.
-        what: folders separated by commas, see `FOLDERS`.
+        what: folders separated by commas, see `bucket.FOLDERS`.
         source: the data set's address.
         endpoint: of another S3 service than Amazon's; credentials are then taken from the environment.
         num_at_once: files that are copied at a time.
@@ -87,13 +68,13 @@ def download_camelyon16(
     if num_at_once < 1:
         raise InputError(f"--num_at_once must be at least 1, but got {num_at_once}")
     folder = make_output_dir(output)
-    store = _open(source, endpoint)
+    store = open_bucket(source, endpoint)
     checksums = _fetch_checksums(source, store)
     urls = [url for name in folders for url in list_files(f"{source}/{name}", store)]
     chosen = choose_files([url for url in urls if not url.endswith("/")], source, slides)
     files = _describe_all(chosen, store, num_at_once)
     wanted = [
-        Wanted(file, _target(folder, source, file.url), checksums.get(_relative(source, file.url))) for file in files
+        Wanted(file, _target(folder, source, file.url), checksums.get(relative(source, file.url))) for file in files
     ]
     missing = [item for item in wanted if not _is_there(item)]
     _check_space(folder, missing)
@@ -105,23 +86,6 @@ def download_camelyon16(
         f"with {' or '.join(CHECKSUM_LISTS)}, {len(verified) - with_list - verified.count('size')} with the bucket's "
         f"own MD5, {verified.count('size')} by their size alone"
     )
-
-
-def list_names(source: str = SOURCE, endpoint: str | None = None) -> dict[str, list[str]]:
-    """What the bucket has.
-
-    Args:
-        source: the data set's address.
-        endpoint: see `download_camelyon16`.
-
-    Returns:
-        Paths of files relative to ``source``, by their folder, see `FOLDERS`.
-
-    Raises:
-        InputError: if it cannot be listed.
-    """
-    store = _open(source, endpoint)
-    return {name: [_relative(source, url) for url in list_files(f"{source}/{name}", store)] for name in FOLDERS}
 
 
 def copy_extras(output: str | Path, source: str, endpoint: str | None, names: Iterable[str]) -> list[Path]:
@@ -139,7 +103,7 @@ def copy_extras(output: str | Path, source: str, endpoint: str | None, names: It
     Raises:
         InputError: if the bucket cannot be reached, or a file not be copied.
     """
-    store, folder, copies = _open(source, endpoint), make_output_dir(output), []
+    store, folder, copies = open_bucket(source, endpoint), make_output_dir(output), []
     for name in names:
         url = f"{source}/{name}"
         with store_errors(url):
@@ -150,62 +114,6 @@ def copy_extras(output: str | Path, source: str, endpoint: str | None, names: It
             copy_file(describe(url, store), target, store)
             copies.append(target)
     return copies
-
-
-def _open(source: str, endpoint: str | None) -> Any:
-    return open_store(source, **({"endpoint_url": endpoint} if endpoint else {"anon": True}))
-
-
-def choose_files(urls: Iterable[str], source: str, slides: str) -> list[str]:
-    """Files of chosen slides.
-
-    Args:
-        urls: of files in `FOLDERS` below ``source``.
-        source: the data set's address.
-        slides: names in any case, with or without suffix, separated by commas, or ``all``.
-
-    Raises:
-        InputError: if a slide has no file.
-    """
-    found: dict[str, list[str]] = {}
-    for url in urls:
-        path = PurePosixPath(_relative(source, url))
-        ending = FOLDERS.get(path.parts[0], "")
-        found.setdefault(path.stem.removesuffix(ending).lower(), []).append(url)
-    if slides.strip().lower() == "all":
-        return sorted(url for of_slide in found.values() for url in of_slide)
-    names = [name.strip() for name in slides.split(",") if name.strip()]
-    stems = [PurePosixPath(name).stem.lower() for name in names]
-    unknown = [name for name, stem in zip(names, stems, strict=True) if stem not in found]
-    if unknown or not names:
-        known = sorted(found)
-        shown = f"{known[0]} to {known[-1]}" if known else "nothing"
-        raise InputError(
-            f"--slides {', '.join(unknown) or slides!r}: not in {source}, which has {counted(len(known), 'name')}, "
-            f"{shown}; give "
-            "names separated by commas, or all"
-        )
-    return sorted(url for stem in dict.fromkeys(stems) for url in found[stem])
-
-
-def read_checksums(text: str) -> dict[str, str]:
-    """Lines of ``md5sum`` or ``sha256sum`` by the path that they are of.
-
-    Args:
-        text: the lines; others are passed over.
-
-    Returns:
-        MD5s or SHA-256s in lower case by path, without a leading ``./``; none where two lines of a path differ.
-    """
-    found: dict[str, str] = {}
-    conflicts = set()
-    for line in text.splitlines():
-        match = _CHECKSUM_LINE.fullmatch(line.strip())
-        if match:
-            path = match[2].strip().removeprefix("./")
-            if found.setdefault(path, match[1].lower()) != match[1].lower():
-                conflicts.add(path)
-    return {path: checksum for path, checksum in found.items() if path not in conflicts}
 
 
 def _chosen_folders(what: str) -> list[str]:
@@ -244,12 +152,8 @@ def _describe_all(urls: Sequence[str], store: Any, num_at_once: int) -> list[Rem
         return list(pool.map(lambda url: describe(url, store), urls))
 
 
-def _relative(source: str, url: str) -> str:
-    return url.removeprefix(f"{source}/")
-
-
 def _target(folder: Path, source: str, url: str) -> Path:
-    parts = [check_name(part, url) for part in _relative(source, url).split("/")]
+    parts = [check_name(part, url) for part in relative(source, url).split("/")]
     return folder.joinpath(*parts)
 
 

@@ -192,15 +192,16 @@ def find_remote_slides(url: str) -> list[str]:
     return found
 
 
-def list_files(url: str, store: Any = None) -> list[str]:
-    """All files below a folder of an object store, sorted.
+def list_files(url: str, store: Any = None) -> dict[str, int]:
+    """All files below a folder of an object store, sorted, each with its size in bytes.
 
     Raises:
         InputError: if it cannot be listed.
     """
     store = open_store(url) if store is None else store
     with store_errors(url):
-        return sorted(f"s3://{path}" for path in store.find(url))
+        found = store.find(url, detail=True)
+    return {f"s3://{path}": int(found[path].get("size") or 0) for path in sorted(found)}
 
 
 def _is_slide(relative: str) -> bool:

@@ -21,6 +21,7 @@ MAX_FAILURES = 5
 """In a row, without a byte in between."""
 
 _FIRST_PAUSE = 0.25
+_TRIAL_BYTES = 1 << 20
 _SHA256_DIGITS = 64
 
 
@@ -67,6 +68,30 @@ def copy_file(
         reason = error.strerror or error
         raise InputError(f"{target}: cannot be written ({reason}); check the folder's space and rights") from error
     return verified
+
+
+def read_beginning(url: str, size: int, store: Any) -> int:
+    """Read the first bytes of a file as `copy_file` does, to see how long it takes, and compute their checksum.
+
+    Args:
+        url: the file's address.
+        size: of the file in bytes.
+        store: see `remote.open_store`.
+
+    Returns:
+        How many bytes were read, up to 4 MiB.
+
+    Raises:
+        InputError: if they do not come.
+    """
+    stop = min(size, NUM_AT_ONCE * _TRIAL_BYTES)
+    ranges = [(start, min(start + _TRIAL_BYTES, stop)) for start in range(0, stop, _TRIAL_BYTES)]
+    for piece in read_ranges(store, url, ranges):
+        if isinstance(piece, Exception):
+            reason = " ".join(str(piece).split()) or type(piece).__name__
+            raise InputError(f"{url}: cannot be read ({reason}); try again, or give another source")
+        _md5(piece)
+    return stop
 
 
 def _copy_ranges(file: RemoteFile, part: Path, store: Any, told: Callable[[int], object]) -> None:

@@ -51,6 +51,28 @@ def test_the_reference_table_says_which_slides_hold_tumor(layout: Layout) -> Non
         Froc(layout, num_resamples=0).run(False)
 
 
+def test_the_centers_of_a_second_table_have_scores_of_their_own(layout: Layout) -> None:
+    """Names of test slides say no center, so a table has to."""
+    outline = np.array([(640.0, 640.0), (640.0, 1920.0), (1920.0, 1920.0), (1920.0, 640.0)])
+    write_asap_xml(layout.truth / "test_001.xml", [outline])
+    maps = layout.folder("infer")
+    maps.mkdir()
+    for name in NAMES:
+        write_map(maps, name, [(0.9, 40, 40)] if name == "test_001" else [])
+    table, centers = layout.root / "reference.csv", layout.root / "centers.csv"
+    table.write_text("test_001,Tumor,IDC,Micro\ntest_002,Normal,DCIS,None\ntest_003,Normal,IDC,None\n")
+    assert "Radboud" not in Froc(layout, num_resamples=0).run(False).line
+    centers.write_text("slide,center\ntest_001,Radboud\ntest_002,Radboud\ntest_003,Utrecht\n")
+    tables = [str(table), str(centers)]
+    line = Froc(layout, num_resamples=0, reference=tables).run(False).line
+    assert "Radboud (2 slides, 1 with tumor): FROC score 1.0000, AUC 1.0000" in line
+    assert "Utrecht (1 slide, 0 with tumor): -" in line
+    Report(layout, num_resamples=0, reference=tables).run(False)
+    page = (layout.folder("report") / "report.html").read_text()
+    for word in ("Parts of the slides", "Radboud", "Utrecht"):
+        assert word in page
+
+
 def test_without_a_lesion_the_slides_are_scored_and_shown(layout: Layout) -> None:
     """The only tumor is a few isolated cells."""
     cells = np.array([(1000.0, 1000.0), (1000.0, 1200.0), (1200.0, 1200.0), (1200.0, 1000.0)])  # 49 µm

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from scripts.annotations.writers import write_ncrf_json
 from scripts.challenge import labelling
 from scripts.challenge.cohort import make_member, members_content
+from scripts.challenge.costs import Cost, Probe
 from scripts.challenge.labelling import Labels
 from scripts.challenge.layout import COHORT, Layout
 from scripts.errors import InputError
@@ -51,6 +53,31 @@ def test_coordinates_of_the_slides_of_this_run_are_labelled(layout: Layout, tmp_
     training, validation = (read_loclabels(path) for path in stage.outputs())
     assert [(row["name"], bool(row["label"].all())) for row in training] == [("Tumor_001", True), ("Normal_001", False)]
     assert [row["name"] for row in validation] == ["Tumor_072", "Normal_101"]
+
+
+@pytest.mark.parametrize("pace", [0.001, 0.004])
+def test_the_plan_takes_the_time_from_some_of_the_coordinates(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pace: float
+) -> None:
+    """On a clock that moves by 2 for the annotations and by the pace for each line."""
+    write_coords(tmp_path / "coords")
+    (tmp_path / "coords" / "tumor_train.txt").write_text("Tumor_001,1000,1000\n" * 50_000 + "Tumor_005,9,9\n")
+    clock = SimpleNamespace(now=0.0)
+
+    def label(coords: Path, annotations: Path, output: Path, *arguments: Any, **settings: Any) -> str:
+        clock.now += 2 + pace * len(coords.read_text().splitlines())
+        return "labels"
+
+    monkeypatch.setattr(labelling, "generate_loclabels", label)
+    monkeypatch.setattr(labelling, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    members = layout.members("training")
+    probe = Probe(layout, members)
+    stage = Labels(layout, str(tmp_path / "coords"))
+    assert stage.cost(probe) == Cost(), "no slide is there"
+    probe.shapes = {member.name: (900, 1200) for member in members}
+    expected = 2 + pace * 50_001 + 2 + pace * 2
+    assert stage.cost(probe).seconds == pytest.approx(expected)
+    assert clock.now < 20 + pace * 9000, "only some are labelled"
 
 
 def test_a_folder_without_coordinates_names_what_is_expected(layout: Layout, tmp_path: Path) -> None:

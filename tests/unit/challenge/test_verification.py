@@ -131,16 +131,28 @@ def test_a_table_with_unknown_columns_ends_the_run(layout: Layout) -> None:
 
 
 def test_a_table_is_found_named_or_refused(layout: Layout) -> None:
-    assert Verify(layout).table() is None
+    assert Verify(layout).tables() == []
     path = write_table(layout, *ROWS)
-    assert Verify(layout).table() == path
+    assert Verify(layout).tables() == [path]
     (layout.root / "evaluation").mkdir()
     (layout.root / "evaluation" / "reference.csv").touch()
     with pytest.raises(InputError, match="expected one reference table; name it with --reference"):
-        Verify(layout).table()
-    assert Verify(layout, reference=str(path)).table() == path
+        Verify(layout).tables()
+    assert Verify(layout, reference=str(path)).tables() == [path]
     with pytest.raises(InputError, match="no such file; give the challenge's table"):
-        Verify(layout, reference="missing.csv").table()
+        Verify(layout, reference="missing.csv").tables()
+
+
+def test_a_second_table_adds_what_the_first_does_not_say(layout: Layout, tmp_path: Path) -> None:
+    first = write_table(layout, *ROWS)
+    second = tmp_path / "centers.csv"
+    second.write_text("slide,center\ntest_001,Radboud\ntest_004,Utrecht\n")
+    stage = Verify(layout, reference=[str(first), str(second)])
+    assert {first, second} <= set(stage.inputs())
+    outcome = stage.run(False)
+    assert f"classes of test slides by {first} and {second}" in outcome.line
+    assert [member.is_tumor for member in layout.members("test")] == [True, False, False]
+    assert "centers.csv, row 3: the slide test_004 is not in" in outcome.set_aside["test_004"]
 
 
 def test_corrected_labels_remove_slides_and_stand_over_the_table(layout: Layout) -> None:

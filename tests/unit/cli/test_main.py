@@ -18,7 +18,7 @@ from scripts.cli.main import COMMANDS, main
 from scripts.errors import InputError
 from scripts.masks.foreground import ForegroundSettings
 from scripts.slides.fallbacks import note_fallback
-from scripts.storage.download import EXTRAS
+from scripts.storage.bucket import EXTRAS
 
 COMMAND = Path(sys.executable).with_name("tumor-detection")
 

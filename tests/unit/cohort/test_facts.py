@@ -73,6 +73,6 @@ def test_slides_that_only_one_side_knows_are_warned_of():
     assert reference_warnings(infos, {}, frozenset()) == []
     assert reference_warnings(infos, TABLE, frozenset()) == [
         "slides that are in no reference table: other",
-        "1 slide of the reference table have no map, not scored: test_001",
+        "1 slide of the reference table has no map, not scored: test_001",
     ]
     assert reference_warnings(infos[:1], TABLE, frozenset({"test_001"})) == []

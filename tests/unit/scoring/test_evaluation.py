@@ -332,7 +332,7 @@ def test_a_reference_table_stands_in_for_a_list_of_normal_slides(cohort):
     assert report["curve"] == expected["curve"]
     assert report["warnings"] == [
         "slides that are in no reference table: Normal_001",
-        "1 slide of the reference table have no map, not scored: b",
+        "1 slide of the reference table has no map, not scored: b",
     ]
     found = {row["slide"]: (row["histological_type"], row["metastasis"], row["center"]) for row in report["slides"]}
     assert found["tumor_002.tif"] == ("ILC", "micro", None)

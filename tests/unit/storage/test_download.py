@@ -13,7 +13,7 @@ from helpers.object_store import ENVIRONMENT, BreakingProxy, ObjectStore, serve_
 from scripts.cli.data import download
 from scripts.errors import InputError
 from scripts.storage import transfer
-from scripts.storage.download import choose_files, download_camelyon16, read_checksums
+from scripts.storage.download import download_camelyon16
 
 pytest.importorskip("moto", reason="the extra 'test' brings moto's S3 server")
 
@@ -154,26 +154,6 @@ def test_a_name_that_leads_elsewhere_is_refused(store: ObjectStore, tmp_path: Pa
 def test_what_is_not_there(store: ObjectStore, tmp_path: Path, slides: str, what: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         download_camelyon16(tmp_path, slides, what, endpoint=store.endpoint)
-
-
-def test_choose_files_finds_masks_by_their_slide() -> None:
-    urls = [f"{SOURCE}/{name}" for name in FILES if "/" in name]
-    assert choose_files(urls, SOURCE, "tumor_001") == [
-        f"{SOURCE}/{name}"
-        for name in (
-            "annotations/tumor_001.xml",
-            "background_tissue/tumor_001_tissue.tif",
-            "images/tumor_001.tif",
-            "masks/tumor_001_mask.tif",
-        )
-        if "tissue" not in name
-    ]
-
-
-def test_read_checksums_takes_lines_of_md5sum_and_sha256sum() -> None:
-    a, b = "A" * 32, "b" * 64
-    text = f"{a}  ./images/x.tif\n{b} *images/y.tif\n# no line\n{b}  z.tif\n{a}  z.tif\n\n"
-    assert read_checksums(text) == {"images/x.tif": "a" * 32, "images/y.tif": b}
 
 
 def test_the_command_brings_the_reference_table_and_the_checksums(
