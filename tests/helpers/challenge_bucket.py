@@ -112,9 +112,31 @@ def write_bucket(folder: Path) -> Path:
     return folder
 
 
-def put_bucket(folder: Path, store: ObjectStore) -> str:
+def write_other_forms(bucket: Path, folder: Path) -> Path:
+    """The same data set in the other forms that are described: SHA-256s, and a table with a header and centers.
+
+    Args:
+        bucket: of `write_bucket`.
+        folder: made; gets a copy.
+
+    Returns:
+        The folder.
+    """
+    shutil.copytree(bucket, folder)
+    (folder / "checksums.md5").unlink()
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".tif", ".xml"))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  ./{path.relative_to(folder)}\n" for path in files]
+    (folder / "checksums.txt").write_text("".join(lines))
+    rows = [row.split(",") for row in (folder / "reference.csv").read_text().splitlines()]
+    (folder / "reference.csv").unlink()
+    centers = [f"{row[0]}.tif,{row[1]},{'Radboud' if index % 2 else 'Utrecht'}\n" for index, row in enumerate(rows)]
+    (folder / "GT.csv").write_text(f"image,label,centre\n{''.join(centers)}")
+    return folder
+
+
+def put_bucket(folder: Path, store: ObjectStore, prefix: str = PREFIX) -> str:
     """Put the files into the server's bucket; returns the data set's address."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            store.put("slides", f"{PREFIX}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    return f"s3://slides/{PREFIX}"
+            store.put("slides", f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return f"s3://slides/{prefix}"

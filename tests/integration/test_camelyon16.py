@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from helpers.challenge_bucket import TRUNCATED, UNANNOTATED, put_bucket, write_bucket
+from helpers.challenge_bucket import TRUNCATED, UNANNOTATED, put_bucket, write_bucket, write_other_forms
 from helpers.networks import TinyNetwork
 from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from integration.conftest import Outcome
@@ -80,26 +81,86 @@ def test_shipped_weights_from_the_bucket_to_the_page(source: list[str], tumor_de
     assert times == {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.npy")}
 
 
-def test_a_tiny_training_in_two_rounds(bucket: Path, tumor_detection: TumorDetection, tmp_path: Path) -> None:
-    """From files that are there, with a stand-in for the network; then one stage begins anew."""
-    shutil.copytree(bucket, tmp_path / "data")
-    network = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}}  # a patch takes microseconds
-    (tmp_path / "tiny.json").write_text(json.dumps(network), encoding="utf-8")
+STAGES = ["download", "verify", "labels", "training", "training_maps", "mining", "second_training"]
+STAGES += ["foreground", "infer", "froc", "report"]
+
+
+def tiny_training(folder: Path) -> list[str]:
+    """A command for two trainings with a stand-in for the network: a patch takes microseconds."""
+    network = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}}
+    (folder / "tiny.json").write_text(json.dumps(network), encoding="utf-8")
     command = ["camelyon16", "--root", "data", "--output", "out", "--stride", "256", "--num_resamples", "0"]
     command += ["--num_tumor", "6", "--num_validation", "2", "--mining_threshold", "0.05"]
     for key in ("training", "second_training"):
         command += [f"--{key}", str({"epochs": 1, "batch_size": 2, "num_workers": 0})]
     command += ["--inference", str({"mode": "sliding", "num_workers": 0})]
-    command += ["--training_overlays", "tiny.json", "--inference_overlays", "tiny.json"]
+    return [*command, "--training_overlays", "tiny.json", "--inference_overlays", "tiny.json"]
+
+
+class Killer:
+    """Ends a run when a stage is about to put its first file in place; each stage once."""
+
+    def __init__(self, root: Path, output: Path) -> None:
+        self.died: list[str] = []
+        self._folders = {stage: root if stage == "download" else output / stage for stage in STAGES}
+        self._replace = os.replace
+
+    def replace(self, source: Any, target: Any, **options: Any) -> None:
+        """In place of `os.replace`, by which every result appears under its name."""
+        for stage, folder in self._folders.items():
+            if stage not in self.died and Path(target).absolute().is_relative_to(folder):
+                self.died.append(stage)
+                raise KeyboardInterrupt
+        self._replace(source, target, **options)
+
+
+def test_two_tiny_trainings_that_are_killed_in_each_stage(
+    bucket: Path, source: list[str], store: ObjectStore, tumor_detection: TumorDetection, tmp_path: Path
+) -> None:
+    """Also the other forms of checksums and of the reference table. Each run goes on in the stage that was killed."""
+    other = put_bucket(write_other_forms(bucket, tmp_path / "bucket"), store, "other")
+    command = [*tiny_training(tmp_path), "--download", "true", "--source", other, *source[-2:]]
+    killer = Killer(tmp_path / "data", tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", killer.replace)
+        for stage in STAGES:
+            outcome = tumor_detection(*command)
+            assert killer.died[-1] == stage, outcome.err
+            assert outcome.status != 0
+            assert not ledger("out")[stage]["finished"]
+    assert killer.died == STAGES
     outcome = tumor_detection(*command)
     print(outcome.out, outcome.err)
+    assert "report (was interrupted, goes on)" in outcome.out
+    assert outcome.out.count("is up to date") == 10
     assert outcome.error.startswith("error: 2 slides were set aside")
     assert TRUNCATED in outcome.error
     assert UNANNOTATED in outcome.error
-    assert set(ledger("out")) == {
-        *("verify", "labels", "training", "training_maps", "mining", "second_training"),
-        *("foreground", "infer", "froc", "report"),
-    }
+    assert set(ledger("out")) == set(STAGES)
+    assert all(record["finished"] for record in ledger("out").values())
+    assert "compared with checksums.txt" in ledger("out")["verify"]["line"]
+    assert "Radboud (" in ledger("out")["froc"]["line"]
+    assert not list(tmp_path.rglob("*.tmp*")), "nothing half-written is left"
+
+
+def test_a_plan_names_a_measured_time_for_each_stage(
+    bucket: Path, source: list[str], tumor_detection: TumorDetection, tmp_path: Path
+) -> None:
+    """Of slides that are there and of slides that the bucket has."""
+    shutil.copytree(bucket, tmp_path / "data")
+    for name in ("test_002", "tumor_002"):
+        (tmp_path / "data" / "images" / f"{name}.tif").unlink()
+    plan = tumor_detection(*tiny_training(tmp_path), *source, "--plan")
+    print(plan.out, plan.err)
+    assert plan.status == 0
+    times = re.findall(r"^  (\w+) +([\d.]+ (?:s|min|h)) +to do", plan.out, re.MULTILINE)
+    assert [stage for stage, _ in times] == STAGES
+    assert re.search(r"not done yet; 2 files of 0\.\d+ GB at [\d.]+ MB/s$", plan.out, re.MULTILINE)
+    assert re.search(
+        r"together +about [\d.]+ \w+ on this machine, from a probe of \d of 14 slides$", plan.out, re.MULTILINE
+    )
+    assert [path.name for path in Path("out").iterdir() if not path.name.startswith(".")] == []
+    assert not (tmp_path / "data" / "images" / "test_002.tif").exists()
 
 
 def test_a_plan_and_a_run_that_is_killed_in_its_inference(

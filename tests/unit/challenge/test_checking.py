@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +24,8 @@ def slide(tmp_path: Path) -> Path:
     return path
 
 
-def write_list(slide: Path, digest: str) -> None:
-    (slide.parents[1] / "checksums.md5").write_text(f"{digest}  images/test_001.tif\n")
+def write_list(slide: Path, digest: str, name: str = "checksums.md5") -> None:
+    (slide.parents[1] / name).write_text(f"{digest}  images/test_001.tif\n")
 
 
 def test_a_whole_slide_passes(slide: Path) -> None:
@@ -58,10 +60,22 @@ def test_a_checksum_is_computed_once(slide: Path, tmp_path: Path, monkeypatch: p
     assert len(computed) == 2, "the file was touched"
 
 
-def test_another_checksum_is_refused(slide: Path, tmp_path: Path) -> None:
-    write_list(slide, "0" * 32)
+@pytest.mark.parametrize(
+    ("name", "kind", "compute"),
+    [("checksums.md5", "MD5", hashlib.md5), ("checksums.txt", "SHA-256", hashlib.sha256)],
+    ids=["md5", "sha256"],
+)
+def test_another_checksum_is_refused(
+    slide: Path, tmp_path: Path, name: str, kind: str, compute: Callable[[bytes], Any]
+) -> None:
+    digest = compute(slide.read_bytes()).hexdigest()
+    write_list(slide, digest, name)
+    checksums = Checksums(tmp_path, tmp_path / "verify")
+    checksums.check(slide)
+    assert checksums.summary() == f"1 compared with {name}"
+    write_list(slide, "0" * len(digest), name)
     with pytest.raises(
-        InputError, match=r"test_001\.tif: damaged, its MD5 is .*, but checksums\.md5 has 0{32}; remove"
+        InputError, match=rf"test_001\.tif: damaged, its {kind} is {digest}, but {name} has 0{{{len(digest)}}}; remove"
     ):
         Checksums(tmp_path, tmp_path / "verify").check(slide)
 
