@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from helpers.memory import give_back
+from helpers.memory import give_back, set_aside
 from scripts.slides.cucim_backend import prepare_cufile
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -50,6 +50,7 @@ def _memory_of_a_module_is_given_back() -> Iterator[None]:
     """Without this, a process that runs all modules grows by gigabytes."""
     yield
     give_back()
+    set_aside()
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,12 @@ def _logging_as_before() -> Iterator[None]:
     absl = sys.modules.get("absl.logging")  # OpenVINO imports it; it closes the stream that it found, which is pytest's
     if absl is not None:
         absl.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that at the end of a run no process waits long for another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
