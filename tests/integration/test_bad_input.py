@@ -78,18 +78,16 @@ def slides(cohort: Cohort, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def infer(tumor_detection: Command, weights: Path) -> Command:
-    """Run inference quickly; writes into the folder ``maps``."""
+def infer(tumor_detection: Command, tmp_path: Path) -> Command:
+    """Run inference quickly; writes into the folder ``maps``. Unless weights are given, a small network runs."""
+    tiny = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "weights": None}
+    (tmp_path / "tiny.json").write_text(json.dumps(tiny))
 
     def run(*arguments: object, **flags: object) -> Outcome:
-        given = {
-            "weights": weights,
-            "stride": STRIDE,
-            "output_dir": "maps",
-            "num_workers": 0,
-            "runtime": "torch",
-            **flags,
-        }
+        given = {"stride": STRIDE, "output_dir": "maps", "num_workers": 0, "runtime": "torch", "mode": "sliding"}
+        given |= flags
+        if "weights" not in flags:
+            given["config_file"] = tmp_path / "tiny.json"
         words = [word for flag, value in given.items() for word in (f"--{flag}", value)]
         return tumor_detection("infer", *words, *arguments)
 
@@ -606,6 +604,7 @@ def environment() -> dict[str, str]:
 def test_the_installed_command_reports_in_one_line(slides: Path, weights: Path, tmp_path: Path) -> None:
     damage_tile(slides / "test_001.tif", SHAPE[0] // 2, SHAPE[1] // 2)
     command = ["tumor-detection", "infer", "--slides", slides, "--weights", weights, "--stride", "512"]
+    command += ["--mode", "sliding"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert_fails(Outcome(done.returncode, done.stdout, done.stderr), "1 of 3 slides failed", "test_001.tif: ")
     assert names(tmp_path / "maps", "*.npy") == ["test_002.npy", "test_003.npy"]
@@ -631,14 +630,30 @@ def test_the_label_script_runs(cohort: Cohort, loclabels: Loclabels, tmp_path: P
     assert_fails(outcome, "nope.txt: no such file")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "expected"),
+    [
+        (["a.tif", "b b", "--stride", 512], {}, "--slides a.tif b b --output foreground --stride 512"),
+        (["--slides", "d", "--output", "o", "--stride=512"], {}, "--slides d --output o --stride=512"),
+        (["--stride", 512], {"SLIDES": "d d", "OUTPUT": "o"}, "--slides d d --output o --stride 512"),
+        (["a.tif", "--output=p"], {"SLIDES": "d", "OUTPUT": "o"}, "--slides a.tif --output=p"),
+    ],
+)
+def test_what_the_mask_script_hands_on(
+    tmp_path: Path, arguments: list[object], variables: dict[str, str], expected: str
+) -> None:
+    stand_in = tmp_path / "tumor-detection"
+    stand_in.write_text('#!/bin/sh\necho "$@"\n')
+    stand_in.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    outcome = run_script("1_test_foreground_mask.sh", tmp_path, *arguments, **variables, PATH=path)
+    assert (outcome.status, outcome.out) == (0, f"foreground {expected}\n"), outcome
+
+
 def test_the_mask_script_runs(cohort: Cohort, tmp_path: Path) -> None:
-    folder, (first, second) = cohort.testing[0].parent, cohort.testing
     script = "1_test_foreground_mask.sh"
-    assert run_script(script, tmp_path, first, second, "--stride", STRIDE).status == 0
-    assert run_script(script, tmp_path, "--slides", folder, "--output", "by_flags", "--stride=512").status == 0
-    assert run_script(script, tmp_path, "--stride", "512", SLIDES=str(folder), OUTPUT="by_variables").status == 0
-    for name in ("foreground", "by_flags", "by_variables"):
-        assert names(tmp_path / name, "*[0-9].png") == ["test_001.png", "test_002.png"]
+    assert run_script(script, tmp_path, *cohort.testing, "--stride", STRIDE, OUTPUT="masks").status == 0
+    assert names(tmp_path / "masks", "*[0-9].png") == ["test_001.png", "test_002.png"]
     assert_fails(run_script(script, tmp_path, "nope.tif"), "nope.tif: no such file or folder")
 
 
