@@ -1,12 +1,7 @@
-"""Runs a function in several processes that form a group over gloo.
-
-They are forked off a process that has imported torch and done nothing with it: off one whose autograd has threads,
-as this one may have, no process can be forked that trains.
-"""
+"""Runs a function in several processes that form a group over gloo."""
 
 from __future__ import annotations
 
-import multiprocessing
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +10,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from helpers.preloaded import fork_context
 
 
 def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *arguments: Any) -> list[Any]:
@@ -29,8 +26,7 @@ def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *argum
     Returns:
         What each returned.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "ignite.distributed", "monai.engines"])
+    context = fork_context()
     pipes = [context.Pipe(duplex=False) for _ in range(num_ranks)]
     processes = [
         context.Process(target=_run, args=(function, rank, num_ranks, folder, pipe, arguments), daemon=True)

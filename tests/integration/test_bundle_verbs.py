@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from monai.handlers import CheckpointLoader
 from monai.networks.nets import TorchVisionFCModel
 from sklearn.metrics import roc_auc_score
 
+from helpers.forked_commands import Started
 from helpers.made_patches import write_patches
 from integration.conftest import NETWORK_DEF, Loclabels
 from scripts import bundle_root
@@ -140,8 +141,8 @@ def test_optional_properties_are_plain_references() -> None:
 # --- python -m monai.bundle run --------------------------------------------------------------------------------
 
 
-def monai_bundle(cwd: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run MONAI's command as a user does: in another folder, without this project's settings."""
+def monai_bundle(cwd: Path, *arguments: object) -> str:
+    """Run MONAI's command as a user does: in another folder, without this project's settings; what it says."""
     dropped = ("PYTHONPATH", "CUFILE_LOGFILE_PATH", "CUFILE_ENV_PATH_JSON")
     process = subprocess.run(
         [sys.executable, "-m", "monai.bundle", *map(str, arguments)],
@@ -154,28 +155,39 @@ def monai_bundle(cwd: Path, *arguments: object) -> subprocess.CompletedProcess[s
     )
     assert process.returncode == 0, process.stderr
     assert not NOISE.search(process.stderr + process.stdout), process.stderr
-    return process
+    return process.stdout + process.stderr
 
 
-@pytest.mark.parametrize("run_id", ["training", "run"])
-def test_training_runs_from_anywhere(cohort: Cohort, loclabels: Loclabels, tmp_path: Path, run_id: str) -> None:
+def monai_bundle_again(cwd: Path, *arguments: object) -> str:
+    """The same in a process that has imported MONAI already, for another id of the same config."""
+    with Started(["monai.bundle", *map(str, arguments)], cwd) as process:
+        assert process.wait() == 0, process.said
+    said = process.said
+    (cwd / "said.txt").unlink()
+    return said
+
+
+@pytest.mark.parametrize(("run_id", "start"), [("training", monai_bundle), ("run", monai_bundle_again)])
+def test_training_runs_from_anywhere(
+    cohort: Cohort, loclabels: Loclabels, tmp_path: Path, run_id: str, start: Callable[..., str]
+) -> None:
     for path in loclabels:  # two regions of each, to be quick
         lines = path.read_text().splitlines()
         (tmp_path / path.name).write_text(f"{lines[0]}\n{lines[-1]}\n")
     flags = ["--config_file", CONFIGS / "train.json", "--dataset_dir", cohort.training[0].parent, "--epochs", 1]
     flags += ["--training_file", "training.csv", "--validation_file", "validation.csv", "--num_workers", 1]
     flags += ["--num_epochs", 3]  # as bundles of the zoo have it
-    process = monai_bundle(tmp_path, "run", run_id, *flags, "--batch_size", 2, "--output_dir", "here")
-    assert "--num_epochs changes nothing: train.json has no such id; use --epochs" in process.stderr
+    said = start(tmp_path, "run", run_id, *flags, "--batch_size", 2, "--output_dir", "here")
+    assert "--num_epochs changes nothing: train.json has no such id; use --epochs" in said
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"training.csv", "validation.csv", "here"}, "nothing else is left behind, such as cufile.log"
     assert {"model.pt", "last.pt"} <= {path.name for path in (tmp_path / "here").iterdir()}
-    assert "val_auc" in process.stderr
+    assert "val_auc" in said
     load_weights(TorchVisionFCModel(**NETWORK_DEF), tmp_path / "here" / "model.pt")
 
 
-@pytest.mark.parametrize("run_id", ["evaluating", "training"])
-def test_evaluation_runs_from_anywhere(tmp_path: Path, run_id: str) -> None:
+@pytest.mark.parametrize(("run_id", "start"), [("evaluating", monai_bundle), ("training", monai_bundle_again)])
+def test_evaluation_runs_from_anywhere(tmp_path: Path, run_id: str, start: Callable[..., str]) -> None:
     patches, _, _ = write_patches(tmp_path, 12)
     files = str([str(CONFIGS / name) for name in ("train.json", "train_patches.json", "evaluate.json")])
     flags = ["--config_file", files, "--validation_folders", f"['{patches}']", "--num_workers", 0, "--lr", 1]
@@ -185,8 +197,7 @@ def test_evaluation_runs_from_anywhere(tmp_path: Path, run_id: str) -> None:
     (tmp_path / "run").mkdir()
     torch.save(state, tmp_path / "run" / "model.pt")
     flags += ["--ckpt_dir", "run", "--output_dir", "scores", "--precision", "float32"]
-    process = monai_bundle(tmp_path, "run", run_id, *flags)
-    assert "--lr changes nothing" in process.stderr
+    assert "--lr changes nothing" in start(tmp_path, "run", run_id, *flags)
     written = {path.name for path in (tmp_path / "scores").iterdir()}
     assert not {"model.pt", "last.pt"} & written, "nothing was trained"
     rows = dict(line.split(",") for line in (tmp_path / "scores" / "metrics.csv").read_text().splitlines())
@@ -199,18 +210,18 @@ def test_evaluation_refuses_weights_of_another_resolution(tmp_path: Path) -> Non
     files = str([str(CONFIGS / name) for name in ("train.json", "train_patches.json", "evaluate.json")])
     patches, _, _ = write_patches(tmp_path, 4)
     flags = ["--weights", str(CONFIGS.parent / "models" / "model_10x.pt"), "--validation_folders", f"['{patches}']"]
-    command = [sys.executable, "-m", "monai.bundle", "run", "evaluating", "--config_file", files, *flags]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert found.returncode != 0
-    assert "model_10x.pt: trained at 0.972 µm per pixel on patches of 96 px, but this run takes 0.243" in found.stderr
-    assert "add --config_file train_10x.json" in found.stderr
+    with Started(["monai.bundle", "run", "evaluating", "--config_file", files, *flags], tmp_path) as process:
+        assert process.wait() != 0
+    assert "model_10x.pt: trained at 0.972 µm per pixel on patches of 96 px, but this run takes 0.243" in process.said
+    assert "add --config_file train_10x.json" in process.said
 
 
-@pytest.mark.parametrize("run_id", ["inference", "run"])
-def test_inference_runs_from_anywhere(cohort: Cohort, tmp_path: Path, run_id: str) -> None:
+@pytest.mark.parametrize(("run_id", "start"), [("inference", monai_bundle), ("run", monai_bundle_again)])
+def test_inference_runs_from_anywhere(cohort: Cohort, tmp_path: Path, run_id: str, start: Callable[..., str]) -> None:
     flags = ["--config_file", CONFIGS / "inference.json", "--dataset_dir", cohort.testing[0].parent]
-    process = monai_bundle(tmp_path, "run", run_id, *flags, "--stride", 512, "--output_dir", "maps", "--strides", 1)
-    assert "--strides changes nothing: inference.json has no such id; did you mean 'stride'?" in process.stderr
+    flags += ["--stride", 512, "--mode", "sliding", "--output_dir", "maps", "--strides", 1]
+    said = start(tmp_path, "run", run_id, *flags)
+    assert "--strides changes nothing: inference.json has no such id; did you mean 'stride'?" in said
     assert [path.name for path in tmp_path.iterdir()] == ["maps"], "no cufile.log, no other leftovers"
     assert {path.stem for path in (tmp_path / "maps").glob("*.npy")} == {"test_001", "test_002"}
     sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())
@@ -224,7 +235,7 @@ def test_copied_bundle_uses_its_own_weights(zoo_bundle: Path, cohort: Cohort, tm
     torch.save(state, other / "models" / "model.pt")  # the same in float32, so another file
     (other / "models" / "model.json").unlink()  # which tells of the shipped file
     flags = ["--config_file", other / "configs" / "inference.json", "--slides", cohort.testing[0], "--stride", 512]
-    monai_bundle(tmp_path, "run", *flags, "--output_dir", "maps")
+    monai_bundle(tmp_path, "run", *flags, "--mode", "sliding", "--output_dir", "maps")
     sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())
     assert sidecar["weights_sha256"] == hashlib.sha256((other / "models" / "model.pt").read_bytes()).hexdigest()
     assert np.load(tmp_path / "maps" / "test_001.npy").shape == (3, 5)

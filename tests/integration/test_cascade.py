@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from monai.transforms import Activationsd, ScaleIntensityRanged
 from PIL import Image
 
 from helpers.dense_networks import unpadded_network
+from helpers.forked_commands import Started
 from helpers.torchrun import torchrun
 from integration.conftest import Outcome
 from scripts import bundle_root
@@ -214,12 +213,9 @@ def test_a_run_goes_on_after_it_was_killed_between_screen_and_look(
 ) -> None:
     overlay = settings | {"+handlers": [{"_target_": "helpers.cascade_events.KillBeforeLook", "name": "second"}]}
     files = [str(CONFIG), str(write_overlay(tmp_path / "killed.json", overlay))]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    places = [bundle_root(), str(Path(__file__).parents[1])]
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
-    command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", repr(files)]
-    killed = subprocess.run([*command, "--mode", "cascade"], env=environment, capture_output=True, text=True)
-    assert killed.returncode == -9, killed.stderr
+    words = ["monai.bundle", "run", "inference", "--config_file", repr(files), "--mode", "cascade"]
+    with Started(words, tmp_path) as process:
+        assert process.wait() == -signal.SIGKILL, process.said
     assert maps_of(tmp_path / "maps").keys() == {"first"}, "a map is there before the next slide is looked at"
 
     again = infer()

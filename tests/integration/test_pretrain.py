@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from helpers.forked_commands import Started
 from integration.conftest import Outcome
 from scripts import bundle_root
 from scripts.errors import InputError
@@ -99,12 +98,10 @@ def test_a_killed_pretraining_ends_where_it_would_have(
     fail = {"_target_": "helpers.rank_events.Fail", "rank": 0, "epoch": 3, "how": "kill", "note": str(tmp_path / "at")}
     (tmp_path / "fail.json").write_text(json.dumps({"+train#handlers": [fail]}))
     files = [CONFIGS / "train.json", *(CONFIGS / OVERLAYS[index] for index in (0, 2, 1)), tmp_path / "fail.json"]
-    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str([*map(str, files)])]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command += [*flags, "--output_dir", str(tmp_path / "parts")]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == -9, result.stderr
+    words = ["monai.bundle", "run", "training", "--config_file", str([*map(str, files)]), *flags]
+    words += ["--output_dir", str(tmp_path / "parts")]
+    with Started(words, tmp_path, threads=torch.get_num_threads()) as process:
+        assert process.wait() == -signal.SIGKILL, process.said
     assert load(tmp_path / "parts" / "last.pt")["epoch"] == 2
     outcome = tumor_detection("train", "--config_file", *OVERLAYS, *flags, "--output_dir", tmp_path / "parts")
     assert outcome.status == 0, outcome.err

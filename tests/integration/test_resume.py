@@ -8,8 +8,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 import pytest
 
 from helpers.flat_slide import write_flat_slide
+from helpers.forked_commands import Started
 from integration.conftest import Outcome
 from scripts import bundle_root
 from scripts.inference.folder_results import ResultFolder
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.integration
 Command = Callable[..., Outcome]
 Flags = Callable[..., list[str]]
 NAMES = [f"slide_{index}" for index in range(4)]
-RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli.main import main; main()"
 
 
 @pytest.fixture
@@ -45,8 +43,7 @@ def slides(cohort: Cohort, tmp_path: Path) -> Path:
 @pytest.fixture
 def flags(slides: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """The command line of a quick run with a small network, with changes."""
-    overlay = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "weights": None}
-    (tmp_path / "tiny.json").write_text(json.dumps(overlay))
+    write_overlay(tmp_path)
     usual = {"slides": slides, "config_file": tmp_path / "tiny.json", "output_dir": tmp_path / "maps", "stride": 128}
     usual |= {"num_workers": 0, "mode": "sliding", "runtime": "torch", "precision": "float32", "tile_size": 512}
 
@@ -56,34 +53,53 @@ def flags(slides: Path, tmp_path: Path) -> Callable[..., list[str]]:
     return make
 
 
+def write_overlay(folder: Path, **more: object) -> None:
+    content = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}, "weights": None, **more}
+    (folder / "tiny.json").write_text(json.dumps(content))
+
+
 @pytest.fixture
 def maps(tmp_path: Path) -> Path:
     return tmp_path / "maps"
 
 
-def start(flags: Flags, **arguments: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    tests = str(Path(__file__).parents[1])
-    # coverage, which follows into processes, writes where and when these processes cannot
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
-    command = [sys.executable, "-c", RUN, bundle_root(), *flags]
-    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, **arguments)
+class Held:
+    """A run that waits at a slide's first tile; while it waits it can be killed, stopped or let go.
+
+    Args:
+        folder: of the test.
+        name: the slide's.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self._file = folder / "hold"
+        self._file.touch()
+        write_overlay(
+            folder, **{"+handlers": [{"_target_": "helpers.slide_log.Hold", "name": name, "file": str(self._file)}]}
+        )
+
+    def start(self, flags: list[str], command: str = "tumor-detection") -> Started:
+        """Start it, and wait until it is there."""
+        process = Started(words_of(flags, command), self.folder)
+        while not self._file.with_suffix(".reached").exists():
+            process.assert_runs()
+            time.sleep(0.01)
+        return process
+
+    def let_go(self) -> None:
+        """From now on nothing waits."""
+        self._file.unlink()
 
 
-def start_monai(flags: Flags) -> subprocess.Popen[str]:
-    """The same without our command, as MONAI's users call it."""
-    folder = Path(bundle_root())
+def words_of(flags: list[str], command: str) -> list[str]:
+    """The same with our command, and without it, as MONAI's users call it."""
+    if command == "tumor-detection":
+        return [command, *flags]
     given = dict(zip(flags[1::2], flags[2::2], strict=True))
-    configs = [str(folder / "configs" / "inference.json"), given.pop("--config_file")]
+    configs = [str(Path(bundle_root()) / "configs" / "inference.json"), given.pop("--config_file")]
     arguments = [part for item in given.items() for part in item]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment |= {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])]),
-    }
-    command = [sys.executable, "-m", "monai.bundle", "run", "run", "--config_file", repr(configs), *arguments]
-    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
+    return [command, "run", "run", "--config_file", repr(configs), *arguments]
 
 
 def summary(maps: Path) -> dict[str, Any]:
@@ -195,67 +211,58 @@ def test_a_slide_that_fails_keeps_its_map(tumor_detection: Command, flags: Flags
 
 
 @pytest.mark.parametrize("num_done", [0, 1, 3])
-def test_a_killed_run_loses_the_slide_in_progress_only(flags: Flags, maps: Path, num_done: int) -> None:
-    command = flags(num_workers=1, stride=32)
-    with start(command) as process:
-        while len(list(maps.glob("slide_*.json"))) < num_done or not maps.is_dir():
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            time.sleep(0.01)
+def test_a_killed_run_loses_the_slide_in_progress_only(
+    flags: Flags, maps: Path, tumor_detection: Command, num_done: int
+) -> None:
+    held = Held(maps.parent, NAMES[num_done])
+    with held.start(flags(num_workers=1)) as process:
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    whole = [path.stem for path in maps.glob("slide_*.json")]
-    assert num_done <= len(whole) < 4
-    for name in whole:
+        assert process.wait() == -signal.SIGKILL
+    assert sorted(path.stem for path in maps.glob("slide_*.json")) == NAMES[:num_done]
+    for name in NAMES[:num_done]:
         np.load(maps / f"{name}.npy")
-    with start(command) as process:
-        assert process.wait() == 0, process.stderr.read() if process.stderr else ""
-    assert stems(summary(maps)["slides_skipped"]) == sorted(whole)
-    assert done(maps) == [name for name in NAMES if name not in whole]
+    held.let_go()
+    outcome = tumor_detection(*flags())
+    assert outcome.status == 0, outcome.err
+    assert stems(summary(maps)["slides_skipped"]) == NAMES[:num_done]
+    assert done(maps) == NAMES[num_done:]
     assert [path.name for path in maps.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
 @pytest.mark.parametrize("command", ["tumor-detection", "monai.bundle"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_a_signal_stops_says_what_is_done(flags: Flags, maps: Path, number: int, command: str) -> None:
-    arguments = flags(num_workers=1, stride=32)
-    with start(arguments) if command == "tumor-detection" else start_monai(arguments) as process:
-        while len(list(maps.glob("slide_*.json"))) < 1:
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            time.sleep(0.01)
+    with Held(maps.parent, NAMES[1]).start(flags(num_workers=1), command) as process:
         process.send_signal(number)
-        error = process.stderr.read() if process.stderr else ""
-        assert process.wait() == 128 + number, error
-    assert ("stopped; maps that are whole are kept" in error) == (command == "tumor-detection")
-    whole = [path.stem for path in maps.glob("slide_*.json")]
-    assert 1 <= len(whole) < 4
-    assert done(maps) == sorted(whole)
-    assert_whole(maps, whole)
+        assert process.wait() == 128 + number, process.said
+    assert ("stopped; maps that are whole are kept" in process.said) == (command == "tumor-detection")
+    assert done(maps) == NAMES[:1]
+    assert_whole(maps, NAMES[:1])
     ResultFolder(maps).lock(seconds=0)
 
 
 def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Command) -> None:
-    with start(flags(stride=32)) as process:
-        while not (maps / ".lock").exists() or not list(maps.glob("slide_*.npy")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGSTOP)
+    held = Held(maps.parent, NAMES[1])
+    with held.start(flags()) as process:
         outcome = tumor_detection(*flags())
-        process.send_signal(signal.SIGCONT)
-        assert process.wait() == 0
+        held.let_go()
+        assert process.wait() == 0, process.said
     assert outcome.status == 1
     assert "another run is writing there; wait for it, or choose another folder" in outcome.error
     assert done(maps) == NAMES
 
 
-def test_a_full_disk_keeps_what_is_done(flags: Flags, maps: Path, tumor_detection: Command) -> None:
-    def limit() -> None:  # no file may grow above 10 kB, which is less than a map at this stride
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+def limit() -> None:
+    """No file may grow above 10 kB, which is less than a map at stride 32."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
+
+def test_a_full_disk_keeps_what_is_done(flags: Flags, maps: Path, tumor_detection: Command) -> None:
     assert tumor_detection(*flags(slides=maps.parent / "slides" / "slide_0.tif")).status == 0
-    with start(flags(stride=32), preexec_fn=limit) as process:
+    with Started(["tumor-detection", *flags(stride=32)], maps.parent, limit) as process:
         assert process.wait() == 1
-        error = process.stderr.read().splitlines()[-1] if process.stderr else ""
+    error = process.said.splitlines()[-1]
     assert re.search(r"slide_0\.npy: cannot be written \(.*written\); check the folder's space and rights", error)
     assert [path.name for path in maps.iterdir() if path.name.startswith(".")] == [".lock"]
     assert summary(maps)["slides_done"] == []
@@ -273,17 +280,15 @@ def test_a_folder_that_cannot_be_written(flags: Flags, tumor_detection: Command,
 
 @pytest.mark.parametrize("loss", ["deleted", "truncated"])
 def test_a_slide_that_vanishes_during_the_run(flags: Flags, slides: Path, maps: Path, loss: str) -> None:
-    with start(flags(stride=32)) as process:
-        while not list(maps.glob("slide_0.npy")):
-            assert process.poll() is None
-            time.sleep(0.01)
+    held = Held(maps.parent, NAMES[1])
+    with held.start(flags()) as process:
         if loss == "deleted":
             (slides / "slide_3.tif").unlink()
         else:
             os.truncate(slides / "slide_3.tif", 20_000)
+        held.let_go()
         assert process.wait() == 1
-        error = process.stderr.read() if process.stderr else ""
-    assert "1 of 4 slides failed, the others are done" in error.splitlines()[-1]
+    assert "1 of 4 slides failed, the others are done" in process.said.splitlines()[-1]
     (failed,) = summary(maps)["slides_failed"]
     assert "slide_3.tif: " in failed["reason"]
     assert_whole(maps, NAMES[:3])

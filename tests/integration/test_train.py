@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from monai.networks.nets import TorchVisionFCModel
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from helpers.forked_commands import Started
 from integration.conftest import NETWORK_DEF, Loclabels, Outcome
 from scripts import bundle_root
 from scripts.network.network import load_weights
@@ -191,23 +190,18 @@ def test_a_resumed_run_ends_where_it_would_have(
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+def wait_for(path: Path, process: Started) -> None:
+    while not path.exists():
+        process.assert_runs()
+        time.sleep(0.02)
+
+
 def test_killed_run_is_resumed(tumor_detection: Command, arguments: list[object], tmp_path: Path) -> None:
     output = tmp_path / "run"
     flags = [str(argument) for argument in [*arguments, "--epochs", 200, "--output_dir", output]]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(BUNDLE), str(Path(__file__).parents[1])])}
-    with open(tmp_path / "log.txt", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.cli.main", "train", *flags], stdout=log, stderr=log, env=environment
-        )
-        try:
-            deadline = time.monotonic() + 120
-            while not (output / "last.pt").exists():
-                assert process.poll() is None, (tmp_path / "log.txt").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
-                time.sleep(0.1)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    with Started(["tumor-detection", "train", *flags], tmp_path) as process:
+        wait_for(output / "last.pt", process)
+        process.send_signal(signal.SIGKILL)
     epoch = load(output / "last.pt")["epoch"]
     assert 1 <= epoch < 200
     outcome = tumor_detection("train", *arguments, "--epochs", epoch + 2, "--output_dir", output)
@@ -230,21 +224,11 @@ def test_ctrl_c_in_a_terminal_ends_a_run_after_its_step(
     (tmp_path / "tiny.json").write_text(json.dumps({**TINY, "+train#handlers": [begun]}))
     flags = [str(argument) for argument in [*arguments, "--epochs", 200, "--output_dir", output]]
     flags[flags.index("--num_workers") + 1] = "2"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(BUNDLE), str(Path(__file__).parents[1])])}
-    command = [sys.executable, "-m", "scripts.cli.main", "train", *flags]
-    with open(tmp_path / "log.txt", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        try:
-            deadline = time.monotonic() + 120
-            while not note.exists():
-                assert process.poll() is None, (tmp_path / "log.txt").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
-                time.sleep(0.1)
-            os.killpg(process.pid, signal.SIGINT)
-            status = process.wait(120)
-        finally:
-            process.kill()
-    said = (tmp_path / "log.txt").read_text()
+    with Started(["tumor-detection", "train", *flags], tmp_path) as process:
+        wait_for(note, process)
+        os.killpg(process.pid, signal.SIGINT)
+        status = process.wait()
+    said = process.said
     assert status == 130, said
     assert "Traceback" not in said
     assert said.count("\nstopped; epoch ") == 1
