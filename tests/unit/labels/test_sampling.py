@@ -82,13 +82,17 @@ def test_classes_and_slides_are_balanced(cohort, tmp_path):
     assert counts == {"b": [31, 0], "normal_1": [30, 0], "tumor_1": [30, 50]}
 
 
+@pytest.fixture(scope="module")
+def tumor():
+    """Every eighth (row, col) that is tumor in both directions."""
+    mask = [[is_truly_tumor("tumor_1", row, col) for col in range(0, 3301, 8)] for row in range(0, 2100, 8)]
+    return np.argwhere(mask) * 8
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_a_share_lies_near_the_boundary_on_either_side(cohort, tmp_path, share):
+def test_a_share_lies_near_the_boundary_on_either_side(cohort, tumor, tmp_path, share):
     """250 µm are 1000 px; inside the lesion nothing lies as far from its boundary."""
     sample(cohort, tmp_path / "a.csv", num_normal=120, boundary_share=share)
-    rows, cols = np.mgrid[:2100:8, :3301:8]
-    mask = np.array([[is_truly_tumor("tumor_1", row, col) for col in cols[0]] for row in rows[:, 0]])
-    tumor = np.argwhere(mask) * 8
     near = []
     for item in read_loclabels(tmp_path / "a.csv"):
         if item["name"] == "tumor_1" and not item["label"][0, 1, 1]:

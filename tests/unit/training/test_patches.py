@@ -31,6 +31,12 @@ def coded_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coded(tmp_path_factory.mktemp("coded") / "coded_001.tif", SHAPE)
 
 
+@pytest.fixture(scope="module")
+def padded_image() -> npt.NDArray[np.uint8]:
+    """The pixels of that slide, with 40 of white around."""
+    return np.pad(coded_image(SHAPE), ((40, 40), (40, 40), (0, 0)), constant_values=255)
+
+
 @functools.cache
 def validation(part: str) -> Any:
     """A part of validation in configs/train.json."""
@@ -81,11 +87,12 @@ def test_region_is_centered_on_its_location(coded_slide: Path) -> None:
     col=st.integers(0, SHAPE[1] - 1),
     size=st.sampled_from([1, 32, 33]),
 )
-def test_region_is_the_same_cut_from_the_whole_image(coded_slide: Path, row: int, col: int, size: int) -> None:
+def test_region_is_the_same_cut_from_the_whole_image(
+    coded_slide: Path, padded_image: npt.NDArray[np.uint8], row: int, col: int, size: int
+) -> None:
     found = PatchWSIDataset([sample(coded_slide, (row, col))], region_size=size)[0]["image"]
-    padded = np.pad(coded_image(SHAPE), ((40, 40), (40, 40), (0, 0)), constant_values=255)
     top, left = int(np.floor(row - size / 2)) + 40, int(np.floor(col - size / 2)) + 40
-    np.testing.assert_array_equal(pixels_of(found), padded[top : top + size, left : left + size])
+    np.testing.assert_array_equal(pixels_of(found), padded_image[top : top + size, left : left + size])
 
 
 def test_region_is_white_beyond_the_edge(coded_slide: Path) -> None:
