@@ -119,6 +119,7 @@ def test_a_corrected_detection_is_trained_on(
         foreground_dir="foreground",
         weights="finetuned/model.pt",
         stride=128,
+        num_checks=4,
         output_dir="maps_2",
     )
     found = np.load(tmp_path / "maps_2" / f"{NAME}.npy")

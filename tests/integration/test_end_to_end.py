@@ -80,7 +80,7 @@ def test_from_annotations_to_score(tumor_detection: Command, study: Study, tmp_p
     settings = {"epochs": 1, "batch_size": 2, "num_workers": 1, "weights": Path(bundle_root()) / "models" / "model.pt"}
     run("train", **files, **settings, output_dir="run")
     run("foreground", slides=study.testing, output="foreground", stride=STRIDE)
-    given = {"foreground_dir": "foreground", "weights": "run/model.pt", "stride": STRIDE}
+    given = {"foreground_dir": "foreground", "weights": "run/model.pt", "stride": STRIDE, "num_checks": 8}
     run("infer", slides=study.testing, **given, output_dir="maps")
     run("groundtruth", annotations=study.annotations, slides=study.testing, output="truth", stride=STRIDE)
     scored = run("froc", maps="maps", truth="truth", output="scores")
