@@ -26,14 +26,12 @@ from hypothesis import HealthCheck, given, seed, settings  # noqa: E402
 from helpers.damaged_slides import SLIDES, SlideFuzzer, damage  # noqa: E402
 from helpers.fuzzing import CASES, Case, read_stranger  # noqa: E402
 
-_EXAMPLES = 300
 
-
-def fuzz(name: str, case: Case, folder: Path, number: int, counts: Counter[str]) -> None:
+def fuzz(name: str, case: Case, folder: Path, number: int, examples: int, counts: Counter[str]) -> None:
     """Run some examples of a case; hypothesis raises what the reader raised."""
 
     @seed(number)
-    @settings(max_examples=_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(content=case.content)
     def check(content: bytes) -> None:
         counts[f"{name}: {'taken' if read_stranger(case, content, folder) is None else 'refused'}"] += 1
@@ -41,10 +39,10 @@ def fuzz(name: str, case: Case, folder: Path, number: int, counts: Counter[str])
     check()
 
 
-def fuzz_slides(folder: Path, number: int, counts: Counter[str]) -> None:
+def fuzz_slides(folder: Path, number: int, examples: int, counts: Counter[str]) -> None:
     """Let a process read damaged slides; one that ends it is kept in the working directory."""
     fuzzer = SlideFuzzer(folder)
-    for index in range(_EXAMPLES):
+    for index in range(examples):
         for kind in SLIDES:
             fuzzer.read(kind, damage(kind, np.random.default_rng([number, index])))
     fuzzer.close()
@@ -60,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--examples", type=int, default=300, help="of each reader, with each seed")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -68,9 +67,9 @@ def main() -> None:
     while time.monotonic() - started < 60 * arguments.minutes:
         for name, case in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
-                fuzz(name, case, Path(folder), number, counts)
+                fuzz(name, case, Path(folder), number, arguments.examples, counts)
         with tempfile.TemporaryDirectory() as folder:
-            fuzz_slides(Path(folder), number, counts)
+            fuzz_slides(Path(folder), number, arguments.examples, counts)
         number += 1
     for name, count in sorted(counts.items()):
         print(f"{count:9,}  {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import runpy
@@ -10,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,7 +91,7 @@ def with_flags(words: list[str], flags: Mapping[str, str]) -> list[str]:
 
 
 def run(words: list[str], folder: Path, tumor_detection: Callable[..., object]) -> None:
-    """Run a command in a folder; ``tumor-detection`` and MONAI's command run in this process, others in a shell.
+    """Run a command in a folder: ``tumor-detection``, MONAI's and Python's in this process, others in a shell.
 
     Args:
         words: the command, also with a redirection (``>`` and a file).
@@ -100,14 +102,37 @@ def run(words: list[str], folder: Path, tumor_detection: Callable[..., object]) 
     if words[0] == "tumor-detection":
         tumor_detection(*_expanded(words[1:], folder))
     elif words[:3] == ["python", "-m", "monai.bundle"]:
-        before = sys.argv
-        sys.argv = ["monai.bundle", *words[3:]]
-        try:
+        with _arguments(["monai.bundle", *words[3:]]):
             runpy.run_module("monai.bundle", run_name="__main__")
-        finally:
-            sys.argv = before
+    elif words[0] == "python" and words[1].endswith(".py"):
+        script = folder / words[1]
+        with _arguments([words[1], *_expanded(words[2:], folder)]), _importing_from(script.resolve().parent):
+            runpy.run_path(str(script), run_name="__main__")
+        logging.disable(logging.NOTSET)  # a script may keep the process, which it takes for its own, quiet
     else:
         _run_in_shell(" ".join(word if word == ">" or "*" in word else shlex.quote(word) for word in words), folder)
+
+
+@contextmanager
+def _arguments(words: list[str]) -> Iterator[None]:
+    """What a program finds in ``sys.argv``."""
+    before = sys.argv
+    sys.argv = words
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """A script imports from its own folder first, and may add others."""
+    before = sys.path[:]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _expanded(words: list[str], folder: Path) -> list[str]:
@@ -119,10 +144,8 @@ def _expanded(words: list[str], folder: Path) -> list[str]:
 
 
 def _run_in_shell(text: str, folder: Path) -> None:
-    # coverage, which follows into processes, writes where and when these processes cannot
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    paths = [str(folder / "bin"), str(Path(sys.executable).parent), environment.get("PATH", "")]
-    environment |= {"PATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    paths = [str(folder / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    environment = os.environ | {"PATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = ["bash", "-euo", "pipefail", "-c", text]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from helpers.doc_commands import ROOT, Command, commands, fences, files_of, pages, run, with_flags
@@ -59,8 +60,10 @@ SKIPPED = [
     Rule(r"^docs/scaling\.md$", r"^ray start", "starts a cluster of several machines"),
     Rule(r"^docs/scaling\.md$", r"--ray ", "needs a cluster; test_infer_cluster.py runs one on this machine"),
     Rule(r"^docs/(configs|README)\.md$", r"^torchrun ", "docs/scaling.md prints and runs the same command"),
-    Rule(r"^docs/configs\.md$", r"inference_onnx\.json", "docs/export.md makes the file and runs the same command"),
-    Rule(r"^docs/README\.md$", r"ckpt_export", "docs/export.md prints and runs the same command"),
+    Rule(r"^docs/", r"inference_onnx\.json", "test_export.py makes the file and runs the same command"),
+    Rule(r"^docs/export\.md$", r"(onnx|ckpt)_export", "test_export.py reads the command from the page and runs it"),
+    Rule(r"^docs/README\.md$", r"ckpt_export", "docs/export.md prints the same command"),
+    Rule(r"^docs/configs\.md$", r"mlflow\.json", "docs/export.md prints and runs the same command"),
     Rule(r"^docs/(README|experiments)\.md$", r"shipped_weights\.sh", "trainings of hours"),
     Rule(r"^docs/README\.md$", r"contiguous_patches\.py", "needs real tissue; test_contiguous_patches.py cuts it"),
     Rule(r"^docs/publishing\.md$", r"round_trip\.py|^python3\.10 |pip install", "installs 7 GB for another Python"),
@@ -84,15 +87,18 @@ PARSED = [
 
 SMALL: list[tuple[str, dict[str, str]]] = [
     (r"^torchrun ", {"nproc_per_node": "2"}),
+    (r"^torchrun .*--no-python", {"nproc_per_node": "1"}),
     (r"tumor-detection train |bundle run training", {"epochs": "1", "val_interval": "1", "num_workers": "0"}),
     (r"bundle run training .*train\.json'|bundle run training .*train\.json |--training_file ", {"batch_size": "2"}),
     (r"--train_folders ", {"train_limit": "8", "batch_size": "4"}),
     (r"--validation_folders ", {"validation_limit": "8"}),
     (r"tumor-detection infer |bundle run inference", {"stride": "512", "num_checks": "4", "num_workers": "0"}),
-    (r"^tumor-detection sample ", {"num_tumor": "2"}),
+    # at this stride few patches are cheaper than a whole tile
+    (r"(tumor-detection infer |bundle run inference)(?!.*--mode )", {"mode": "sliding"}),
+    (r"^tumor-detection sample ", {"num_tumor": "1"}),
     (r"^tumor-detection foreground ", {"stride": "512"}),
     (r"benchmarks/patch_metrics\.py", {"resamples": "20"}),
-    (r"fuzz_readers\.py", {"minutes": "0.02"}),
+    (r"fuzz_readers\.py", {"minutes": "0.02", "examples": "20"}),
     (r"benchmarks/staging\.py", {"patients": "3"}),
 ]
 """Flags that commands of a pattern get, in place of those that are printed."""
@@ -126,14 +132,21 @@ JOURNEYS = [
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``demo`` after the README's first command."""
-    folder = tmp_path_factory.mktemp("made") / "demo"
+    """The folder ``demo`` after the README's first command, made once for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(base / "demo.lock"):
+        if not (base / "demo_is_made").exists():
+            _make_demo(base / "demo")
+            (base / "demo_is_made").touch()
+    return base / "demo"
+
+
+def _make_demo(folder: Path) -> None:
     # a process of its own: its training leaves log handlers with the streams of this moment
     paths = os.pathsep.join(str(ROOT / name) for name in ("bundle", "tests"))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-m", "helpers.small_demo", str(folder)]
-    subprocess.run(command, env=environment | {"PYTHONPATH": paths}, check=True, timeout=900)
-    return folder
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True, timeout=900)
 
 
 def _write_pictures(folder: Path, demo: Path, table: str) -> None:
