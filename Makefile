@@ -11,30 +11,39 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # glibc keeps less of what tests give back: one arena, and large blocks go to the system at once.
-PYTEST := OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
+PYTEST := OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PAGES := tests/integration/test_doc_commands.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint style types pages docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/tumor-detection demo --output demo
 
-# Four runs of pytest: each starts without what the libraries of the one before keep in memory. The pages whose commands
-# run share one file, so there each test goes to the process that is free.
-test: lint
-	$(PYTEST) --cov-report= tests/unit
-	$(PYTEST) --cov-append --cov-report= $(filter-out $(PAGES), $(wildcard tests/integration/test_[a-i]*.py))
-	$(PYTEST) --cov-append --cov-report= $(wildcard tests/integration/test_[j-z]*.py)
-	$(PYTEST) --cov-append --cov-report=term --dist load $(PAGES)
+# Four runs of pytest: each starts without what the libraries of the one before keep in memory. The first runs the pages'
+# commands, and mypy beside it, which takes one processor.
+test: style
+	$(MAKE) --jobs 2 types pages
+	$(PYTEST) --cov --cov-report= tests/unit
+	$(PYTEST) --cov --cov-append --cov-report= $(filter-out $(PAGES), $(wildcard tests/integration/test_[a-i]*.py))
+	$(PYTEST) --cov --cov-append --cov-report=term $(wildcard tests/integration/test_[j-z]*.py)
 
-lint: $(VENV)/.installed-test
+lint: style types
+
+style: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/helpers/format_configs.py --check
-	$(BIN)/mypy
 	PYTHONPATH=bundle $(BIN)/lint-imports
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+# One file, so each process takes the other's tests once it has none. Coverage would cost a fifth more time, and other
+# tests run the same code.
+pages: $(VENV)/.installed-test
+	$(PYTEST) --dist worksteal $(PAGES)
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d docs/_build/doctrees docs docs/_build/html

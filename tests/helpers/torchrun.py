@@ -16,9 +16,8 @@ def torchrun(num_ranks: int, *command: object, restarts: int = 0) -> subprocess.
         command: what they run, and torchrun's further flags before it.
         restarts: how often all are started again when one dies.
     """
-    # coverage, which follows into processes, writes where and when these processes cannot
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}"]
     words += [f"--max-restarts={restarts}", *map(str, command)]
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import os
 import re
 import shlex
 import subprocess
@@ -30,10 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (command,) = re.findall(r"^docs: .*\n\t\$\(BIN\)/python (.*)$", makefile, re.MULTILINE)
     folder = tmp_path_factory.mktemp("site")
     arguments = shlex.split(command.replace("docs/_build", str(folder)))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
-    process = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    process = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
     return folder / "html"
