@@ -57,8 +57,7 @@ def test_inference(traveller: Traveller, data: Data) -> None:
 
 
 def test_verify_and_export(traveller: Traveller) -> None:
-    traveller.verify()
-    traveller.export()
+    traveller.verify_and_export()
     assert (traveller.cwd / "model.ts").stat().st_size > 10_000_000
 
 

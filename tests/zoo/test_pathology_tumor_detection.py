@@ -15,9 +15,9 @@ from parameterized import parameterized
 BUNDLE_ROOT = "models/pathology_tumor_detection"
 sys.path.append(os.path.abspath(BUNDLE_ROOT))
 
-TEST_CASE_TRAIN = [{"bundle_root": BUNDLE_ROOT, "epochs": 1, "batch_size": 4, "num_workers": 0}]
+TEST_CASE_TRAIN = [{"bundle_root": BUNDLE_ROOT, "epochs": 1, "batch_size": 2, "num_workers": 0}]
 
-TEST_CASE_INFER = [{"bundle_root": BUNDLE_ROOT, "stride": 512, "num_workers": 0}]
+TEST_CASE_INFER = [{"bundle_root": BUNDLE_ROOT, "stride": 512, "mode": "sliding", "num_workers": 0}]
 
 
 class TestTumorDetection(unittest.TestCase):
@@ -26,7 +26,7 @@ class TestTumorDetection(unittest.TestCase):
         from scripts.synthetic.cohort import write_cohort
 
         self.folder = tempfile.mkdtemp()
-        cohort = write_cohort(self.folder, 2, 1, shape=(1501, 2203), num_train_regions=4, num_valid_regions=2)
+        cohort = write_cohort(self.folder, 2, 1, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
         self.train_dir, self.test_dir = (os.path.dirname(slides[0]) for slides in (cohort.training, cohort.testing))
         self.labels = {}
         for name, coords in (("training_file", cohort.train_coords), ("validation_file", cohort.valid_coords)):
