@@ -21,7 +21,7 @@ from scripts.slides.cucim_backend import CucimPixels
 from scripts.slides.pyramid import write_pyramid
 from scripts.synthetic.cohort import Cohort
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 STRIDE = 512
 """Coarse, to be quick."""

@@ -33,7 +33,7 @@ from scripts.network.network import load_checkpoint, load_weights
 from scripts.scoring.patch_logits import compute_patch_logits
 from scripts.synthetic.cohort import Cohort
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 NAME = "pathology_tumor_detection"
 ROOT = Path(__file__).parents[2]

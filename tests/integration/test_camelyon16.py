@@ -19,7 +19,7 @@ from helpers.object_store import ENVIRONMENT, ObjectStore, serve_objects
 from integration.conftest import Outcome
 from scripts.inference.folder_results import ResultFolder
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 TumorDetection = Callable[..., Outcome]
 

@@ -24,7 +24,7 @@ from scripts.geometry import map_shape
 from scripts.slides.pyramid import write_pyramid
 from scripts.synthetic.cohort import Cohort
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 STRIDE = 256
 """Coarse, to be quick."""

@@ -15,7 +15,7 @@ from scripts.maps.detections import non_maximum_suppression
 from scripts.slides.pyramid import write_pyramid
 from scripts.synthetic.cohort import MPP, synthetic_slide
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHAPE = (1503, 1101)
 SMALL = ("--tile_size", 1024, "--num_checks", 0)  # four tiles, each with a quarter of the activations

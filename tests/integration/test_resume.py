@@ -23,7 +23,7 @@ from scripts import bundle_root
 from scripts.inference.folder_results import ResultFolder
 from scripts.synthetic.cohort import Cohort
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 Command = Callable[..., Outcome]
 Flags = Callable[..., list[str]]

@@ -18,6 +18,8 @@ from scripts import bundle_root
 from scripts.scoring.roc import roc_auc
 from scripts.synthetic.cohort import sample_centers, synthetic_slide
 
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
 NUM_REAL, NUM_DRAWN = 300, 24  # of each class
 COARSE = 4
 
@@ -82,7 +84,6 @@ def _validate(weights: str, overlays: list[str], folder: Path) -> dict[str, floa
     return metrics
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("weights", "overlays"), MODELS)
 def test_shipped_weights_tell_real_patches_apart(weights: str, overlays: list[str], real_patches: Path) -> None:
     # On all 3,000 patches the card states 0.934 and 0.954.
@@ -91,7 +92,6 @@ def test_shipped_weights_tell_real_patches_apart(weights: str, overlays: list[st
     assert metrics["val_accuracy"] > 0.82, metrics
 
 
-@pytest.mark.integration
 def test_screening_weights_tell_blurred_patches_apart(real_patches: Path, tmp_path: Path) -> None:
     # By the card 0.931 on all patches; weights whose last epochs resampled nothing had 0.83 to 0.89.
     for path in real_patches.glob("?/*"):
@@ -102,7 +102,6 @@ def test_screening_weights_tell_blurred_patches_apart(real_patches: Path, tmp_pa
     assert metrics["val_auc"] > 0.91, metrics
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("weights", "overlays"), MODELS)
 def test_shipped_weights_tell_drawn_patches_apart(weights: str, overlays: list[str], drawn_patches: Path) -> None:
     metrics = _validate(weights, overlays, drawn_patches / ("coarse" if overlays else "fine"))
@@ -218,7 +217,6 @@ def tissue(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Tissu
         return Tissue(shared_data, tmp_path_factory.mktemp("tissue"))
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("row", ON_TISSUE, ids=lambda row: "-".join((*row[:3], row.pieces[0])).replace(" ", "_"))
 def test_shipped_weights_hold_on_tissue(row: OnTissue, tissue: Tissue) -> None:
     found = FIGURES[row.figure](tissue, row)
