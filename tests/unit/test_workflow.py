@@ -158,6 +158,18 @@ def test_a_workflow_has_the_properties_of_its_kind(config: str, kind: str) -> No
         ("inference", {"stride": 0}, "stride: expected"),
         (["inference", "finetune"], {}, "finetune.json is an overlay on train.json"),
         ("inference", {"device": "gpu"}, "cpu, cuda or cuda:<number>"),
+        (
+            "inference",
+            {"tile_sise": 512},
+            r"^tile_sise changes nothing: .* did you mean 'tile_size'\?",
+        ),
+        ("train", {"num_epochs": 3}, r"^num_epochs changes nothing: train\.json has no such id; use epochs; docs"),
+        (
+            ["train", "finetune"],
+            {"lr": 1, "x": "@lt"},
+            r"^lr .*: train\.json, finetune\.json .*learning_rate",
+        ),
+        ("inference", {"handler#0#x": 1}, "^handler#0#x changes nothing: "),
     ],
 )
 def test_a_workflow_with_a_wrong_setting_is_refused(
@@ -165,6 +177,12 @@ def test_a_workflow_with_a_wrong_setting_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         create_workflow(configs, **overrides)
+
+
+def test_a_workflow_takes_what_another_setting_names_and_new_arguments_of_components(tmp_path: Path) -> None:
+    more = {"half": 48, "stride": "$2 * @half", "evaluator#amp": False}
+    workflow = create_workflow("inference", slides=tmp_path, logging_file=False, **more)
+    assert workflow.parser.get_parsed_content("stride") == 96
 
 
 # --- settings -----------------------------------------------------------------------------------------------------

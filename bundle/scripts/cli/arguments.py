@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import math
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import read_json, read_number
+from ..settings.ids import config_ids, nearest
 
 _SEPARATOR = "\n"  # between the values of one flag; it cannot be typed on a command line by accident
 _IS_PATH = re.compile(
@@ -204,19 +204,3 @@ def _long_form(argument: str, command: Callable[..., Any]) -> str:
     parameters = inspect.signature(command).parameters.values()
     names = [item.name for item in parameters if short == f"-{item.name[0]}" and item.kind is not item.VAR_KEYWORD]
     return f"--{names[0]}{equals}{value}" if len(names) == 1 else argument
-
-
-def config_ids(content: Any, prefix: str = "") -> dict[str, Any]:
-    """The ids of a config with what they hold, nested ones as ``train#trainer#max_epochs``."""
-    found: dict[str, Any] = {}
-    items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
-    for key, value in items:
-        name = prefix + str(key).lstrip("+").replace("::", "#")  # an overlay appends with + (MONAI)
-        found |= {name: value, **config_ids(value, f"{name}#")}
-    return found
-
-
-def nearest(name: str, known: Any) -> str:
-    """What to ask of somebody who gave an unknown name: ``; did you mean 'epochs'?``, or nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
