@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Generic, TypeVar
-
-from ..slides.colors import check_stored_color
-from ..slides.slide import Slide, open_slide
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -53,72 +48,3 @@ class Cache(Generic[Key, Value]):
                 while len(self._values) > self.max_items:
                     self._values.popitem(last=False)
             return value
-
-
-class _Handle:
-    """An open slide, its readers in waiting, and the lock that lets in one at a time."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.num_users = 0
-        self.slide: Slide | None = None
-
-
-class SlideHandles:
-    """Open slides; one thread at a time reads a slide, since not every decoder bears two.
-
-    Args:
-        max_open: how many stay open; more are open only while more are read at a time.
-    """
-
-    def __init__(self, max_open: int = 8) -> None:
-        self.max_open = max_open
-        self._handles: OrderedDict[Path, _Handle] = OrderedDict()
-        self._lock = threading.Lock()
-
-    @property
-    def num_open(self) -> int:
-        """How many slides are open or being opened."""
-        return len(self._handles)
-
-    @contextmanager
-    def borrow(self, path: Path, mpp: float) -> Iterator[Slide]:
-        """The open slide, for this thread alone.
-
-        Args:
-            path: the slide.
-            mpp: µm per level-0 pixel, as its map has it.
-
-        Raises:
-            InputError: see `slides.slide.open_slide`; if it is no RGB of 8 bits.
-        """
-        with self._lock:
-            handle = self._handles.setdefault(path, _Handle())
-            self._handles.move_to_end(path)
-            handle.num_users += 1
-        try:
-            with handle.lock:
-                if handle.slide is None:
-                    slide = open_slide(path, assume_mpp=mpp)
-                    check_stored_color(slide.path)
-                    handle.slide = slide
-                yield handle.slide
-        finally:
-            with self._lock:
-                handle.num_users -= 1
-                self._close_surplus()
-
-    def _close_surplus(self) -> None:
-        idle = [path for path, handle in self._handles.items() if handle.num_users == 0]
-        unopened = [path for path in idle if self._handles[path].slide is None]  # what could not be opened
-        surplus = idle[: max(0, len(self._handles) - self.max_open)]
-        for path in {*unopened, *surplus}:
-            slide = self._handles.pop(path).slide
-            if slide is not None:
-                slide.close()
-
-    def close(self) -> None:
-        """Close all slides that nobody reads."""
-        with self._lock:
-            self.max_open = 0
-            self._close_surplus()

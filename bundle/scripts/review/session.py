@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,20 +17,19 @@ from ..annotations.verdicts import Mark
 from ..errors import InputError
 from ..geometry import map_shape
 from ..maps.artifacts import read_map_artifacts
-from ..maps.files import MapInfo, read_map, with_bounds
+from ..maps.files import MapInfo, read_map
 from ..maps.findings import FindingSettings, find_lesions
 from ..scoring.settings import ScoreSettings
-from ..slides.slide import Slide
-from .caches import Cache, SlideHandles
+from .caches import Cache
 from .cohort import ReviewSlide, truth_of, truth_outlines
 from .judging import Judging, found_marks
 from .layers import MAP_TILE_SIDE, map_pyramid, map_tile
 from .queue import QueueSettings, make_queue, read_other_maps
+from .reading import SlideReaders, size_and_time
 from .tiles import (
     TILE_SIDE,
     coarsest_downsample,
     cut_overview,
-    cut_tile,
     encode_jpeg,
     locate_tile,
     overview_stride,
@@ -55,14 +55,16 @@ class _View(NamedTuple):
 class Session:
     """The slides of a review, and what was made of them last.
 
-    Threads may share it. Memory is bounded: `max_open` slides are open, and what `_PIXELS_KEPT` of them need is kept.
+    Threads may share it. Memory is bounded: few slides are open, and what `_PIXELS_KEPT` of them need is kept.
 
     Args:
         cohort: of `cohort.read_cohort`.
         judging: its verdicts.
         scoring: how detections were found.
         asking: what is asked first.
-        max_open: slides that stay open.
+
+    Attributes:
+        readers: read the slides; this process opens none.
     """
 
     def __init__(
@@ -71,14 +73,14 @@ class Session:
         judging: Judging,
         scoring: ScoreSettings,
         asking: QueueSettings,
-        max_open: int = 8,
     ) -> None:
         self.cohort = cohort
         self.judging = judging
         self.scoring = scoring
         self.others = {} if asking.against is None else read_other_maps(cohort, asking.against, scoring)
         self._queue = make_queue(cohort, asking, self.others)
-        self.handles = SlideHandles(max_open)
+        self.readers = SlideReaders()
+        threading.Thread(target=self.readers.warm, daemon=True, name="first reader").start()
         self._overviews = Cache(self._read_overview, _PIXELS_KEPT)
         self._views = Cache(self._read_view, _PIXELS_KEPT)
         self._thumbnails = Cache(self._make_thumbnail, _THUMBNAILS_KEPT)
@@ -97,7 +99,7 @@ class Session:
         """Changes with the slide's file and its map, so that a browser keeps no tile of another."""
         slide = self.slide(number)
         paths = [slide.info.path] if slide.path is None else [slide.info.path, slide.path]
-        stated = [(str(path), *_size_and_time(path)) for path in paths]
+        stated = [(str(path), *size_and_time(path)) for path in paths]
         return hashlib.sha256(repr(stated).encode()).hexdigest()[:16]
 
     def tile(self, number: int, downsample: int, row: int, col: int) -> bytes:
@@ -111,9 +113,7 @@ class Session:
         stride = overview_stride(slide.info.slide_shape)
         if downsample >= stride:
             return encode_jpeg(cut_overview(self._overviews.get(number), stride, tile))
-        with self._open(slide) as opened:
-            pixels = cut_tile(opened, tile)
-        return encode_jpeg(pixels)
+        return self.readers.tile(tile, *_readable(slide))
 
     def map_tile(self, number: int, halvings: int, row: int, col: int, above: float) -> bytes:
         """A tile of the map as PNG, see `layers.map_tile`."""
@@ -187,30 +187,17 @@ class Session:
     def fault(self, number: int) -> str:
         """Why a slide has no pixels to show; empty if it has."""
         try:
-            with self._open(self.slide(number)):
-                return ""
+            self.readers.bounds(*_readable(self.slide(number)))
         except InputError as error:
             return str(error)
-
-    @contextmanager
-    def _open(self, slide: ReviewSlide) -> Iterator[Slide]:
-        if slide.path is None:
-            raise InputError(f"{slide.info.slide}: not among --slides, so only its map is shown; start again with it")
-        with self.handles.borrow(slide.path, slide.info.mpp) as opened:
-            if opened.shape != slide.info.slide_shape:
-                (height, width), (rows, cols) = slide.info.slide_shape, opened.shape
-                raise InputError(
-                    f"{slide.path}: expected the map's slide of {height} x {width} (height x width), found {rows} x "
-                    f"{cols}; give the slides that the maps were made of"
-                )
-            yield opened
+        return ""
 
     def _read_view(self, number: int) -> _View:
         slide = self.slide(number)
-        try:
-            info = with_bounds(slide.info, slide.path)
-        except InputError:  # `fault` says why it cannot be opened
-            info = slide.info
+        info = slide.info
+        with suppress(InputError):  # `fault` says why it cannot be opened
+            top, left, bottom, right = self.readers.bounds(*_readable(slide))
+            info = info._replace(bounds_origin=(top, left), bounds_shape=(bottom - top, right - left))
         prob_map = read_map(info)
         settings = FindingSettings(self.scoring.threshold, self.scoring.radius_um, 0.0)
         marks = found_marks(find_lesions(prob_map, info, settings, read_map_artifacts(info)), self.others.get(number))
@@ -219,25 +206,22 @@ class Session:
 
     def _read_overview(self, number: int) -> npt.NDArray[np.uint8]:
         slide = self.slide(number)
-        with self._open(slide) as opened:
-            return opened.read_overview(overview_stride(slide.info.slide_shape))
+        return self.readers.overview(overview_stride(slide.info.slide_shape), *_readable(slide))
 
     def _make_thumbnail(self, number: int) -> bytes:
         return encode_jpeg(shrink(self._overviews.get(number)))
 
     def close(self) -> None:
-        """Close all slides, and let another server write to the folder of verdicts."""
-        self.handles.close()
+        """End the processes that read, and let another server write to the folder of verdicts."""
+        self.readers.close()
         self.judging.folder.close()
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
-    """(-1, -1) of a file that is out of reach, so that the other slides are still shown."""
-    try:
-        stated = path.stat()
-    except OSError:
-        return -1, -1
-    return stated.st_size, stated.st_mtime_ns
+def _readable(slide: ReviewSlide) -> tuple[Path, float, tuple[int, int]]:
+    """What `reading.SlideReaders` takes for a slide."""
+    if slide.path is None:
+        raise InputError(f"{slide.info.slide}: not among --slides, so only its map is shown; start again with it")
+    return slide.path, slide.info.mpp, slide.info.slide_shape
 
 
 def rings_xy(polygon: Polygon) -> list[list[list[float]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import multiprocessing
+import os
 import queue
 import signal
 import sys
@@ -45,9 +46,12 @@ class ReaderProcess:
     Args:
         subject: whose methods it calls; None if it is asked for functions alone.
         wait_seconds: how long it may take for an answer; planning a slide without a pyramid reads all of it.
+        method: how it is started, see ``multiprocessing.get_context``; a process that has threads is best not forked,
+            and what it is asked for must then be importable.
     """
 
-    def __init__(self, subject: object = None, wait_seconds: float = _WAIT_SECONDS) -> None:
+    def __init__(self, subject: object = None, wait_seconds: float = _WAIT_SECONDS, method: str | None = None) -> None:
+        self._context: Any = multiprocessing.get_context(method)
         self._subject = subject
         self._wait_seconds = wait_seconds
         self._process: Any = None
@@ -106,14 +110,20 @@ class ReaderProcess:
         return answer
 
     def start(self) -> None:
-        """Start the process, unless it runs."""
+        """Start the process, unless it runs; one that ended since it was last asked is no slide's fault."""
         if self._process is not None:
-            return
-        self._connection, other = multiprocessing.Pipe()
-        self._process = multiprocessing.Process(
-            target=_answer, args=(other, self._connection, self._subject), daemon=True, name="slide reader"
+            if self._process.is_alive():
+                return
+            self._end()
+        self._connection, other = self._context.Pipe()
+        process = self._context.Process(
+            target=_answer,
+            args=(other, self._connection, self._subject, os.getcwd(), logging.getLogger().level),
+            daemon=True,
+            name="slide reader",
         )
-        self._process.start()
+        process.start()
+        self._process = process  # now, since another thread may end it
         other.close()
 
     def kill(self) -> None:
@@ -149,9 +159,10 @@ class ReaderProcess:
         return f"the process that read it ended {how}; the file is damaged: copy the slide again from its source"
 
 
-def _answer(connection: Connection, other: Connection, subject: object) -> None:
-    """What the process does: answer until nobody asks any more."""
+def _answer(connection: Connection, other: Connection, subject: object, folder: str, level: int) -> None:
+    """What the process does: answer until nobody asks any more. Relative paths mean what they mean to who asks."""
     other.close()  # as long as this end is open, nobody's end is noticed
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if "torch" in sys.modules:
@@ -159,6 +170,7 @@ def _answer(connection: Connection, other: Connection, subject: object) -> None:
     told: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     root = logging.getLogger()
     root.handlers[:] = [logging.handlers.QueueHandler(told)]
+    root.setLevel(level)
     while True:
         try:
             path, asked, arguments = connection.recv()

@@ -1,5 +1,6 @@
 // The slide in deep zoom: OpenSeadragon over the server's tiles, the map above it, and the overlay.
 
+import { get } from "./api.js";
 import { Overlay } from "./overlay.js";
 import { scaleBar } from "./scale.js";
 
@@ -37,10 +38,29 @@ export class Viewer {
     this.onPlace = onPlace;
     this.slide = null;
     this.map = null;
+    this.isAsking = false; // why a tile did not come
     for (const event of ["update-viewport", "resize"]) this.osd.addHandler(event, () => this.follow());
     this.osd.addHandler("canvas-key", (event) => {
       event.preventDefaultAction = true; // the page has its own keys
     });
+    this.osd.addHandler("tile-load-failed", ({ tile }) => this.#sayWhy(tile.getUrl()));
+  }
+
+  /** Say beside the slide why a picture of it did not come; one at a time, since many come to nothing together. */
+  async #sayWhy(address) {
+    const { slide } = this;
+    if (!slide || this.isAsking) return;
+    this.isAsking = true;
+    try {
+      await get(address);
+    } catch (error) {
+      if (this.slide !== slide) return;
+      const fault = document.getElementById("fault");
+      fault.textContent = [slide.fault, ...slide.notes, error.message].filter(Boolean).join(" ");
+      fault.hidden = false;
+    } finally {
+      this.isAsking = false;
+    }
   }
 
   /** Show a slide, at a place or as a whole. */

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.deadly_slide import DeadlySlides
 from helpers.review_cohort import SHAPE, STRIDE, write_cohort
 from scripts.errors import InputError
 from scripts.quality.classes import Artifact
 from scripts.quality.files import encode_artifacts, write_artifacts
+from scripts.review.reading import SlideReaders
 from scripts.review.run import start_session
 from scripts.review.session import Session
 from scripts.review.tiles import encode_jpeg
@@ -143,13 +146,31 @@ def test_memory_is_bounded_whatever_the_number_of_slides(tmp_path: Path) -> None
     folder = write_cohort(tmp_path / "all", names)
     scoring = ScoreSettings(nms_radius_um=200)
     session = start_session(folder / "maps", [folder / "slides"], tmp_path / "verdicts", None, scoring)
-    session.handles.max_open = 3
     for number in range(12):
         session.describe(number)
         session.thumbnail(number)
         session.tile(number, 1, 0, 0)
-        assert session.handles.num_open <= 3
     assert len(session._views) <= 6
     assert len(session._overviews) <= 6
     session.close()
-    assert session.handles.num_open == 0
+    with pytest.raises(InputError, match="the review has ended"):
+        session.tile(0, 1, 0, 0)
+
+
+def test_a_slide_that_ends_its_reader_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    folder = write_cohort(tmp_path / "all", {"deadly": 0.9, "whole": 0.7})
+    session = start_session(folder / "maps", [folder / "slides"], tmp_path / "out", None, ScoreSettings())
+    session.readers.close()
+    session.readers = SlideReaders(DeadlySlides("overview"))
+    reason = r"deadly\.tif: the process that read it ended by SIGSEGV; .*; it is set aside until"
+    try:
+        assert session.describe(0)["fault"] == ""
+        for row in range(3):
+            with pytest.raises(InputError, match=reason):
+                session.tile(0, 1, row, 0)
+        assert re.search(reason, session.describe(0)["fault"])
+        assert session.describe(0)["marks"], "what was found stays"
+        assert session.describe(1)["fault"] == ""
+        assert session.tile(1, 1, 0, 0).startswith(b"\xff\xd8")
+    finally:
+        session.close()
