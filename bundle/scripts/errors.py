@@ -170,6 +170,19 @@ def counted(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
+def some_of(number: int, total: int, one: str, verb: str, several: str) -> str:
+    """How many of how many, with a verb that agrees with the first: ``1 of 3 slides has``, ``2 of 3 slides have``.
+
+    Args:
+        number: of whom something is said.
+        total: how many there are.
+        one: what one of them is called.
+        verb: what is said of one.
+        several: what is said of none or several.
+    """
+    return f"{number} of {counted(total, one)} {verb if number == 1 else several}"
+
+
 def few(names: Sequence[str]) -> str:
     """The first names of a list, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -10,7 +10,7 @@ import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 
-from .errors import InputError
+from .errors import InputError, counted
 
 
 def read_rank(name: str = "RANK") -> int:
@@ -57,8 +57,8 @@ def rank_device() -> torch.device:
     count = torch.cuda.device_count()
     if local_rank >= count:
         raise InputError(
-            f"at least {local_rank + 1} processes for {count} GPUs; give torchrun --nproc_per_node={count}, or "
-            "--device cpu"
+            f"at least {local_rank + 1} processes for {counted(count, 'GPU')}; give torchrun "
+            f"--nproc_per_node={count}, or --device cpu"
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)

@@ -488,8 +488,11 @@ def test_annotations_that_cannot_be_read(
         (["tumor_001,900.5,800"], ["line 1: expected", "whole level-0 pixels", "found tumor_001,900.5,800; mend"]),
         (["tumor_001,-900,800"], ["line 1: expected", "not negative", "found tumor_001,-900,800; mend"]),
         ([], ["is empty; expected lines of slide,x,y"]),
-        (["001,900,800"], ["1 of 1 slide have no annotation in ", "not named normal: 001; add their annotations"]),
-        (["tumor_001,900,800", "tumor_009,1,2"], ["1 of 2 slides have no annotation in ", "normal: tumor_009; "]),
+        (
+            ["001,900,800"],
+            ["1 of 1 slide has no annotation in ", "no name of a normal slide: 001; add the "],
+        ),
+        (["tumor_001,900,800", "tumor_009,1,2"], ["1 of 2 slides has no annotation in ", "slide: tumor_009; "]),
     ],
 )
 def test_coordinates_that_are_refused(
@@ -535,7 +538,7 @@ def test_numeric_names_stay_as_they_are(tumor_detection: Command, tmp_path: Path
     [
         ("tumor_001,900,800,1,1", ["line 1: expected 12 columns", "found 5; mend it"]),
         ("tumor_001,900,800,1,1,1,1,2,1,1,1,1", ["line 1: labels must be 0 or 1, found ", "mend it"]),
-        ("tumor_007,900,800,1,1,1,1,1,1,1,1,1", ["1 of 1 slide are nowhere below ", "tumor_007; add them or"]),
+        ("tumor_007,900,800,1,1,1,1,1,1,1,1,1", ["1 of 1 slide is nowhere below ", "tumor_007; add them or"]),
     ],
 )
 def test_training_refuses_labels(

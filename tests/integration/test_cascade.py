@@ -220,7 +220,7 @@ def test_a_run_goes_on_after_it_was_killed_between_screen_and_look(
 
     again = infer()
     assert again.status == 0, again.err
-    assert "1 of 3 slides are done already" in again.err
+    assert "1 of 3 slides is done already" in again.err
     assert infer(output_dir=str(tmp_path / "whole")).status == 0
     assert maps_of(tmp_path / "maps").keys() == maps_of(tmp_path / "whole").keys() == set(NAMES)
     for name in NAMES:  # other numbers of threads may add up in another order

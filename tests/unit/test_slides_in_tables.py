@@ -74,7 +74,7 @@ def test_loclabel_and_train(place: Path, name: str) -> None:
 
 def test_loclabel_names_slides_that_the_table_lacks(place: Path) -> None:
     (place / "coords.txt").write_text("c,9,7\n")
-    with pytest.raises(InputError, match=r"1 of 1 slide are not in .*list.csv: c; add them"):
+    with pytest.raises(InputError, match=r"1 of 1 slide is not in .*list.csv: c; add them"):
         generate_loclabels(place / "coords.txt", place / "annotations", place / "out.csv", slides=place / "list.csv")
 
 

@@ -53,12 +53,12 @@ def doctor(
         probe: measure how long inference takes here, on two tiles of a slide of each resolution.
     """
     from scripts.cli import doctor as examination
-    from scripts.errors import InputError
+    from scripts.errors import InputError, counted
 
     report, failures = examination.doctor(slides, backend, assume_mpp, probe)
     print(report)
     if failures:
-        raise InputError(f"{failures} slides cannot be read; see above")
+        raise InputError(f"{counted(failures, 'slide')} cannot be read; see above")
 
 
 def foreground(

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..inference.results import Results
 from ..inference.run_summary import paths_without_cucim, paths_without_tissue, still_failed, tissue_warning
 from ..inference.timing import say_rates
@@ -138,8 +138,8 @@ class RunReport:
         tell_fallbacks(paths_without_cucim(self.done))
         if self.failed:
             raise InputError(
-                f"{len(self.failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
-                f"first: {next(iter(self.failed.values()))}"
+                f"{len(self.failed)} of {counted(total, 'slide')} failed, the others are done (see "
+                f"{self.results.path}/run.json); first: {next(iter(self.failed.values()))}"
             )
 
     @property

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..slides.readers import readers_of_gpu
 from .worker_handle import WorkerHandle, actor_class
 
@@ -99,9 +99,10 @@ class WorkerPool:
         if self._num_failures >= MAX_STARTS and not any(
             worker.is_ready or worker.since < self._failed_at for worker in self.workers
         ):
+            num_failures = counted(self._num_failures, "process", "processes")
             raise InputError(
-                f"--ray: {self._num_failures} processes in a row ended as they started; see Ray's logs on the "
-                "machines, and whether the package is installed there"
+                f"--ray: {num_failures} in a row ended as they started; see Ray's logs on the machines, and "
+                "whether the package is installed there"
             )
         if time.monotonic() < self._next_start:
             return

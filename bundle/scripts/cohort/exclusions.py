@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..folders.names import name_key
 from .pairing import AnyNamed, find_stems, split_names
 
@@ -55,6 +55,6 @@ def leave_out(infos: Sequence[AnyNamed], exclude: Sequence[str] | str | int) -> 
     names = frozenset({name_key(name) for name in plain} | {name for name, task in listed if task == EVERYTHING})
     kept = [info for info in infos if name_key(info.name) not in names]
     if not kept:
-        raise InputError(f"exclude: expected slides to be left, but all {len(infos)} are excluded; shorten the list")
+        raise InputError(f"exclude: names all of {counted(len(infos), 'slide')}, so nothing is left; shorten the list")
     left_out = [info.name for info in infos if name_key(info.name) in names]
     return kept, Exclusion(left_out, names, frozenset(name for name, task in listed if task == LESIONS) - names)

@@ -110,10 +110,10 @@ def missing_warnings(maps: Path, infos: Sequence[Named], without_map: Sequence[s
     with_map = {name_key(info.name) for info in infos}
     stale = {name for name in names if name_key(slide_name(name)) in with_map}
     if failed := sorted(names - stale):
-        warnings.append(f"{counted(len(failed), 'slide')} failed in inference and are not scored: {few(failed)}")
+        warnings.append(f"{counted(len(failed), 'slide')} failed in inference, not scored: {few(failed)}")
     if stale:
         warnings.append(
-            f"{counted(len(stale), 'slide')} failed in a later inference, their maps are of an earlier run: "
+            f"{counted(len(stale), 'slide')} failed in a later inference, with maps of an earlier run: "
             f"{few(sorted(stale))}"
         )
     return warnings
@@ -149,8 +149,8 @@ def tissue_warnings(infos: Sequence[MapInfo]) -> list[str]:
         At most one warning.
     """
     names = [info.slide for info in infos if not info.has_tissue]
-    total = len(infos)
-    return [f"no tissue found on {len(names)} of {total} slides, whose maps are 0: {few(names)}"] if names else []
+    of_all = f"{len(names)} of {counted(len(infos), 'slide')}"
+    return [f"no tissue found on {of_all}, so 0 everywhere in the map: {few(names)}"] if names else []
 
 
 def slide_warnings(infos: Sequence[Named], slides: Sequence[Path], excluded: frozenset[str]) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError, counted, few
+from ..errors import InputError, few, some_of
 from ..files import read_number, read_rows
 from ..folders.names import name_key, slide_name
 from ..folders.tables import find_columns
@@ -47,6 +47,6 @@ def read_slide_scores(path: str | Path, slides: Sequence[Named]) -> list[float]:
     missing = [slide.name for slide in slides if name_key(slide.name) not in scores]
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of {counted(len(slides), 'slide')} have no score: {few(missing)}; add them"
+            f"{path}: {some_of(len(missing), len(slides), 'slide', 'has', 'have')} no score: {few(missing)}; add them"
         )
     return [scores[name_key(slide.name)] for slide in slides]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .names import SLIDE_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -107,8 +107,8 @@ def _slides_in(folder: Path, _modified_ns: int) -> dict[str, Path]:
             found |= dict.fromkeys((path.name for path in series), named if len(series) == len(slides) > 1 else finest)
     if others:
         logger.warning(
-            "%s: %d DICOM files hold no whole-slide image, first %s; they are passed over",
-            *(folder, len(others), others[0].name),
+            "%s: %s no whole-slide image and passed over, first %s",
+            *(folder, counted(len(others), "DICOM file is", "DICOM files are"), others[0].name),
         )
     return found
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from ..errors import FilesFailedError, InputError, Stopped, StopRequest, counted
+from ..errors import FilesFailedError, InputError, Stopped, StopRequest, counted, some_of
 from ..folders.names import check_result_name, slide_name
 from ..slides.fallbacks import tell_fallbacks
 from .freshness import expected_sidecar, older_map_remark
@@ -123,7 +123,7 @@ class ProbabilityMapWriter:
                     self.summary.skipped_without_tissue.append(path)
                 self.sampler.skip.add(path)
         if self.skipped:
-            logger.warning("%d of %s done already", len(self.skipped), counted(len(paths), "slide is", "slides are"))
+            logger.warning("%s done already", some_of(len(self.skipped), len(paths), "slide", "is", "are"))
         self.queue.open([path for path in paths if path not in self.sampler.skip])
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} slides [{elapsed}<{remaining}] {postfix}"
         self._progress = tqdm(total=len(paths) - len(self.skipped), desc="inference", bar_format=form, smoothing=0.05)
@@ -238,8 +238,8 @@ class ProbabilityMapWriter:
         if failed:
             reason = next(iter(failed.values()))
             raise FilesFailedError(
-                f"{len(failed)} of {total} slides failed, the others are done (see {self.results.path}/run.json); "
-                f"first: {reason}",
+                f"{len(failed)} of {counted(total, 'slide')} failed, the others are done (see "
+                f"{self.results.path}/run.json); first: {reason}",
                 failed,
             )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..geometry import PATCH_SIZE
 from ..network.exported import OnnxNetwork
 from ..network.forwards import send
@@ -84,11 +84,11 @@ class DenseInferer(TileInferer):
         found = agreement.report() if agreement is not None else None
         if found is not None and is_beyond_limits(found):
             logger.warning(
-                "%s: mode %s does not agree with sliding on %d positions (probabilities differ by up to %.2f, %.0f %% "
+                "%s: mode %s does not agree with sliding on %s (probabilities differ by up to %.2f, %.0f %% "
                 "cross 0.5); give %s",
                 Path(path).name,
                 self.mode,
-                found["num_checks"],
+                counted(found["num_checks"], "position"),
                 found["largest_difference"],
                 100 * found["crossings"],
                 self.way_out,

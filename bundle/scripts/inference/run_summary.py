@@ -38,9 +38,7 @@ def outcome(num_done: int, num_skipped: int, num_failed: int, output_dir: object
         num_failed: slides that failed.
         output_dir: where the maps are.
     """
-    return (
-        f"{counted(num_done, 'slide')} done, {num_skipped} were up to date, {num_failed} failed; maps in {output_dir}"
-    )
+    return f"{counted(num_done, 'slide')} done, {num_skipped} up to date, {num_failed} failed; maps in {output_dir}"
 
 
 class RunSummary:
@@ -131,4 +129,4 @@ def tissue_warning(paths: Sequence[str], total: int) -> str:
         total: number of slides of the run.
     """
     names = few([Path(path).name for path in paths])
-    return f"no tissue found on {len(paths)} of {total} slides, whose maps are 0: {names}"
+    return f"no tissue found on {len(paths)} of {counted(total, 'slide')}, so 0 everywhere in the map: {names}"

@@ -48,7 +48,7 @@ class JudgedSummary(NamedTuple):
             f"{counted(self.num_negatives, 'hard negative')} and {counted(self.num_tumor, 'region')} of tumor of "
             f"{counted(self.num_slides, 'slide')}; "
             f"{counted(self.num_unjudged, 'detection is', 'detections are')} not judged or unsure, {self.num_known} "
-            f"were known"
+            "known before"
         )
 
 

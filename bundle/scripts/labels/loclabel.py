@@ -24,7 +24,7 @@ from ..annotations.annotations import (
 )
 from ..annotations.coords import Coordinate, parse_coordinate, read_coords, read_rows
 from ..annotations.folder import AnnotationFolder
-from ..errors import InputError, counted
+from ..errors import InputError, counted, some_of
 from ..files import atomic_path, make_output_dir
 from ..folders.corrections import Corrections
 from ..folders.index import NameIndex
@@ -47,7 +47,7 @@ class LoclabelSummary(NamedTuple):
         return (
             f"{counted(self.num_rows, 'region')} of {counted(self.num_slides, 'slide')}: {self.num_tumor_regions} "
             f"with tumor, "
-            f"{self.num_tumor_cells} tumor cells"
+            f"{counted(self.num_tumor_cells, 'tumor cell')}"
         )
 
 
@@ -197,9 +197,8 @@ def _read_annotations(
     missing = sorted(name for name, path in found.items() if path is None and not folder.is_normal(name))
     if missing:
         raise InputError(
-            f"{coords}: {len(missing)} of {counted(len(origins), 'slide')} have no annotation in {folder.folder} and "
-            f"are not "
-            f"named normal: {', '.join(missing)}; add their annotations or mend the names"
+            f"{coords}: {some_of(len(missing), len(origins), 'slide', 'has', 'have')} no annotation in {folder.folder} "
+            f"and no name of a normal slide: {', '.join(missing)}; add the annotations or mend the names"
         )
     annotations: dict[str, Annotation | None] = {}
     failures: list[InputError] = []
@@ -225,9 +224,8 @@ def _find_by_name(csv_file: str | Path, names: Sequence[str], slides_dir: str | 
     missing = sorted(name for name, path in found.items() if path is None)
     if missing:
         raise InputError(
-            f"{csv_file}: {len(missing)} of {counted(len(names), 'slide')} are {where} {slides_dir}: "
-            f"{', '.join(missing)}; "
-            "add them or remove their lines"
+            f"{csv_file}: {some_of(len(missing), len(names), 'slide', 'is', 'are')} {where} {slides_dir}: "
+            f"{', '.join(missing)}; add them or remove their lines"
         )
     return {name: path for name, path in found.items() if path is not None}
 

@@ -56,9 +56,8 @@ class MiningSummary(NamedTuple):
         """One line for people."""
         return (
             f"{counted(self.num_rows, 'hard negative')} of {counted(self.num_slides, 'slide')}, from "
-            f"{counted(self.num_found, 'false positive')} in "
-            f"{counted(self.num_maps, 'map')}; {self.num_known} were known, {self.num_with_tumor} have tumor beside "
-            f"them"
+            f"{counted(self.num_found, 'false positive')} in {counted(self.num_maps, 'map')}; "
+            f"{self.num_known} known before, {self.num_with_tumor} with tumor beside it"
         )
 
 

@@ -278,15 +278,15 @@ def _shares(kind: str, capacities: Sequence[int], wanted: int, stride: int) -> n
     found = int(shares.sum())
     if wanted and not found:
         raise InputError(
-            f"num_{kind}: expected {wanted} regions with a {kind} center, found no {kind} tissue in "
+            f"num_{kind}: expected {counted(wanted, 'region')} with a {kind} center, found no {kind} tissue in "
             f"{counted(len(capacities), 'slide')}; add slides that have some, or give --num_{kind} 0"
         )
     if found < wanted:
         logger.warning(
-            "num_%s: expected %d regions with a %s center, found room for %d, one per map pixel of %d x %d level-0 "
+            "num_%s: expected %s with a %s center, found room for %d, one per map pixel of %d x %d level-0 "
             "pixels; ask for fewer, add slides or give a smaller --stride",
             kind,
-            wanted,
+            counted(wanted, "region"),
             kind,
             found,
             stride,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .network import check_records
 from .processors import count_threads
 from .purpose import check_purpose
@@ -44,7 +44,7 @@ class OnnxNetwork(torch.nn.Module):
             check_purpose(path, mpp, patch_size)
         if isinstance(inputs[0].shape[0], int):
             raise InputError(
-                f"{path}: made for {inputs[0].shape[0]} images at once, expected any number; export it with "
+                f"{path}: made for {counted(inputs[0].shape[0], 'image')} at once, expected any number; export it with "
                 "dynamic_axes, as docs/export.md says"
             )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .modes import NETWORK_STRIDE
 from .runtime import Runtime
 
@@ -126,7 +126,8 @@ class PatchForward:
                 "or a smaller --tile_size"
             )
         self.batch_size = count // 2
-        logger.warning("%d patches do not fit into memory: from now on, %d per forward pass", count, self.batch_size)
+        found = counted(count, "patch does", "patches do")
+        logger.warning("%s not fit into memory: from now on, %d per forward pass", found, self.batch_size)
 
 
 class DenseForward:

@@ -93,9 +93,8 @@ def load_weights(network: torch.nn.Module, path: str | Path, is_start: bool = Tr
     if state.keys() != expected.keys():
         odd = sorted(state.keys() ^ expected.keys())
         raise InputError(
-            f"{path}: weights of another network ({counted(len(odd), 'name')} differ, as {odd[0]!r}); give weights "
-            f"made with "
-            "this network_def"
+            f"{path}: weights of another network ({counted(len(odd), 'name differs', 'names differ')}, as {odd[0]!r}); "
+            "give weights made with this network_def"
         )
     for name, value in state.items():
         _check_tensor(f"{path}: {name!r}", value, expected[name])

@@ -188,7 +188,8 @@ def _shown_slide(
     is_shown, pixels, missing = rank <= settings.max_slides, None, ""
     path = slide_paths.get(name_key(info.name))
     if not is_shown:
-        missing = f"Shown without pictures: the page holds those of the {settings.max_slides} most suspicious slides."
+        shown = counted(settings.max_slides, "most suspicious slide")
+        missing = f"Shown without pictures: the page holds those of the {shown}."
     elif path is None:
         missing = "The slide itself was not found, so gray marks its tissue, and there are no details."
     else:

@@ -271,7 +271,7 @@ def _other_run(
             )
     beyond = sorted(others.keys() - names - excluded)
     return others, [
-        f"{counted(len(beyond), 'slide')} of {against} are not in this run: {few(beyond)}"
+        f"{counted(len(beyond), 'slide')} of {against} left out, not in this run: {few(beyond)}"
     ] if beyond else []
 
 

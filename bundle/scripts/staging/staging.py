@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..cohort.pairing import missing_warnings, scale_warnings, tissue_warnings
-from ..errors import InputError, counted, few
+from ..errors import InputError, counted, few, some_of
 from ..files import make_output_dir, write_json, write_table
 from ..folders.names import name_key, slide_name
 from ..maps.files import MapInfo
@@ -109,7 +109,8 @@ def stage_folder(
     owners = _find_owners([row["slide"] for row in run.rows.values()], of_slide)
     if of_slide is not None and (missing := sorted(row["slide"] for key, row in run.rows.items() if key not in owners)):
         raise InputError(
-            f"patients: {len(missing)} of {counted(len(run.rows), 'slide')} are in no row: {few(missing)}; add them"
+            f"patients: {some_of(len(missing), len(run.rows), 'slide', 'is', 'are')} in no row: {few(missing)}; "
+            "add them"
         )
     other = None if against is None else _other_run(against, run, settings)
     rows = {key: {**row, "patient": owners.get(key), "label": _label(labels, key)} for key, row in run.rows.items()}
@@ -202,14 +203,11 @@ def _warnings(
         found += [*missing_warnings(Path(maps), infos, []), *scale_warnings(infos), *tissue_warnings(infos)]
     if nobody := [row["slide"] for row in rows.values() if row["patient"] is None]:
         found.append(
-            f"{counted(len(nobody), 'slide is', 'slides are')} of no patient by their names, and no stage counts "
-            f"them: {few(nobody)}; "
-            "--patients says whose they are"
+            f"{counted(len(nobody), 'slide is', 'slides are')} of no patient by name and counted in no stage: "
+            f"{few(nobody)}; --patients says whose each is"
         )
     if labels is not None and (unlabeled := [row["slide"] for row in rows.values() if row["label"] is None]):
-        found.append(
-            f"{counted(len(unlabeled), 'node has', 'nodes have')} no label and are not scored: {few(unlabeled)}"
-        )
+        found.append(f"{counted(len(unlabeled), 'node has', 'nodes have')} no label, not scored: {few(unlabeled)}")
     by_nodes = stage_patients({key: row for key, row in rows.items() if row["label"] is not None}, "label")
     if odd := [row["patient"] for row in patient_rows if row["label"] not in (None, by_nodes.get(row["patient"]))]:
         found.append(
@@ -223,5 +221,5 @@ def _warnings(
         found.append(f"{counted(len(absent), one, several)} not scored: {few(absent)}")
     if beyond:
         nodes = counted(len(beyond), "labeled node is", "labeled nodes are")
-        found.append(f"{nodes} not here: {few(beyond)}; their patients' stages are not scored")
+        found.append(f"{nodes} not here, and the stage of a patient who has one is not scored: {few(beyond)}")
     return found

@@ -81,7 +81,7 @@ def download_camelyon16(
     verified = _copy_all(missing, store, num_at_once)
     with_list = verified.count("checksum")
     return (
-        f"{counted(len(missing), 'file')} downloaded to {folder}, {len(wanted) - len(missing)} were there; "
+        f"{counted(len(missing), 'file')} downloaded to {folder}, {len(wanted) - len(missing)} there before; "
         f"{with_list} compared "
         f"with {' or '.join(CHECKSUM_LISTS)}, {len(verified) - with_list - verified.count('size')} with the bucket's "
         f"own MD5, {verified.count('size')} by their size alone"

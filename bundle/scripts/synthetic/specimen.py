@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import bundle_root
-from ..errors import counted
+from ..errors import some_of
 from ..files import make_output_dir
 from ..maps.files import MapInfo, read_map, read_map_info
 from ..maps.findings import FindingSettings, find_lesions
@@ -129,8 +129,8 @@ def summary(found: Finding) -> str:
         f"A metastasis was found: from {found.begin_um / 1000:.2f} to {found.end_um / 1000:.2f} mm from the upper end "
         f"of the strip, which is {length_um / 1000:.2f} mm long.\n"
         f"Its highest probability is {inside.highest:.3f}. "
-        f"{inside.num_above} of {counted(inside.num_positions, 'position')} there are above 0.5.\n"
-        f"Elsewhere {outside.num_above} of {counted(outside.num_positions, 'position')} are, with at most "
+        f"There {some_of(inside.num_above, inside.num_positions, 'position', 'is', 'are')} above 0.5.\n"
+        f"Elsewhere {some_of(outside.num_above, outside.num_positions, 'position', 'is', 'are')}, with at most "
         f"{outside.highest:.2f}. "
         f"Detections on the whole strip: {found.num_detections}."
     )

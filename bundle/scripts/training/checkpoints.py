@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import atomic_path
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
@@ -131,7 +131,7 @@ class TrainingCheckpoints:
             length = dict(state)["epoch_length"]
             if trainer.state.epoch_length not in (None, length):
                 raise InputError(
-                    f"{self.last_path}: made with {length} iterations per epoch, this run has "
+                    f"{self.last_path}: made with {counted(length, 'iteration')} per epoch, this run has "
                     f"{trainer.state.epoch_length}; give --resume false, another --output_dir, or the old settings"
                 )
             if "mpp" in state and not make_purpose(state["mpp"], state["patch_size"]).fits(self.purpose):
@@ -169,7 +169,8 @@ class TrainingCheckpoints:
             return
         epochs = trainer.state.max_epochs
         if state["epoch"] >= epochs:
-            logger.warning("%s: all %d epochs are done; raise --epochs to train on", self.last_path, epochs)
+            done = counted(epochs, "epoch is", "epochs are")
+            logger.warning("%s: %s done, which is all; raise --epochs to train on", self.last_path, done)
         elif step:
             logger.info(
                 "%s: resuming in epoch %d of %d, after step %d of %d",

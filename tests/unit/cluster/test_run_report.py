@@ -61,7 +61,7 @@ def test_slides_without_tissue_are_named(
     assert report.summary()["slides_without_tissue"] == ["b.tif", "c.tif"]
     with pytest.raises(InputError):
         report.finish()
-    assert caplog.messages == ["no tissue found on 2 of 4 slides, whose maps are 0: b.tif, c.tif"]
+    assert caplog.messages == ["no tissue found on 2 of 4 slides, so 0 everywhere in the map: b.tif, c.tif"]
 
 
 def test_slides_that_were_read_slower_are_counted_by_reason(

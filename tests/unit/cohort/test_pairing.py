@@ -83,8 +83,8 @@ def test_missing_warnings_of_slides_that_failed(tmp_path):
     failures = [{"slide": "/slides/Normal_002.tif", "reason": "broken"}, {"slide": "/slides/tumor_002.tif"}]
     (tmp_path / "run.json").write_text(json.dumps({"slides_failed": failures}))
     assert missing_warnings(tmp_path, infos_of("tumor_002"), []) == [
-        "1 slide failed in inference and are not scored: Normal_002.tif",
-        "1 slide failed in a later inference, their maps are of an earlier run: tumor_002.tif",
+        "1 slide failed in inference, not scored: Normal_002.tif",
+        "1 slide failed in a later inference, with maps of an earlier run: tumor_002.tif",
     ]
 
 
@@ -144,4 +144,4 @@ def test_names_in_another_unicode_form_are_the_same(tmp_path, of_map, elsewhere)
     assert leave_out(infos, elsewhere)[0] == infos[1:]
     assert slide_warnings(infos, [Path(f"{elsewhere.upper()}.svs")], frozenset()) == []
     (tmp_path / "run.json").write_text(json.dumps({"slides_failed": [{"slide": f"/slides/{elsewhere}.tif"}]}))
-    assert "their maps are of an earlier run" in missing_warnings(tmp_path, infos, [])[0]
+    assert "with maps of an earlier run" in missing_warnings(tmp_path, infos, [])[0]

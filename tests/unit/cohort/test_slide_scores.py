@@ -39,7 +39,7 @@ def test_read_slide_scores(tmp_path: Path, text: str) -> None:
     [
         ("", "expected rows slide,score, found none; write it again"),
         ("slide,score,score\na,1,2\nb,1,2\n", "line 1: the column score is there twice; keep one"),
-        ("a,1\n", "1 of 2 slides have no score: b"),
+        ("a,1\n", "1 of 2 slides has no score: b"),
         ("a,1\nb,high\n", "line 2: expected slide,score, found 'b,high'"),
         ("a,1\nb,nan\n", "line 2: expected slide,score"),
         ("a,1\nb\n", "line 2: expected slide,score"),

@@ -92,7 +92,7 @@ def test_a_label_alone_is_no_slide_and_another_object_is_named(
     content.save_as(tmp_path / "tumor_001" / "map.dcm")
     assert find_slides(tmp_path) == [tmp_path / "tumor_001"]
     (record,) = caplog.records
-    assert "1 DICOM files hold no whole-slide image, first map.dcm" in record.getMessage()
+    assert "1 DICOM file is no whole-slide image and passed over, first map.dcm" in record.getMessage()
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM" + b"\xff" * 300, b"tumor" * 99])

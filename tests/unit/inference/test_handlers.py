@@ -166,7 +166,7 @@ def test_slides_without_tissue_are_named_at_the_end_of_each_run(
         caplog.clear()
         run(writer, [] if resumed else tiles)
         writer.finish()
-        assert caplog.messages[-1] == "no tissue found on 1 of 2 slides, whose maps are 0: b.tif"
+        assert caplog.messages[-1] == "no tissue found on 1 of 2 slides, so 0 everywhere in the map: b.tif"
         summary = json.loads((tmp_path / "maps" / "run.json").read_text())
         assert summary["slides_without_tissue"] == [str(slides[1])]
         assert len(summary["slides_skipped"]) == (2 if resumed else 0)
@@ -329,7 +329,7 @@ def test_a_map_that_is_up_to_date_is_skipped(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.INFO):
         run(second, [])
     assert "1 of 1 slide is done already" in caplog.text
-    assert f"0 slides done, 1 were up to date, 0 failed; maps in {tmp_path / 'maps'}" in caplog.text
+    assert f"0 slides done, 1 up to date, 0 failed; maps in {tmp_path / 'maps'}" in caplog.text
     assert list(second.sampler) == [], "not even opened: it is no slide"
     assert (tmp_path / "maps" / "a.npy").stat().st_mtime_ns == before
     summary = json.loads((tmp_path / "maps" / "run.json").read_text())

@@ -69,7 +69,7 @@ def test_rejected_ones_come_first_then_tumor(case, by):
     num_tumor = 2 if by == "review" else 3  # who does not know the sources takes the confirmed outline for drawn
     assert str(summary) == (
         f"3 hard negatives and {num_tumor} regions of tumor of 2 slides; "
-        "2 detections are not judged or unsure, 0 were known"
+        "2 detections are not judged or unsure, 0 known before"
     )
 
 

@@ -131,7 +131,7 @@ def test_generate_loclabels_checks_slides(case, tmp_path):
     coords, annotations, output = case
     for name in ("Tumor_001", "001"):
         write_flat_slide(tmp_path / "slides" / f"{name}.tif")
-    with pytest.raises(InputError, match=r"1 of 3 slides are nowhere below .*: Normal_001"):
+    with pytest.raises(InputError, match=r"1 of 3 slides is nowhere below .*: Normal_001"):
         generate_loclabels(coords, annotations, output, slides=tmp_path / "slides")
     write_flat_slide(tmp_path / "slides" / "Normal_001.tif")
     expected = generate_loclabels(coords, annotations, output)

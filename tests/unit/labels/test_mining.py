@@ -59,7 +59,7 @@ def test_false_positives_become_rows_strongest_of_each_slide_first(case):
         ("t", located(10, 270)),
     ]
     assert str(summary) == (
-        "6 hard negatives of 2 slides, from 6 false positives in 3 maps; 0 were known, 0 have tumor beside them"
+        "6 hard negatives of 2 slides, from 6 false positives in 3 maps; 0 known before, 0 with tumor beside it"
     )
 
 

@@ -322,7 +322,7 @@ def test_slides_without_annotation_are_computed_and_counted(
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "normal_007.geojson").write_text(json.dumps(feature("Tissue", LEFT_XY)))
     write_foregrounds([slide_path, other], tmp_path / "out", 16, SMALL, annotations=tmp_path / "annotations")
-    assert "1 of 2 slides have no annotation, first 'normal_008'; their tissue is computed" in caplog.text
+    assert "1 of 2 slides has no annotation, first 'normal_008'; tissue is computed there" in caplog.text
     assert read_json(tmp_path / "out" / "normal_008.json")["annotation"] is None
 
 

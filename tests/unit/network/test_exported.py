@@ -77,7 +77,7 @@ def test_an_onnx_file_of_any_size_runs_over_tiles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "element", "message"),
     [
-        ((1, 3, 64, 64), TensorProto.FLOAT, "made for 1 images at once, expected any number"),
+        ((1, 3, 64, 64), TensorProto.FLOAT, "made for 1 image at once, expected any number"),
         (("n", 3, 64, 64), TensorProto.FLOAT16, "expected one float32 input"),
     ],
 )

@@ -147,7 +147,7 @@ def test_slide_without_tissue_is_not_shown_as_normal(
     assert "<strong>no tissue found</strong>" in article
     assert '<p class="note">no tissue found: it is <fat></p>' in article
     assert "suspicion" not in article
-    warning = "no tissue found on 1 of 3 slides, whose maps are 0: a.tif"
+    warning = "no tissue found on 1 of 3 slides, so 0 everywhere in the map: a.tif"
     assert f"<li>{warning}</li>" in text
     assert warning in caplog.messages
 

@@ -71,7 +71,7 @@ def test_slide_scores_of_a_table_count_for_slides_and_not_for_lesions(cohort):
     assert report["curve"] == plain["curve"]
     assert report["settings"]["slide_scores"] == str(table)
     table.write_text("tumor_001.tif,0.2\nnormal_001.tif,0.6\n")
-    with pytest.raises(InputError, match="1 of 3 slides have no score: tumor_002"):
+    with pytest.raises(InputError, match="1 of 3 slides has no score: tumor_002"):
         score_folder(maps, truth, output, settings=QUICK, slide_scores=table)
 
 
@@ -402,7 +402,7 @@ def test_slides_without_tissue_are_not_normal_in_silence(cohort):
     maps, truth, output = cohort
     write_map(maps, "tumor_002", changes={"num_positions": 0, "notes": ["no tissue found"]})
     report = score_folder(maps, truth, output, settings=QUICK)
-    assert report["warnings"] == ["no tissue found on 1 of 3 slides, whose maps are 0: tumor_002.tif"]
+    assert report["warnings"] == ["no tissue found on 1 of 3 slides, so 0 everywhere in the map: tumor_002.tif"]
 
 
 def test_nan_in_a_map_is_an_error(cohort):
@@ -432,7 +432,7 @@ def test_against_another_run(cohort, tmp_path):
     assert found["froc_score"] == second["froc_score"]
     assert found["froc_difference"] == report["froc_score"] - second["froc_score"]
     assert found["auc_difference"] == report["slide_level"]["auc"] - second["slide_level"]["auc"]
-    assert report["warnings"] == [f"1 slide of {other} are not in this run: normal_002"]
+    assert report["warnings"] == [f"1 slide of {other} left out, not in this run: normal_002"]
     # an earlier output, whose detections are its own
     again = score_folder(maps, truth, output, settings=settings, against=tmp_path / "second")["comparison"]
     assert {**again, "against": None} == {**found, "against": None}

@@ -83,7 +83,7 @@ def test_patients_of_a_table_and_slides_of_nobody(tmp_path: Path, caplog: pytest
     report = stage_folder(tmp_path / "maps", None, tmp_path / "out")
     assert report["num_patients"] == 0
     assert report["num_nodes"] == 3
-    assert "3 slides are of no patient by their names" in caplog.text
+    assert "3 slides are of no patient by name" in caplog.text
     owners = tmp_path / "patients.csv"
     owners.write_text("slide,patient\none.tif,Ann\nTWO.tif,Ann\nthree,Bob\n", encoding="utf-8")
     report = stage_folder(tmp_path / "maps", None, tmp_path / "out", owners)
@@ -105,7 +105,10 @@ def test_patients_in_part_have_no_label_and_the_tables_stage_counts(
     assert report["agreement"]["patients"]["num"] == 2
     assert report["agreement"]["nodes"]["num"] == 6
     assert "1 patient has another label than their nodes' labels give: patient_001" in caplog.text
-    assert "1 labeled node is not here: patient_000_node_9.tif" in caplog.text
+    assert (
+        "1 labeled node is not here, and the stage of a patient who has one is not scored: patient_000_node_9.tif"
+        in caplog.text
+    )
     assert "1 labeled patient has no node here and is not scored: patient_007" in caplog.text
 
 
@@ -129,7 +132,7 @@ def test_nodes_without_label_are_not_scored(nodes: Path, tmp_path: Path, caplog:
     labels.write_text("patient_000_node_0.tif,negative\n", encoding="utf-8")
     report = stage_folder(nodes / "maps", None, tmp_path / "out", against_labels=labels)
     assert (report["agreement"]["nodes"]["num"], report["agreement"]["patients"]) == (1, None)
-    assert "5 nodes have no label and are not scored" in caplog.text
+    assert "5 nodes have no label, not scored" in caplog.text
     labels.write_text("other.tif,negative\n", encoding="utf-8")
     with pytest.raises(InputError, match="none of the nodes has a label"):
         stage_folder(nodes / "maps", None, tmp_path / "out", against_labels=labels)

@@ -57,7 +57,7 @@ def test_chosen_slides_with_what_belongs_to_them(store: ObjectStore, tmp_path: P
     names = ["images/normal_001.tif", "images/tumor_001.tif", "annotations/tumor_001.xml", "masks/tumor_001_mask.tif"]
     assert downloaded(tmp_path) == {name: FILES[name] for name in names}
     assert message.startswith(
-        f"4 files downloaded to {tmp_path}, 0 were there; 4 compared with checksums.md5 or checksums.txt"
+        f"4 files downloaded to {tmp_path}, 0 there before; 4 compared with checksums.md5 or checksums.txt"
     )
 
 
@@ -67,7 +67,7 @@ def test_all_slides_and_a_second_time(store: ObjectStore, tmp_path: Path) -> Non
     assert downloaded(tmp_path) == wanted
     (tmp_path / "images/test_001.tif").write_bytes(b"half")
     message = download_camelyon16(tmp_path, "all", endpoint=store.endpoint)
-    assert message.startswith(f"1 file downloaded to {tmp_path}, 4 were there")
+    assert message.startswith(f"1 file downloaded to {tmp_path}, 4 there before")
     assert downloaded(tmp_path) == wanted
 
 

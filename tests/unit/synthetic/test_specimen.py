@@ -46,8 +46,8 @@ def test_the_largest_area_counts_as_found(tmp_path: Path) -> None:
     assert found.num_detections == 2, "the speck lies more than 186 µm from the strongest"
     assert summary(found) == (
         "A metastasis was found: from 0.03 to 0.16 mm from the upper end of the strip, which is 0.48 mm long.\n"
-        "Its highest probability is 0.875. 29 of 31 positions there are above 0.5.\n"
-        "Elsewhere 1 of 76 positions are, with at most 0.62. Detections on the whole strip: 2."
+        "Its highest probability is 0.875. There 29 of 31 positions are above 0.5.\n"
+        "Elsewhere 1 of 76 positions is, with at most 0.62. Detections on the whole strip: 2."
     )
 
 

@@ -269,7 +269,7 @@ def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING, logger="scripts.training.checkpoints"):
         make_run(tmp_path, 2).trainer.run()
     (record,) = [record for record in caplog.records if record.name == "scripts.training.checkpoints"]
-    assert "all 2 epochs are done; raise --epochs to train on" in record.getMessage()
+    assert "2 epochs are done, which is all; raise --epochs to train on" in record.getMessage()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
