@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ import pytest
 from monai.data import DataLoader
 
 from helpers.made_maps import write_map_of
+from scripts.challenge import checking, costs
 from scripts.cli import doctor
 from scripts.errors import FilesFailedError, InputError
+from scripts.exports.export import export_maps
 from scripts.labels import survey
 from scripts.labels.loclabel import generate_loclabels
 from scripts.labels.sampling import SampleSettings, sample_regions
-from scripts.masks import foreground_files
+from scripts.masks import foreground_files, groundtruth
 from scripts.report import slide_views
 from scripts.report.report import PAGE, write_report
 from scripts.slides import pool, slide
@@ -58,6 +61,36 @@ def test_foreground(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         foreground_files.write_foregrounds(slides, tmp_path / "masks", 16)
     assert failed.value.reasons == {str(slides / "b.tif"): f"{slides}/{REASON}"}
     assert {path.stem for path in (tmp_path / "masks").glob("*.json")} == {"a", "c"}
+
+
+def test_groundtruth(outlined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slide, "open_slide", _open_or_die)
+    with pytest.raises(InputError, match="1 of 3 slides failed, the others are done") as failed:
+        groundtruth.write_groundtruth(tmp_path / "truth", outlined, tmp_path / "masks", 16)
+    assert f"{outlined}/{REASON}" in str(failed.value)
+    assert {path.stem for path in (tmp_path / "masks").glob("*.png")} == {"a", "c"}
+
+
+def test_export(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "maps").mkdir()
+    for name in "abc":
+        write_map_of(tmp_path / "maps", name, np.full((38, 57), 0.3, dtype=np.float32), SHAPE, 16, 0.5)
+    monkeypatch.setattr(slide, "open_slide", _open_or_die)
+    with pytest.raises(InputError, match="1 of 3 maps failed, the others are done") as failed:
+        export_maps(tmp_path / "maps", tmp_path / "out", "geojson", slides=[slides])
+    assert f"{slides}/{REASON}" in str(failed.value)
+    assert {path.stem for path in (tmp_path / "out" / "geojson").iterdir()} == {"a", "c"}
+
+
+def test_a_slide_that_the_challenge_looks_at(slides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of processes; the stages go on as after any slide that does not open."""
+    for module in (checking, costs):
+        monkeypatch.setattr(module, "open_slide", _open_or_die)
+    layout = SimpleNamespace(root=slides)
+    members = [SimpleNamespace(name=name, path=f"{name}.tif", part="test") for name in "abc"]
+    probe = costs.Probe(layout, members, stride=16)  # type: ignore[arg-type]
+    assert probe.shapes == {"a": SHAPE, "c": SHAPE}
+    assert 0 < probe.overview.density < 1 / 16**2
 
 
 def test_report(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

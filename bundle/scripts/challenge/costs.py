@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..geometry import map_shape
 from ..masks.foreground_files import slide_foreground
+from ..slides.reader_process import ReaderProcess
 from ..slides.slide import MODEL_MPP, open_slide
 from .cohort import NOT_SCORED, Member
 from .layout import Layout
@@ -80,14 +81,15 @@ class Probe:
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(height, width) in level-0 pixels by name, of the slides that open."""
         found = {}
-        for member in self.members:
-            if self.is_to_come(member):
-                continue
-            try:
-                with open_slide(self.layout.root / member.path, self.backend) as slide:
-                    found[member.name] = slide.shape
-            except InputError as error:  # verify will set it aside
-                logger.warning("%s", error)
+        with ReaderProcess() as reader:
+            for member in self.members:
+                if self.is_to_come(member):
+                    continue
+                path = self.layout.root / member.path
+                try:
+                    found[member.name] = reader.ask(str(path), _shape, path, self.backend)
+                except InputError as error:  # verify will set it aside
+                    logger.warning("%s", error)
         return found
 
     def is_to_come(self, member: Member) -> bool:
@@ -107,12 +109,12 @@ class Probe:
         """Looking at a slide and finding its tissue."""
         started, num_positions, area = time.monotonic(), 0, 0
         slides = []
-        for path in self.sample:
-            with open_slide(path, self.backend) as slide:
-                mask, _ = slide_foreground(slide, self.stride)
-                num_positions += int(mask.sum())
-                area += slide.shape[0] * slide.shape[1]
-                slides.append(Seen(path, slide.shape, slide.mpp or MODEL_MPP, mask))
+        with ReaderProcess() as reader:
+            for path in self.sample:
+                seen = reader.ask(str(path), _see, path, self.backend, self.stride)
+                num_positions += int(seen.mask.sum())
+                area += seen.shape[0] * seen.shape[1]
+                slides.append(seen)
         seconds = (time.monotonic() - started) / max(len(self.sample), 1)
         return _Overview(seconds, num_positions / max(area, 1), slides)
 
@@ -204,3 +206,14 @@ class Probe:
     @cached_property
     def _regions(self) -> dict[str, float | None]:
         return {}
+
+
+def _shape(path: Path, backend: str) -> tuple[int, int]:
+    with open_slide(path, backend) as slide:
+        return slide.shape
+
+
+def _see(path: Path, backend: str, stride: int) -> Seen:
+    with open_slide(path, backend) as slide:
+        mask, _ = slide_foreground(slide, stride)
+        return Seen(path, slide.shape, slide.mpp or MODEL_MPP, mask)

@@ -15,6 +15,7 @@ from ..annotations.annotations import index_annotations, read_annotation
 from ..errors import InputError, counted
 from ..files import write_json
 from ..folders.corrections import Corrections
+from ..slides.reader_process import ReaderProcess
 from ..slides.slide import check_reading
 from .candidates import Candidates, find_candidates, find_tables, slides_of
 from .checking import Checksums, check_slide
@@ -93,6 +94,7 @@ class Verify(Step):
         annotations = index_annotations(self.layout.annotations)
         set_aside = dict(found.absent)
         usable: list[Member] = []
+        reader = ReaderProcess()  # a damaged slide may end the process that decodes it
         for member in tqdm(found.members, desc="verify", unit="slide"):
             path = self.layout.root / member.path
             try:
@@ -104,12 +106,13 @@ class Verify(Step):
                         )
                     read_annotation(outlines)
                 checksums.check(path)
-                check_slide(path, self.backend, self.stride)
+                reader.ask(str(path), check_slide, path, self.backend, self.stride)
             except InputError as error:
                 logger.error("%s", error)
                 set_aside[path.name] = str(error)
                 continue
             usable.append(member)
+        reader.close()
         if not any(member.part == TEST for member in usable):
             reason = f"; first: {next(iter(set_aside.values()))}" if set_aside else ""
             raise InputError(f"root {self.layout.root}: expected usable test slides, found none{reason}; add some")
@@ -127,7 +130,7 @@ class Verify(Step):
         tables = " and ".join(str(path) for path in self.tables())
         remark = "no reference table, so test slides without annotation count as normal"
         remark = f"classes of test slides by {tables}" if tables else remark
-        unknown = f"; {counted(found.num_unknown, 'file')} with other names are no slides of the challenge"
+        unknown = f"; {counted(found.num_unknown, 'file is', 'files are')} by name no slide of the challenge"
         return f"; {remark}{unknown if found.num_unknown else ''}"
 
     def _copy_truth(self, usable: Sequence[Member]) -> None:

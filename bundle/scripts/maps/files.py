@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..files import read_json, read_npy
 from ..folders.names import compose, slide_file_name, slide_name
 from ..geometry import MAX_PATCH_SIZE, check_mpp, map_shape
+from ..slides.reader_process import ReaderProcess
 from .pictures import find_pictures, read_picture, read_value_of_one
 
 
@@ -221,15 +222,20 @@ def with_bounds(info: MapInfo, slide: Path | None) -> MapInfo:
         slide: its slide, or None where it is not given.
 
     Raises:
-        InputError: if the slide cannot be opened.
+        InputError: if the slide cannot be opened, or ends the process that tries.
     """
-    from ..slides.slide import open_slide  # OpenSlide is needed only here
-
     if slide is None:
         return info
+    with ReaderProcess() as reader:
+        top, left, bottom, right = reader.ask(str(slide), _read_bounds, slide)
+    return info._replace(bounds_origin=(top, left), bounds_shape=(bottom - top, right - left))
+
+
+def _read_bounds(slide: Path) -> tuple[int, int, int, int]:
+    from ..slides.slide import open_slide  # OpenSlide is needed only here
+
     with open_slide(slide, backend="openslide") as opened:
-        top, left, bottom, right = opened.bounds
-        return info._replace(bounds_origin=(top, left), bounds_shape=(bottom - top, right - left))
+        return opened.bounds
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -20,6 +20,7 @@ from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..geometry import map_shape
+from ..slides.reader_process import ReaderProcess
 from .files import write_mask
 
 logger = logging.getLogger(__name__)
@@ -93,10 +94,11 @@ def write_groundtruth(
     folder = make_output_dir(output)
     written: list[Path] = []
     failures: list[InputError] = []
+    reader = ReaderProcess()  # a damaged slide may end the process that opens it
     for path in tqdm(paths, desc="groundtruth", unit="slide"):
         try:
             check_result_name(path)
-            mask, sidecar = _slide_groundtruth(path, found, stride, origin, table.mpp(path))
+            mask, sidecar = _slide_groundtruth(path, found, stride, origin, table.mpp(path), reader)
         except InputError as error:
             logger.error("%s", error)
             failures.append(error)
@@ -105,6 +107,7 @@ def write_groundtruth(
         write_mask(target, mask != 0)
         write_json(target.with_suffix(".json"), sidecar)
         written.append(target)
+    reader.close()
     if failures:
         raise InputError(
             f"{len(failures)} of {counted(len(paths), 'slide')} failed, the others are done: "
@@ -114,10 +117,8 @@ def write_groundtruth(
 
 
 def _slide_groundtruth(
-    path: Path, folder: AnnotationFolder, stride: int, origin: str, assume_mpp: float | None
+    path: Path, folder: AnnotationFolder, stride: int, origin: str, assume_mpp: float | None, reader: ReaderProcess
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-    from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
-
     name = slide_name(path)
     found = folder.find(name)
     if found is None and not folder.is_normal(name):
@@ -125,8 +126,7 @@ def _slide_groundtruth(
             f"{path}: no annotation named {name!r} in {folder.folder}, and the name does not say normal; "
             "add its annotation or mend the name"
         )
-    with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:
-        shape, mpp, bounds = slide.shape, slide.mpp, slide.bounds
+    shape, mpp, bounds = reader.ask(str(path), _measure, path, assume_mpp)
     annotation = Annotation(path, (), ())
     if found is not None:
         annotation = read_annotation(found, geojson_origin(origin, bounds[:2]))
@@ -143,6 +143,13 @@ def _slide_groundtruth(
         "tumor_mm2": None if mpp is None else round(int(mask.sum(dtype=np.int64)) * (stride * mpp / 1000) ** 2, 6),
     }
     return mask, sidecar
+
+
+def _measure(path: Path, assume_mpp: float | None) -> tuple[tuple[int, int], float | None, tuple[int, int, int, int]]:
+    from ..slides.slide import open_slide  # OpenSlide is needed for files only, not to draw masks
+
+    with open_slide(path, backend="openslide", assume_mpp=assume_mpp) as slide:
+        return slide.shape, slide.mpp, slide.bounds
 
 
 def _check_inside(

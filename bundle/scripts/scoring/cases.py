@@ -20,6 +20,7 @@ from ..maps.detections import Detections, detections_to_level0, non_maximum_supp
 from ..maps.files import MapInfo, holds_maps, read_map_infos, with_bounds
 from ..masks.placement import Bounds
 from ..masks.truth import StatedScale, stated_scale
+from ..slides.reader_process import ReaderProcess
 
 CHALLENGE_MPP = 0.243
 """µm per level-0 pixel of every slide in CAMELYON16's evaluation code, whatever the file states."""
@@ -155,10 +156,15 @@ def detection_cases(
 
 
 def _scale_of_slide(path: Path) -> StatedScale:
+    with ReaderProcess() as reader:
+        return StatedScale(*reader.ask(str(path), _measure, path))
+
+
+def _measure(path: Path) -> tuple[tuple[int, int], float | None, tuple[int, int, int, int]]:
     from ..slides.slide import open_slide
 
     with open_slide(path) as slide:
-        return StatedScale(slide.shape, slide.mpp, slide.bounds)
+        return slide.shape, slide.mpp, slide.bounds
 
 
 def evaluation_stride(mpp: float) -> int:

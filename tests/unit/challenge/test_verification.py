@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,14 @@ import numpy as np
 import pytest
 
 from scripts.annotations.writers import write_asap_xml
+from scripts.challenge import checking
 from scripts.challenge.acquisition import Download
 from scripts.challenge.challenge import Challenge
 from scripts.challenge.layout import Layout
 from scripts.challenge.verification import Verify
 from scripts.errors import InputError
 from scripts.slides.pyramid import write_pyramid
+from scripts.slides.slide import open_slide
 
 OUTLINE = np.array([(20.0, 30.0), (20.0, 90.0), (70.0, 90.0)])
 
@@ -45,8 +49,23 @@ def test_slides_are_told_apart_and_bad_ones_set_aside(layout: Layout) -> None:
     ]
     assert [member.name for member in layout.members("training")] == ["normal_001", "tumor_001"]
     assert "4 slides (1 training, tumor, 1 training, normal, 1 test, tumor, 1 test, normal)" in outcome.line
-    assert "1 file with other names" in outcome.line
+    assert "1 file is by name no slide of the challenge" in outcome.line
     assert sorted(path.name for path in layout.truth.iterdir()) == ["test_001.xml", "test_002.xml"]
+
+
+def test_a_slide_that_ends_the_process_that_decodes_it_is_set_aside(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_or_die(path: Path, backend: str) -> Any:
+        if path.stem == "test_003":
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return open_slide(path, backend)
+
+    monkeypatch.setattr(checking, "open_slide", open_or_die)
+    outcome = Verify(layout).run(False)
+    assert "ended by SIGSEGV" in outcome.set_aside["test_003.tif"]
+    assert [member.name for member in layout.members("test")] == ["test_001", "test_002"]
 
 
 def test_with_weights_only_test_slides_are_looked_at(layout: Layout) -> None:
