@@ -132,6 +132,23 @@ def check_is_file(path: str | Path) -> None:
         raise InputError(f"{path}: expected a file, found a pipe or a device; copy it to a file")
 
 
+def check_upright(path: str | Path, orientation: Any) -> None:
+    """Refuse a mask or a map that some programs show turned and others do not, so that nobody knows what is meant.
+
+    Args:
+        path: the picture.
+        orientation: its tag Orientation (274 of TIFF 6.0 and of Exif); None or 1 if it is shown as it is stored.
+
+    Raises:
+        InputError: if it is to be turned or mirrored.
+    """
+    if orientation not in (None, 1):
+        raise InputError(
+            f"{path}: its tag Orientation is {orientation}, by which some programs turn it and others do not; write it "
+            "upright, without the tag"
+        )
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON atomically; NaN is refused."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"

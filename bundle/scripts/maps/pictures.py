@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ..errors import InputError
-from ..files import read_json
+from ..files import check_upright, read_json
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -86,6 +86,7 @@ def read_picture(path: Path, shape: tuple[int, int], value_of_one: float) -> npt
                     raise InputError(f"{path}: expected at most {MAX_PIXELS:,} pixels, found {shape[0]} x {shape[1]}")
                 if picture.mode not in ("L", "I;16", "I;16B", "I;16L", "I"):
                     raise InputError(f"{path}: expected a gray picture, found mode {picture.mode}; write it gray")
+                check_upright(path, picture.getexif().get(ExifTags.Base.Orientation))
                 gray = np.asarray(picture)
         except InputError:
             raise

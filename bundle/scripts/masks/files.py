@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
-from ..errors import InputError
-from ..files import atomic_path, read_npy
+from ..errors import InputError, counted
+from ..files import atomic_path, check_upright, read_npy
 
 if TYPE_CHECKING:
     import tifffile
@@ -65,7 +65,7 @@ def level_shapes(path: Path) -> list[tuple[int, int]]:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            return [(int(page.imagelength), int(page.imagewidth)) for page in _pages(tiff)]
+            return [_shape(page) for page in _pages(tiff)]
     except (*_UNREADABLE, tifffile.TiffFileError) as error:
         raise InputError(f"{path}: not a readable TIFF ({error}); write it again") from error
 
@@ -90,7 +90,9 @@ def read_level(path: Path, level: int) -> npt.NDArray[Any]:
     try:
         with tifffile.TiffFile(path) as tiff:
             page = _pages(tiff)[level]
-            _check_size(path, (int(page.imagelength), int(page.imagewidth)))
+            _check_size(path, _shape(page))
+            turned = page.tags.get("Orientation")
+            check_upright(path, None if turned is None else turned.value)
             array = np.asarray(page.asarray())
             photometric, bits, colormap = int(page.photometric), page.bitspersample, page.colormap
     except InputError:
@@ -105,6 +107,42 @@ def read_level(path: Path, level: int) -> npt.NDArray[Any]:
     if photometric not in _READABLE_PHOTOMETRICS:
         raise InputError(f"{path}: expected a gray mask, found photometric {photometric}; write it as plain gray")
     return array
+
+
+def check_alone(path: Path, level: int) -> None:
+    """Refuse a TIFF that holds another picture of a level's shape with other values: one of two does not say which.
+
+    Such are the planes of a stack, the channels of a microscope, and the classes that some programs write to a page
+    each.
+
+    Args:
+        path: the file.
+        level: index into `level_shapes`.
+
+    Raises:
+        InputError: if it does, or a page is damaged.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            levels = [level for series in tiff.series for level in series.levels]
+            shape = _shape(levels[level].keyframe)
+            pages = [page for found in levels if _shape(found.keyframe) == shape for page in found.pages if page]
+            if len(pages) > 1:
+                _check_size(path, shape)
+                first = pages[0].asarray()
+            for number, page in enumerate(pages[1:], start=2):
+                if not np.array_equal(page.asarray(), first):
+                    found = counted(len(pages), "picture")
+                    raise InputError(
+                        f"{path}: expected one mask, found {found} of {shape[0]} x {shape[1]}, of which the first and "
+                        f"number {number} differ; write the one that shows the tumor to a file of its own"
+                    )
+    except InputError:
+        raise
+    except (*_UNREADABLE, tifffile.TiffFileError) as error:
+        raise InputError(f"{path}: damaged TIFF ({error}); write it again") from error
 
 
 def one_channel(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -143,6 +181,7 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
         try:
             with Image.open(path) as picture:
                 _check_size(path, picture.size[::-1])
+                check_upright(path, picture.getexif().get(ExifTags.Base.Orientation))
                 if picture.mode == "P":
                     return _of_palette(path, np.asarray(picture), _palette(picture), picture.info.get("transparency"))
                 is_keyed = "transparency" in picture.info and picture.mode in ("1", "L", "RGB")
@@ -205,6 +244,10 @@ def _read_npy(path: Path) -> npt.NDArray[Any]:
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     return [level.keyframe for series in tiff.series for level in series.levels]
+
+
+def _shape(page: tifffile.TiffPage) -> tuple[int, int]:
+    return int(page.imagelength), int(page.imagewidth)
 
 
 def _check_size(path: Path, shape: tuple[int, ...]) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 from skimage.segmentation import find_boundaries
 from tqdm import tqdm
 
 from ..annotations.annotations import Annotation, TissueOutlines, geojson_origin, index_annotations, read_tissue
 from ..annotations.polygons import Polygon
-from ..errors import FilesFailedError, InputError, counted, few
-from ..files import atomic_path, check_is_file, make_output_dir, write_json
+from ..errors import FilesFailedError, InputError, counted, few, some_of
+from ..files import atomic_path, check_is_file, check_upright, make_output_dir, write_json
 from ..folders.names import check_result_name, slide_file_name, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
@@ -167,10 +167,9 @@ def write_foregrounds(
     reader.close()
     if not_annotated:
         logger.warning(
-            "%s: %d of %s no annotation, first %r; their tissue is computed",
+            "%s: %s no annotation, first %r; tissue is computed there",
             annotations,
-            len(not_annotated),
-            counted(len(paths), "slide has", "slides have"),
+            some_of(len(not_annotated), len(paths), "slide", "has", "have"),
             not_annotated[0],
         )
     if without_tissue:
@@ -236,6 +235,7 @@ def read_mask(path: str | Path, slide_shape: tuple[int, int], stride: int) -> np
                     f"{path}: the mask must have shape (rows, cols) {expected} for stride {stride}, "
                     f"but has {size_xy[::-1]}; make it with --stride {stride}"
                 )
+            check_upright(path, picture.getexif().get(ExifTags.Base.Orientation))
             if picture.has_transparency_data:
                 gray, alpha = np.moveaxis(np.asarray(picture.convert("RGBA").convert("LA")), -1, 0)
                 return np.asarray((gray > 0) & (alpha > 0))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import read_json
-from .files import MASK_SUFFIXES, level_shapes, one_channel, read_level, read_mask_array
+from .files import MASK_SUFFIXES, check_alone, level_shapes, one_channel, read_level, read_mask_array
 from .placement import Bounds, place, placed_shape
 from .strides import choose_level, mask_stride
 from .thresholds import LOSSY_SUFFIXES, read_threshold
@@ -76,6 +76,7 @@ def read_truth(
         shapes = level_shapes(path)
         shown = placed_shape(path, shapes, slide_shape, bounds)
         level, stride = choose_level(path, shapes, shown, map_stride, wanted_stride)
+        check_alone(path, level)
         array = read_level(path, level)
     elif suffix in (*MASK_SUFFIXES, *LOSSY_SUFFIXES):
         array = read_mask_array(path)
@@ -145,6 +146,8 @@ def _is_tumor(path: Path, array: npt.NDArray[Any], tumor_value: int | None) -> n
         raise InputError(f"{path}: expected 0 and 1, found NaN or infinity; write the mask again")
     if array.dtype == np.bool_:
         return array
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{path}: expected a mask of numbers, found {array.dtype}; write it as 0 and 1")
     nonzero = array[array != 0]
     allowed = (1, 255) if tumor_value is None else tuple({1, 2, tumor_value})
     is_allowed = np.isin(nonzero, allowed)

@@ -80,7 +80,8 @@ def sound_levels(
         The levels, finest first.
 
     Raises:
-        InputError: if the largest picture in the file is not the slide, or a tile is damaged that is compared.
+        InputError: if the largest picture in the file is not the slide or not its first, or a tile is damaged that is
+            compared.
     """
     shapes = [(height, width) for width, height in handle.level_dimensions]
     cells = [cell_shape(handle, number) for number in range(len(shapes))]
@@ -156,6 +157,9 @@ def _tiff_pages(path: Path, handle: openslide.OpenSlide, shapes: list[_Shape]) -
     """The page of each level; blank where it is not known.
 
     OpenSlide's generic TIFF takes the first page and all reduced ones as levels, if they are tiled, the widest first.
+
+    Raises:
+        InputError: if another page is larger, as where a small picture of the slide comes first.
     """
     unknown = [_Page(shape, False, False, ()) for shape in shapes]
     if handle.properties.get(openslide.PROPERTY_NAME_VENDOR) != "generic-tiff":
@@ -166,6 +170,12 @@ def _tiff_pages(path: Path, handle: openslide.OpenSlide, shapes: list[_Shape]) -
             found = [_page(page) for page in pages if page.index == 0 or page.subfiletype & _REDUCED]
     except DAMAGE:  # OpenSlide has opened it; what it gives is checked by shape
         return unknown
+    larger = [page for page in pages if page.shape[0] * page.shape[1] > shapes[0][0] * shapes[0][1]]
+    if larger and not any(page.shape == shapes[0] for page in larger):
+        raise InputError(
+            f"{path}: its first picture has {_x(shapes[0])} pixels, but page {larger[0].index + 1} has "
+            f"{_x(larger[0].shape[:2])}; write the slide to a file whose first picture is the largest"
+        )
     found.sort(key=lambda page: -page.shape[1])
     return found if [page.shape for page in found] == shapes else unknown
 

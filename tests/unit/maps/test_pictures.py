@@ -101,3 +101,13 @@ def test_a_picture_that_claims_any_size_is_not_decoded(tmp_path: Path, monkeypat
     monkeypatch.setattr(pictures, "MAX_PIXELS", 37 * 23 - 1)
     with pytest.raises(InputError, match="expected at most 850 pixels, found 37 x 23"):
         read_map(read_map_info(path))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_map_that_is_to_be_turned_is_refused(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[274] = 3
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(_gray()).save(path, exif=exif)
+    with pytest.raises(InputError, match=r"its tag Orientation is 3, .* write it upright"):
+        pictures.read_picture(path, SHAPE, 200)

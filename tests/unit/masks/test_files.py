@@ -11,7 +11,7 @@ from PIL import Image
 
 from scripts.errors import InputError
 from scripts.masks import files as masks
-from scripts.masks.files import level_shapes, one_channel, read_level, read_mask_array, write_mask
+from scripts.masks.files import check_alone, level_shapes, one_channel, read_level, read_mask_array, write_mask
 
 MASK = np.zeros((63, 95), dtype=np.uint8)
 MASK[19:26, 56:69] = 1
@@ -210,3 +210,49 @@ def test_damaged_files_are_named(tmp_path, suffix):
         path.write_bytes(whole.read_bytes()[:size])
         with pytest.raises(InputError, match=f"damaged{suffix}"):
             read(path)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_mask_that_is_to_be_turned_is_refused(tmp_path, orientation):
+    """Programs disagree on TIFF's and Exif's Orientation: Pillow and tifffile leave it, viewers turn."""
+    tifffile.imwrite(tmp_path / "a.tif", MASK, metadata=None, extratags=[(274, 3, 1, orientation, True)])
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(MASK).save(tmp_path / "a.png", exif=exif)
+    for name in ("a.tif", "a.png"):
+        with pytest.raises(InputError, match=rf"{name}: its tag Orientation is {orientation}, .* write it upright"):
+            _read(tmp_path / name)
+
+
+def test_a_mask_that_says_it_is_upright_is_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", MASK, metadata=None, extratags=[(274, 3, 1, 1, True)])
+    np.testing.assert_array_equal(_read(tmp_path / "a.tif"), MASK)
+
+
+@pytest.mark.parametrize(
+    ("planes", "options"),
+    [
+        (["no", "yes"], {}),
+        (["yes", "yes", "no"], {}),
+        (["yes", "no"], {"ome": True, "metadata": {"axes": "CYX"}}),
+        (["no", "yes"], {"imagej": True, "metadata": {"axes": "ZYX"}}),
+    ],
+    ids=["pages", "the third page", "channels of an OME-TIFF", "planes of ImageJ"],
+)
+def test_one_of_several_pictures_is_no_mask(tmp_path, planes, options):
+    """The first was taken, and a slide whose first page is empty counted as normal."""
+    kinds = {"yes": MASK, "no": MASK * 0}
+    stack = np.stack([kinds[plane] for plane in planes])
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **{"metadata": None, **options})
+    level_shapes(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=r"a\.tif: expected one mask, found \d pictures of 63 x 95, of"):
+        check_alone(tmp_path / "a.tif", 0)
+
+
+def test_levels_and_pictures_that_are_alike_are_one_mask(tmp_path):
+    for subifds in (False, True):
+        path = _pyramid(tmp_path / "a.tif", subifds)
+        for level in range(len(LEVELS)):
+            check_alone(path, level)
+    tifffile.imwrite(tmp_path / "b.tif", np.stack([MASK] * 3), photometric="minisblack")
+    check_alone(tmp_path / "b.tif", 0)

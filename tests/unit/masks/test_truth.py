@@ -171,8 +171,10 @@ def test_read_truth_of_three_values_needs_the_tumor_value(tmp_path):
         (_mask(16) * np.uint8(254) + np.eye(63, 95, dtype=np.uint8), None, "0/1 or 0/255"),
         (_mask(16) * np.uint8(255), 2, "drop or change --tumor_value 2"),
         (np.where(_mask(16) == 1, np.nan, 0.0), None, "NaN"),
+        (_mask(16).view([("tumor", "u1")]), None, "expected a mask of numbers"),
+        (_mask(16).astype("U1"), None, "expected a mask of numbers"),
     ],
-    ids=["only 2", "probabilities", "1 and 255", "255 where 2 is tumor", "NaN"],
+    ids=["only 2", "probabilities", "1 and 255", "255 where 2 is tumor", "NaN", "records", "texts"],
 )
 def test_read_truth_refuses_values(tmp_path, array, tumor_value, message):
     np.save(tmp_path / "a.npy", array)

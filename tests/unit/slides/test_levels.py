@@ -183,6 +183,16 @@ def test_a_picture_larger_than_the_slide_is_refused(tmp_path: Path, kind: int, s
         open_slide(path)
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_small_picture_before_the_slide_is_refused(tmp_path: Path, kind: int) -> None:
+    """OpenSlide takes the first page and reduced ones: the slide itself would be passed over in silence."""
+    image = picture((601, 805))
+    small = downsample_image(image, 2)
+    path = write_pages(tmp_path / "a.tif", [(small, kind), (image, 0)])
+    with pytest.raises(InputError, match=r"a\.tif: its first picture has 301 x 403 pixels, but page 2 has 601 x 805;"):
+        open_slide(path, assume_mpp=0.25)
+
+
 def test_a_level_that_cannot_be_compared_for_its_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     write_pyramid(path, picture((768, 1536)), 0.25, downsamples=(1, 3))
