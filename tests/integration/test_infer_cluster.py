@@ -227,6 +227,30 @@ def test_a_node_that_is_killed_repeats_only_its_slides(
     assert max(begun(tmp_path).values()) <= 2
 
 
+def test_a_slide_that_ends_its_reader_is_set_aside(
+    tumor_detection: Command, flags: Callable[..., list[str]], slide: Path, tmp_path: Path
+) -> None:
+    """The process that computes lives on, starts a reader anew and does the next slides."""
+    names = ["a", "b", "deadly", "x", "y"]
+    (tmp_path / "few").mkdir()
+    for name in names:
+        shutil.copy(slide, tmp_path / "few" / f"{name}.tif")
+    (tmp_path / "few" / "deadly.tif").write_bytes(slide.read_bytes() + b" ")  # the largest comes first
+    config = flags()[flags().index("--config_file") + 1]
+    overlay = json.loads(Path(config).read_text())
+    overlay["handlers"].append({"_target_": "helpers.rank_events.KillReaders"})
+    (tmp_path / "deadly.json").write_text(json.dumps(overlay))
+    outcome = tumor_detection(*flags(slides=tmp_path / "few", config_file=tmp_path / "deadly.json", workers=1))
+    assert outcome.status == 1
+    assert "1 of 5 slides failed, the others are done" in outcome.error
+    assert "deadly.tif: the process that read it ended by SIGSEGV; the file is damaged" in outcome.error
+    assert begun(tmp_path) == Counter({name: 1 for name in names})
+    run = summary(tmp_path / "maps")
+    assert sorted(Path(slide["slide"]).stem for slide in run["slides_done"]) == ["a", "b", "x", "y"]
+    assert [Path(slide["slide"]).stem for slide in run["slides_failed"]] == ["deadly"]
+    assert [(worker["slides"], worker["lost"]) for worker in run["workers"]] == [(4, False)]
+
+
 def pids(folder: Path) -> set[str]:
     log = folder / "log.txt"
     return {line.split(" ")[0] for line in log.read_text().splitlines()} if log.exists() else set()
