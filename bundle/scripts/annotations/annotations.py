@@ -157,8 +157,8 @@ def read_annotation(path: str | Path, origin: tuple[int, int] = (0, 0)) -> Annot
         The polygons, (row, col), level-0 frame.
 
     Raises:
-        InputError: if the file is missing, damaged or of another form, a coordinate is no finite number, or all
-            classes are unknown, so that a misspelt one does not make a slide normal.
+        InputError: if the file is missing, damaged or of another form, a coordinate is no finite number, all of them
+            are fractions, or all classes are unknown, so that a misspelt one does not make a slide normal.
     """
     path = Path(path)
     polygons, others = _sort_outlines(path, _TUMOR_KINDS, origin)
@@ -242,6 +242,11 @@ def _sort_outlines(
         if not shapely.is_valid(shapely.Polygon(rings[0], rings[1:])):
             findings.add(_SELF_CROSSING, name)
         target.append(Polygon(name, tuple(ring + shift for ring in rings)))
+    drawn = [ring for found in polygons.values() for polygon in found for ring in polygon.rings]
+    if drawn and max(float(np.abs(ring - shift).max()) for ring in drawn) <= 1:
+        raise InputError(
+            f"{path}: all coordinates lie between -1 and 1, so they are fractions of the slide; write level-0 pixels"
+        )
     findings.warn()
     return polygons, others
 

@@ -20,6 +20,8 @@ KEY = "value_of_one"
 """What the sidecar of a picture states: the gray value that is probability 1. A picture without is no map."""
 
 
+_PHOTOMETRIC = 262  # PhotometricInterpretation of TIFF 6.0
+
 MAX_PIXELS = 1 << 28
 """No larger picture is decoded: 16,384 x 16,384, four times a whole CAMELYON16 slide at one pixel per 32."""
 
@@ -87,7 +89,11 @@ def read_picture(path: Path, shape: tuple[int, int], value_of_one: float) -> npt
                 if picture.mode not in ("L", "I;16", "I;16B", "I;16L", "I"):
                     raise InputError(f"{path}: expected a gray picture, found mode {picture.mode}; write it gray")
                 check_upright(path, picture.getexif().get(ExifTags.Base.Orientation))
+                if (num_pictures := getattr(picture, "n_frames", 1)) > 1:
+                    raise InputError(f"{path}: expected one picture, found {num_pictures}; keep the map alone")
                 gray = np.asarray(picture)
+                if picture.mode != "L" and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+                    gray = np.iinfo(np.uint16).max - gray  # white is zero, which Pillow turns over in 8 bits alone
         except InputError:
             raise
         except (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

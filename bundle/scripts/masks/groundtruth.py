@@ -132,6 +132,12 @@ def _slide_groundtruth(
         annotation = read_annotation(found, geojson_origin(origin, bounds[:2]))
     _check_inside(annotation, shape, bounds)
     mask = tumor_mask(annotation, shape, stride)
+    if annotation.tumor and not mask.any():
+        logger.warning(
+            "%s: the tumor on %s (%s) covers no pixel of its mask, as if the slide were normal; check that coordinates "
+            "are level-0 pixels, or give a smaller --stride",
+            *(annotation.path, path.name, counted(len(annotation.tumor), "outline")),
+        )
     sidecar = {
         "slide": slide_file_name(path),
         "shape": list(shape),

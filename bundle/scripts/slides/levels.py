@@ -170,11 +170,12 @@ def _tiff_pages(path: Path, handle: openslide.OpenSlide, shapes: list[_Shape]) -
             found = [_page(page) for page in pages if page.index == 0 or page.subfiletype & _REDUCED]
     except DAMAGE:  # OpenSlide has opened it; what it gives is checked by shape
         return unknown
-    larger = [page for page in pages if page.shape[0] * page.shape[1] > shapes[0][0] * shapes[0][1]]
-    if larger and not any(page.shape == shapes[0] for page in larger):
+    num_pixels = shapes[0][0] * shapes[0][1]
+    others = [(page.shape[0], page.shape[1]) for page in pages if not (page.index == 0 or page.subfiletype & _REDUCED)]
+    if larger := [shape for shape in others if shape[0] * shape[1] > num_pixels]:
         raise InputError(
-            f"{path}: its first picture has {_x(shapes[0])} pixels, but page {larger[0].index + 1} has "
-            f"{_x(larger[0].shape[:2])}; write the slide to a file whose first picture is the largest"
+            f"{path}: its first picture has {_x(shapes[0])} pixels, but another has {_x(larger[0])}; write the slide "
+            "to a file whose first picture is the largest"
         )
     found.sort(key=lambda page: -page.shape[1])
     return found if [page.shape for page in found] == shapes else unknown

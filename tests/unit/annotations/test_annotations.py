@@ -211,6 +211,16 @@ BAD = {
     "text": ("a.json", ncrf([[["1", "2"], ["3", "4"], ["5", "9"]]]), "A0"),
     "ragged": ("a.json", ncrf([[[1, 2], [3], [4, 5]]]), "A0"),
     "null": ("a.json", ncrf([None]), "A0"),
+    "fractions": (
+        "a.json",
+        ncrf([[[0.1, 0.2], [0.3, 0.2], [0.3, 0.4]], [[0.9, 1.0], [1.0, 1.0], [1.0, 0.9]]]),
+        "fractions",
+    ),
+    "fractions_geojson": (
+        "a.geojson",
+        feature("Tumor", [[0.1, 0.2], [0.3, 0.2], [0.3, 0.4]]),
+        "fractions of the slide",
+    ),
     "xml_inf": ("a.xml", asap(("Tumor", TUMOR_XY)).replace('X="420"', 'X="inf"'), "A0"),
     "misspelt_class": ("a.json", feature("Tumro", TUMOR_XY), "Tumro"),
     "misspelt_group": ("a.xml", asap(("Tumro", TUMOR_XY)), "Tumro"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from scripts.errors import InputError
@@ -111,3 +112,17 @@ def test_a_map_that_is_to_be_turned_is_refused(tmp_path: Path, suffix: str) -> N
     Image.fromarray(_gray()).save(path, exif=exif)
     with pytest.raises(InputError, match=r"its tag Orientation is 3, .* write it upright"):
         pictures.read_picture(path, SHAPE, 200)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero_is_turned_over(tmp_path: Path, dtype: Any) -> None:
+    """Pillow does so with 8 bits alone."""
+    most = np.iinfo(dtype).max
+    tifffile.imwrite(tmp_path / "a.tif", most - _gray(dtype), photometric="miniswhite")
+    np.testing.assert_allclose(pictures.read_picture(tmp_path / "a.tif", SHAPE, 200)[15, 10], 0.5)
+
+
+def test_one_of_several_pictures_is_no_map(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([_gray() * 0, _gray()]), photometric="minisblack")
+    with pytest.raises(InputError, match="expected one picture, found 2; keep the map alone"):
+        pictures.read_picture(tmp_path / "a.tif", SHAPE, 200)

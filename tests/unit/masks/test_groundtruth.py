@@ -140,6 +140,16 @@ def test_write_groundtruth_clips_and_cuts(case):
     assert (mask == expected).all()
 
 
+def test_write_groundtruth_warns_of_tumor_that_draws_nothing(case, caplog):
+    """As where coordinates are millimetres: the mask would be that of a normal slide."""
+    annotations, slides, output = case
+    write_ncrf(annotations, "tumor_001", [[[0.9, 0.3], [2.9, 0.3], [2.9, 0.9]]])
+    write_groundtruth(annotations, slides, output, 16)
+    (record,) = caplog.records
+    said = "tumor_001.json: the tumor on Tumor_001.tif (1 outline) covers no pixel of its mask"
+    assert said in record.getMessage()
+
+
 def test_write_groundtruth_does_the_others(case, caplog):
     annotations, slides, output = case
     for name in ("Tumor_002", "Tumor_003", "Tumor_004", "test_1"):

@@ -189,7 +189,7 @@ def test_a_small_picture_before_the_slide_is_refused(tmp_path: Path, kind: int) 
     image = picture((601, 805))
     small = downsample_image(image, 2)
     path = write_pages(tmp_path / "a.tif", [(small, kind), (image, 0)])
-    with pytest.raises(InputError, match=r"a\.tif: its first picture has 301 x 403 pixels, but page 2 has 601 x 805;"):
+    with pytest.raises(InputError, match=r"a\.tif: its first picture has 301 x 403 pixels, but another has 601 x 805;"):
         open_slide(path, assume_mpp=0.25)
 
 
