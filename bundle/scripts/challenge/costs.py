@@ -112,7 +112,7 @@ class Probe:
         with ReaderProcess() as reader:
             for path in self.sample:
                 seen = reader.ask(str(path), _see, path, self.backend, self.stride)
-                num_positions += int(seen.mask.sum())
+                num_positions += int(seen.tissue.sum())
                 area += seen.shape[0] * seen.shape[1]
                 slides.append(seen)
         seconds = (time.monotonic() - started) / max(len(self.sample), 1)
