@@ -34,9 +34,9 @@ def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *argum
     ]
     for process in processes:
         process.start()
-    results = [pipe.recv() if pipe.poll(180) else "no answer within three minutes" for pipe, _ in pipes]
+    results = [pipe.recv() if pipe.poll(600) else "no answer within ten minutes" for pipe, _ in pipes]
     for process in processes:
-        process.join(10)
+        process.join(60)
         process.kill()
     failures = [result for result in results if isinstance(result, str)]
     assert not failures, "\n".join(failures)
@@ -53,7 +53,7 @@ def _run(
             init_method=f"file://{folder / 'meeting'}",
             rank=rank,
             world_size=num_ranks,
-            timeout=timedelta(seconds=150),
+            timeout=timedelta(seconds=500),
         )
         pipe.send((function(rank, *arguments),))
     except BaseException:

@@ -150,7 +150,7 @@ def monai_bundle(cwd: Path, *arguments: object) -> str:
         env={key: value for key, value in os.environ.items() if key not in dropped},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert process.returncode == 0, process.stderr

@@ -88,7 +88,7 @@ def is_below(process):
 
 with SlideCluster(Request("local", 1), {"num_workers": 0, "device": "cpu"}) as cluster:
     cluster._pool.start(1)
-    cluster._ray.wait(cluster._pool.workers[0].refs(), timeout=60)
+    cluster._ray.wait(cluster._pool.workers[0].refs(), timeout=600)
     found = listening()
     processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     inodes = [inode for process in processes if is_below(process) for inode in sockets_of(process)]
@@ -212,7 +212,7 @@ def test_a_node_that_is_killed_repeats_only_its_slides(
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     outcome = tumor_detection(*flags(together=3, stride=12))
-    killer.join(timeout=60)
+    killer.join(timeout=600)
     assert killed, "the run ended before the node could be killed"
     assert outcome.status == 0, outcome.err
     assert "its slides go to others" in outcome.err

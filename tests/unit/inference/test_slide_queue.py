@@ -69,7 +69,7 @@ def test_the_others_wait_until_the_first_has_opened(join: Join) -> None:
         waiting = threads.submit(list, second.take([]))
         assert not waiting.done()
         first.open(["a"])
-        assert waiting.result(timeout=30) == ["a"]
+        assert waiting.result(timeout=300) == ["a"]
 
 
 def test_the_first_learns_what_the_others_did(join: Join) -> None:

@@ -28,7 +28,7 @@ NUM_TILES = 5
 EVERYTHING = ForegroundSettings(saturation=0.0, min_value=0.0, max_hole_um2=0, min_tissue_um2=0)
 
 
-_BOUND_SECONDS = 120
+_BOUND_SECONDS = 600
 
 
 @pytest.fixture(autouse=True)

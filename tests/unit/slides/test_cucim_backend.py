@@ -70,7 +70,7 @@ def run_python(code: str, folder: Path, *arguments: str) -> subprocess.Completed
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CUFILE")}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), *arguments],
-        env=environment | {"PYTHONPATH": str(BUNDLE)}, cwd=work, capture_output=True, text=True, timeout=120,
+        env=environment | {"PYTHONPATH": str(BUNDLE)}, cwd=work, capture_output=True, text=True, timeout=900,
         check=False,
     )  # fmt: skip
     assert os.listdir(work) == [], "left files in the working directory"

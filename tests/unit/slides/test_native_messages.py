@@ -45,7 +45,7 @@ def test_exceptions_pass_through_a_capture(capfd: pytest.CaptureFixture[str]) ->
 
 
 def capture_in_child(reply: Connection) -> None:
-    reply.send(native_messages._CAPTURE_LOCK.acquire(timeout=10))
+    reply.send(native_messages._CAPTURE_LOCK.acquire(timeout=100))
 
 
 def test_a_fork_during_a_capture_does_not_lock_the_child() -> None:
@@ -63,9 +63,9 @@ def test_a_fork_during_a_capture_does_not_lock_the_child() -> None:
     child = multiprocessing.get_context("fork").Process(target=capture_in_child, args=(there,))
     child.start()
     thread.join()
-    assert here.poll(30)
+    assert here.poll(300)
     assert here.recv() is True
-    child.join(30)
+    child.join(300)
     assert child.exitcode == 0
 
 

@@ -54,7 +54,7 @@ def read_with_cucim(path: Path) -> tuple[dict[str, npt.NDArray[np.uint8]], dict[
     output = path.with_suffix(".npz")
     done = subprocess.run(
         [sys.executable, "-c", READ_WITH_CUCIM, str(path), str(output)],
-        env=environment, capture_output=True, text=True, timeout=300, check=True,
+        env=environment, capture_output=True, text=True, timeout=900, check=True,
     )  # fmt: skip
     with np.load(output) as arrays:
         return dict(arrays), json.loads(done.stdout.splitlines()[-1])

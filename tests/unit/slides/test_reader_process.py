@@ -55,7 +55,7 @@ def test_a_process_ends_with_who_asks() -> None:
     assert reader.ask("a", _answer, 3) == 4
     process = reader._process
     reader._connection.close()
-    process.join(30)
+    process.join(300)
     assert process.exitcode == 0
 
 

@@ -568,9 +568,9 @@ def test_a_pool_opens_anew_after_a_fork(pyramids: Callable[..., Pyramid], backen
     here, there = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=read_in_child, args=(pool, made.path, slide, there))
     child.start()
-    assert here.poll(30), "no answer from the child"
+    assert here.poll(300), "no answer from the child"
     is_parents, is_kept, found = here.recv()
-    child.join(30)
+    child.join(300)
     assert child.exitcode == 0
     assert (is_parents, is_kept) == (False, True)
     np.testing.assert_array_equal(found, before)
