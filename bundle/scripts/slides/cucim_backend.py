@@ -8,6 +8,7 @@ in: nothing else in this package imports cuCIM.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -118,13 +119,21 @@ class CucimPixels:
         """
         layout = self._layouts[level]
         tiles = _tile_range(location, size, layout)
+        is_missing = layout.sizes[tiles] == 0
+        if is_missing.all():
+            return np.full((*size, 3), _WHITE, dtype=np.uint8)
         if layout.is_jpeg:
             for offset, num_bytes in zip(layout.offsets[tiles].flat, layout.sizes[tiles].flat, strict=True):
                 if num_bytes > 0:
                     self._check_frame(int(offset), int(num_bytes), layout)
-        if layout.num_samples == 1 and not layout.sizes[tiles].all():
+        if not is_missing.any():
+            return self._read(location, size, level)
+        if layout.num_samples == 1:
             return self._read_stored(location, size, level, tiles)
-        return _whiten_missing(self._read(location, size, level), location, tiles, layout)
+        pixels = self._read(location, size, level)
+        for part in _parts(is_missing, location, size, tiles, layout):  # cuCIM leaves them black
+            pixels[part] = _WHITE
+        return pixels
 
     def _read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
         location_xy = tuple(self._to_level0(value, level) for value in location[::-1])
@@ -140,17 +149,9 @@ class CucimPixels:
         """Pixels of a gray level tile by tile: cuCIM leaves it to libtiff, which gives up at a tile that is missing."""
         layout = self._layouts[level]
         pixels = np.full((*size, 3), _WHITE, dtype=np.uint8)
-        for tile in np.argwhere(layout.sizes[tiles] > 0) + [part.start for part in tiles]:
-            starts = [
-                max(int(at) * side, start) for at, side, start in zip(tile, layout.tile_shape, location, strict=True)
-            ]
-            stops = [
-                min((int(at) + 1) * side, start + extent)
-                for at, side, start, extent in zip(tile, layout.tile_shape, location, size, strict=True)
-            ]
-            inside = tuple(slice(a - start, b - start) for a, b, start in zip(starts, stops, location, strict=True))
-            height, width = (stop - start for start, stop in zip(starts, stops, strict=True))
-            pixels[inside] = self._read((starts[0], starts[1]), (height, width), level)
+        for rows, cols in _parts(layout.sizes[tiles] > 0, location, size, tiles, layout):
+            corner = location[0] + rows.start, location[1] + cols.start
+            pixels[rows, cols] = self._read(corner, (rows.stop - rows.start, cols.stop - cols.start), level)
         return pixels
 
     def _check_frame(self, offset: int, num_bytes: int, layout: TileLayout) -> None:
@@ -189,14 +190,17 @@ def _tile_range(location: tuple[int, int], size: tuple[int, int], layout: TileLa
     return rows, cols
 
 
-def _whiten_missing(
-    pixels: npt.NDArray[np.uint8], location: tuple[int, int], tiles: tuple[slice, slice], layout: TileLayout
-) -> npt.NDArray[np.uint8]:
-    """White in place of the tiles that the file does not store, which cuCIM leaves black and OpenSlide transparent."""
-    is_missing = layout.sizes[tiles] == 0
-    if not is_missing.any():
-        return pixels
-    for axis, tile in enumerate(layout.tile_shape):
-        start = location[axis] - tiles[axis].start * tile
-        is_missing = is_missing.repeat(tile, axis).take(range(start, start + pixels.shape[axis]), axis)
-    return np.where(is_missing[..., None], np.uint8(_WHITE), pixels)
+def _parts(
+    chosen: npt.NDArray[np.bool_],
+    location: tuple[int, int],
+    size: tuple[int, int],
+    tiles: tuple[slice, slice],
+    layout: TileLayout,
+) -> Iterator[tuple[slice, slice]]:
+    """The rows and columns of a region that lie in chosen ones of the tiles below it, tile by tile."""
+    for tile in np.argwhere(chosen).tolist():
+        rows, cols = (
+            slice(max((first.start + at) * side - start, 0), min((first.start + at + 1) * side - start, extent))
+            for first, at, side, start, extent in zip(tiles, tile, layout.tile_shape, location, size, strict=True)
+        )
+        yield rows, cols
