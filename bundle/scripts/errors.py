@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ STOP_SIGNALS = tuple(
 )  # the last is unknown to Windows
 """Signals that ask a command to stop: Ctrl-C, a scheduler, a terminal that is closed."""
 
+_AGAIN_SECONDS = 0.02
 _SAME_REQUEST_SECONDS = 1.0  # a terminal and torchrun may both pass on the same Ctrl-C
 
 
@@ -87,28 +89,48 @@ class StopRequest:
         self._at = 0.0
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
+        self._raised: BaseException | None = None
+        self._tell_unraisable: Callable[[Any], object] = sys.unraisablehook
 
     def __enter__(self) -> StopRequest:
         """Listen."""
         if threading.current_thread() is threading.main_thread():
             heard = [number for number in STOP_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
             self._before = {number: signal.signal(number, self._handle) for number in heard}
+            self._tell_unraisable, sys.unraisablehook = sys.unraisablehook, self._hear_again
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Leave signals to whoever had them before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._raised = None  # its traceback keeps all that was at hand
+        if sys.unraisablehook == self._hear_again:
+            sys.unraisablehook = self._tell_unraisable
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a fork: the process that it works for is asked too
             return
         if self.number is None:
             self.number, self._at = number, time.monotonic()
-            self.first()
+            try:
+                self.first()
+            except BaseException as error:
+                self._raised = error
+                raise
         elif time.monotonic() - self._at > _SAME_REQUEST_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+    def _hear_again(self, unraisable: Any) -> None:
+        """Take up a signal whose exception was lost: Python drops those of finalizers and of hooks around a fork."""
+        if self._raised is None or unraisable.exc_value is not self._raised:
+            self._tell_unraisable(unraisable)
+            return
+        number, self.number, self._raised = self.number or signal.SIGINT, None, None
+        again = threading.Timer(_AGAIN_SECONDS, os.kill, (self._process, number))
+        again.daemon = True
+        again.start()
 
 
 def first_input_error(error: BaseException | None) -> InputError | None:

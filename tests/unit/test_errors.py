@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,32 @@ def test_the_first_signal_calls_and_the_handler_of_before_comes_back(number: int
     assert request.number == number
     assert signal.getsignal(number) is before
     assert Stopped(number).code == 128 + number
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_whose_exception_is_lost_is_heard_again(number: int) -> None:
+    """Python drops what a finalizer raises, and what a hook raises around a fork."""
+
+    class Interrupted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            for _ in range(1000):  # the handler runs here
+                pass
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    before, request = sys.unraisablehook, StopRequest(stop)
+
+    def run() -> None:
+        with request:
+            Interrupted()
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert request.number == number
+    assert sys.unraisablehook is before
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
