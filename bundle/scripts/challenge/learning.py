@@ -86,6 +86,8 @@ class Training(Step):
 
     def run(self, goes_on: bool) -> Outcome:
         """Train; what was interrupted goes on where it was saved."""
+        if not goes_on:
+            (Path(self.training.get("ckpt_dir", self.folder)) / "last.pt").unlink(missing_ok=True)
         start = self.start()
         settings = {
             **self.settings(),
@@ -94,7 +96,7 @@ class Training(Step):
             "training_file": str(self.labels()),
             "validation_file": str(self.layout.folder(Labels.name) / Labels.validation_file),
             "output_dir": str(self.folder),
-            "resume": goes_on,
+            "resume": True,
         }
         substitutes = Substitutes(self.folder, goes_on)
         while True:
@@ -106,7 +108,6 @@ class Training(Step):
                 if lost is None:
                     raise
                 logger.error("%s; its regions are replaced by those of other slides, and the training goes on", lost)
-                settings["resume"] = True
             else:
                 return Outcome(f"weights in {self.folder / 'model.pt'}", substitutes.reasons)
 
