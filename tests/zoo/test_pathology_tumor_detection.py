@@ -21,20 +21,22 @@ TEST_CASE_INFER = [{"bundle_root": BUNDLE_ROOT, "stride": 512, "mode": "sliding"
 
 
 class TestTumorDetection(unittest.TestCase):
-    def setUp(self):
+    @classmethod
+    def setUpClass(cls):
         from scripts.labels.loclabel import generate_loclabels
         from scripts.synthetic.cohort import write_cohort
 
-        self.folder = tempfile.mkdtemp()
-        cohort = write_cohort(self.folder, 2, 1, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
-        self.train_dir, self.test_dir = (os.path.dirname(slides[0]) for slides in (cohort.training, cohort.testing))
-        self.labels = {}
+        cls.folder = tempfile.mkdtemp()
+        cohort = write_cohort(cls.folder, 2, 1, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
+        cls.train_dir, cls.test_dir = (os.path.dirname(slides[0]) for slides in (cohort.training, cohort.testing))
+        cls.labels = {}
         for name, coords in (("training_file", cohort.train_coords), ("validation_file", cohort.valid_coords)):
-            self.labels[name] = os.path.join(self.folder, f"{name}.csv")
-            generate_loclabels(coords, cohort.annotations_dir, self.labels[name])
+            cls.labels[name] = os.path.join(cls.folder, f"{name}.csv")
+            generate_loclabels(coords, cohort.annotations_dir, cls.labels[name])
 
-    def tearDown(self):
-        shutil.rmtree(self.folder)
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
 
     def check(self, workflow):
         workflow.initialize()

@@ -21,23 +21,25 @@ TEST_CASE_INFER = [{"bundle_root": BUNDLE_ROOT, "stride": 512, "mode": "sliding"
 
 
 class TestTumorDetectionMGPU(unittest.TestCase):
-    def setUp(self):
+    @classmethod
+    def setUpClass(cls):
         from scripts.labels.loclabel import generate_loclabels
         from scripts.synthetic.cohort import write_cohort
 
-        self.folder = tempfile.mkdtemp()
-        cohort = write_cohort(self.folder, 2, 2, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
-        self.train_dir, self.test_dir = (os.path.dirname(slides[0]) for slides in (cohort.training, cohort.testing))
-        self.labels = {}
+        cls.folder = tempfile.mkdtemp()
+        cohort = write_cohort(cls.folder, 2, 2, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
+        cls.train_dir, cls.test_dir = (os.path.dirname(slides[0]) for slides in (cohort.training, cohort.testing))
+        cls.labels = {}
         for name, coords in (("training_file", cohort.train_coords), ("validation_file", cohort.valid_coords)):
-            self.labels[name] = os.path.join(self.folder, f"{name}.csv")
-            generate_loclabels(coords, cohort.annotations_dir, self.labels[name])
-        self.config = os.path.join(BUNDLE_ROOT, "configs", "overridden.json")
+            cls.labels[name] = os.path.join(cls.folder, f"{name}.csv")
+            generate_loclabels(coords, cohort.annotations_dir, cls.labels[name])
+        cls.config = os.path.join(BUNDLE_ROOT, "configs", "overridden.json")
 
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-        if os.path.exists(self.config):
-            os.remove(self.config)
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+        if os.path.exists(cls.config):
+            os.remove(cls.config)
 
     def run_config(self, names, override):
         parser = ConfigParser()
