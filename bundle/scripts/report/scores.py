@@ -48,7 +48,8 @@ def strata_text(scores: dict[str, Any]) -> str:
     ]
     isolated = scores["num_isolated_tumor_cells"]
     parts_text = " and ".join(parts)
-    rest = f" {counted(isolated, 'isolated tumor cell')} (below 0.2 mm) do not count." if isolated else ""
+    what = counted(isolated, "lesion of isolated tumor cells", "lesions of isolated tumor cells")
+    rest = f" {what} (below 0.2 mm) {'does' if isolated == 1 else 'do'} not count." if isolated else ""
     return f"Found: {parts_text} (limit 2 mm).{rest}"
 
 

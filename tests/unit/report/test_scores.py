@@ -52,7 +52,7 @@ def test_parts_are_rows_with_their_intervals(scores: dict[str, Any]) -> None:
 
 def test_strata_text(scores: dict[str, Any]) -> None:
     assert strata_text(scores) == (
-        "Found: 1 of 2 micrometastases (limit 2 mm). 1 isolated tumor cell (below 0.2 mm) do not count."
+        "Found: 1 of 2 micrometastases (limit 2 mm). 1 lesion of isolated tumor cells (below 0.2 mm) does not count."
     )
 
 
