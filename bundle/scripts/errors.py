@@ -90,6 +90,7 @@ class StopRequest:
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
         self._raised: BaseException | None = None
+        self._again: threading.Timer | None = None
         self._tell_unraisable: Callable[[Any], object] = sys.unraisablehook
 
     def __enter__(self) -> StopRequest:
@@ -105,13 +106,17 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._raised = None  # its traceback keeps all that was at hand
+        if self._again is not None:
+            self._again.cancel()
         if sys.unraisablehook == self._hear_again:
             sys.unraisablehook = self._tell_unraisable
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a fork: the process that it works for is asked too
             return
-        if self.number is None:
+        if self.number is None and _runs(self._hear_again, frame):  # where what it raises would be lost again
+            self._ask_again(number)
+        elif self.number is None:
             self.number, self._at = number, time.monotonic()
             try:
                 self.first()
@@ -128,9 +133,20 @@ class StopRequest:
             self._tell_unraisable(unraisable)
             return
         number, self.number, self._raised = self.number or signal.SIGINT, None, None
-        again = threading.Timer(_AGAIN_SECONDS, os.kill, (self._process, number))
-        again.daemon = True
-        again.start()
+        self._ask_again(number)
+
+    def _ask_again(self, number: int) -> None:
+        self._again = threading.Timer(_AGAIN_SECONDS, os.kill, (self._process, number))
+        self._again.daemon = True
+        self._again.start()
+
+
+def _runs(function: Callable[..., object], frame: FrameType | None) -> bool:
+    """Whether a frame is of a method, or of what the method calls."""
+    code = getattr(function, "__code__", None)
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 def first_input_error(error: BaseException | None) -> InputError | None:

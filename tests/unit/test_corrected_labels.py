@@ -101,7 +101,7 @@ def test_a_slide_is_removed_or_becomes_normal(
 @pytest.mark.parametrize("command", TRAINING)
 def test_a_slide_that_becomes_tumor_needs_its_outlines(place: Path, command: str) -> None:
     corrections = correct(place, "normal_c,tumor,metastasis seen")
-    with pytest.raises(InputError, match=r"1 of 3 .*normal_c.*add their|no annotation or mask of normal_c; add it"):
+    with pytest.raises(InputError, match=r"1 of 3 .*normal_c.*add the|no annotation or mask of normal_c; add it"):
         TRAINING[command](place, corrections)
     assert not (place / "out.csv").exists()
     write_ncrf(place / "annotations", "normal_c", [TUMOR_XY])

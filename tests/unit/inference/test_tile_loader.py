@@ -135,7 +135,7 @@ def test_many_deaths() -> None:
 
 
 def test_a_reader_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_process.ReaderProcess.__init__, "__defaults__", (None, 0.5))
+    monkeypatch.setattr(reader_process.ReaderProcess.__init__, "__defaults__", (None, 0.5, None))
     counts, errors = results_of(make_loader("read hang", "a", "plan hang", "b"))
     assert (counts["a"], counts["b"]) == (NUM_TILES, NUM_TILES)
     assert list(errors) == ["read hang", "plan hang"]
