@@ -182,6 +182,39 @@ def test_a_signal_whose_exception_is_lost_is_heard_again(number: int) -> None:
     assert sys.unraisablehook is before
 
 
+def test_a_signal_that_comes_while_it_is_taken_up_is_heard_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler raises inside the hook for lost exceptions is lost without a further word."""
+    started: list[threading.Timer] = []
+
+    class SlowToStart(threading.Timer):
+        def start(self) -> None:
+            started.append(self)
+            if len(started) == 1:  # the main thread is still in the hook when the time is over
+                os.kill(os.getpid(), signal.SIGTERM)
+            else:
+                super().start()
+
+    class Interrupted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):  # the handler runs here
+                pass
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading, "Timer", SlowToStart)
+
+    def run() -> None:
+        with StopRequest(stop):
+            Interrupted()
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert len(started) == 2
+
+
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_an_ignored_signal_stays_ignored(number: int) -> None:
     before = signal.signal(number, signal.SIG_IGN)

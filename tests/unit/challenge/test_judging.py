@@ -31,13 +31,18 @@ def test_maps_are_scored_as_the_challenge_does_and_shown_beside_published_scores
         assert words in page
 
 
-def test_the_reference_table_says_which_slides_hold_tumor(layout: Layout) -> None:
+def write_found_lesion(layout: Layout) -> None:
+    """An outline in the first slide, and maps of all: the first has its peak in the outline, the others have none."""
     outline = np.array([(640.0, 640.0), (640.0, 1920.0), (1920.0, 1920.0), (1920.0, 640.0)])
     write_asap_xml(layout.truth / "test_001.xml", [outline])
     maps = layout.folder("infer")
     maps.mkdir()
     for name in NAMES:
         write_map(maps, name, [(0.9, 40, 40)] if name == "test_001" else [])
+
+
+def test_the_reference_table_says_which_slides_hold_tumor(layout: Layout) -> None:
+    write_found_lesion(layout)
     table = layout.root / "reference.csv"
     table.write_text("test_001,Tumor,IDC,Micro\ntest_002,Normal,DCIS,None\ntest_003,Normal,IDC,None\n")
     assert table in Froc(layout).inputs()
@@ -53,12 +58,7 @@ def test_the_reference_table_says_which_slides_hold_tumor(layout: Layout) -> Non
 
 def test_the_centers_of_a_second_table_have_scores_of_their_own(layout: Layout) -> None:
     """Names of test slides say no center, so a table has to."""
-    outline = np.array([(640.0, 640.0), (640.0, 1920.0), (1920.0, 1920.0), (1920.0, 640.0)])
-    write_asap_xml(layout.truth / "test_001.xml", [outline])
-    maps = layout.folder("infer")
-    maps.mkdir()
-    for name in NAMES:
-        write_map(maps, name, [(0.9, 40, 40)] if name == "test_001" else [])
+    write_found_lesion(layout)
     table, centers = layout.root / "reference.csv", layout.root / "centers.csv"
     table.write_text("test_001,Tumor,IDC,Micro\ntest_002,Normal,DCIS,None\ntest_003,Normal,IDC,None\n")
     assert "Radboud" not in Froc(layout, num_resamples=0).run(False).line
