@@ -94,20 +94,19 @@ def write_groundtruth(
     folder = make_output_dir(output)
     written: list[Path] = []
     failures: list[InputError] = []
-    reader = ReaderProcess()  # a damaged slide may end the process that opens it
-    for path in tqdm(paths, desc="groundtruth", unit="slide"):
-        try:
-            check_result_name(path)
-            mask, sidecar = _slide_groundtruth(path, found, stride, origin, table.mpp(path), reader)
-        except InputError as error:
-            logger.error("%s", error)
-            failures.append(error)
-            continue
-        target = folder / f"{slide_name(path)}.png"
-        write_mask(target, mask != 0)
-        write_json(target.with_suffix(".json"), sidecar)
-        written.append(target)
-    reader.close()
+    with ReaderProcess() as reader:  # a damaged slide may end the process that opens it
+        for path in tqdm(paths, desc="groundtruth", unit="slide"):
+            try:
+                check_result_name(path)
+                mask, sidecar = _slide_groundtruth(path, found, stride, origin, table.mpp(path), reader)
+            except InputError as error:
+                logger.error("%s", error)
+                failures.append(error)
+                continue
+            target = folder / f"{slide_name(path)}.png"
+            write_mask(target, mask != 0)
+            write_json(target.with_suffix(".json"), sidecar)
+            written.append(target)
     if failures:
         raise InputError(
             f"{len(failures)} of {counted(len(paths), 'slide')} failed, the others are done: "
