@@ -1,4 +1,4 @@
-# make demo    install into .venv, then run every step on synthetic slides; the results are in demo/
+# make demo    install into .venv, find a real metastasis, then run every step on synthetic slides; the results are in demo/
 # make test    install with the test extra, then lint and run all tests, with coverage of bundle/scripts
 # make lint    only the checks that run no test
 # make docs    build the docs as a site in docs/_build/html; any warning, such as a link that leads nowhere, is an error
