@@ -90,8 +90,9 @@ class Tile(NamedTuple):
     foreground: npt.NDArray[np.bool_] = NO_POSITIONS
 
 
-Planner = Callable[[str, str | None], list[Tile]]
-"""What plans a slide, by its path and the file that is read where that is an address."""
+Planner = Callable[[str, str | None, int], Callable[[], list[Tile]]]
+"""What begins to plan a slide, by its path, the file that is read where that is an address, and how many tiles are
+still handed out before its own. What it returns waits for the tiles."""
 
 LookPlanner = Callable[[SlidePlan, npt.NDArray[np.bool_]], list[Tile]]
 """What plans where to look at a slide whose screen is computed, see `tiles.TileDataset.plan_look`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,14 @@ from .slide_queue import SlideQueue
 from .tile_plan import NO_POSITIONS, LookPlanner, Planner, SlidePlan, Tile
 from .tiles import TileDataset
 
+_LAST = 0.25
+"""Of a slide's tiles: where processes share the slides, only then is the next one taken, which no other then takes."""
+
 
 class TileSampler(Sampler[Tile | None]):
-    """Yields the tiles of all slides, one slide after the other, planning each when its turn comes.
+    """Yields the tiles of all slides, one slide after the other.
+
+    While the tiles of a slide are handed out, the next is planned, or copied here if it has an address.
 
     Where the dataset has a screen, a slide has two turns: the tiles of its screen, and then those of the positions that
     `look` is called with when the screen is computed. The next slide is screened in between. So what reads and what
@@ -28,24 +34,19 @@ class TileSampler(Sampler[Tile | None]):
         queue: which slides this process takes; all of them if not given.
 
     Attributes:
-        plan: what plans a slide in place of the dataset, see `TileDataset.tiles`.
-        plan_look: what plans its second turn in place of the dataset, see `TileDataset.plan_look`.
+        planner: what plans a slide in place of the dataset.
+        look_planner: what plans its second turn in place of the dataset.
     """
 
     def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
         self.dataset = dataset
         self.queue = queue or SlideQueue()
         self.skip: set[str] = set()
-        self.plan: Planner | None = None
-        self.plan_look: LookPlanner | None = None
+        self.planner: Planner | None = None
+        self.look_planner: LookPlanner | None = None
+        self._paths: Iterator[str] = iter(())
+        self._coming: tuple[str, Callable[[], list[Tile]] | None] | None = None
         self._chosen: dict[str, tuple[SlidePlan, npt.NDArray[np.bool_]]] = {}
-
-    def _ahead(self, path: str) -> str | None:
-        """The slide that comes next, or None: where several processes take slides, another may take it."""
-        if self.queue.num_ranks > 1:
-            return None
-        paths = [sample["image"] for sample in self.dataset.data]
-        return next((later for later in paths[paths.index(path) + 1 :] if later not in self.skip), None)
 
     def release(self, path: str) -> None:
         """A slide is done with: the copy of one from an address may be removed."""
@@ -64,36 +65,69 @@ class TileSampler(Sampler[Tile | None]):
     def __iter__(self) -> Iterator[Tile | None]:
         """Iterate over tiles; None means that none can be told before those that are read are computed."""
         self._chosen.clear()
+        self._coming = None
+        self._paths = self.queue.take([sample["image"] for sample in self.dataset.data])
         screened: deque[str] = deque()
-        for path in self.queue.take([sample["image"] for sample in self.dataset.data]):
-            if path in self.skip:
-                continue
+        while (coming := self._take()) is not None:
+            path, planned = coming
             if is_url(path):  # the cache has room for a slide in work and the next, which is being copied
-                yield from self._looks(screened, 0)
-            for tile in self.dataset.tiles(path, self._ahead(path), self.plan):
-                if tile.path in self.skip:
-                    break
-                yield tile
+                yield from self._looks(screened, 0, begins=False)
+            tiles = list(self.dataset.tiles(path, planned))
+            yield from self._hand_out(path, tiles, begins=not screened)
             if self.dataset.screen is not None:
                 screened.append(path)
                 yield from self._looks(screened, 1)
         yield from self._looks(screened, 0)
 
-    def _looks(self, screened: deque[str], num_left: int) -> Iterator[Tile | None]:
+    def _take(self) -> tuple[str, Callable[[], list[Tile]] | None] | None:
+        """The slide whose turn it is, and what waits for its tiles, if another process plans it."""
+        if self._coming is None:
+            self._begin(0)
+        coming, self._coming = self._coming, None
+        return coming
+
+    def _begin(self, num_before: int) -> None:
+        """Take the next slide, if there is one, and let it be copied or planned."""
+        path = next((path for path in self._paths if path not in self.skip), None)
+        if path is None:
+            return
+        planned: Callable[[], list[Tile]] | None = None
+        if is_url(path):
+            if num_before:
+                self.dataset.cache.fetch_ahead(path)
+            if self.planner is not None:
+                planned = partial(self._plan_copy, self.planner, path)
+        elif self.planner is not None:
+            planned = self.planner(path, None, num_before)
+        self._coming = path, planned
+
+    def _plan_copy(self, planner: Planner, path: str) -> list[Tile]:
+        return planner(path, self.dataset.fetch(path), 0)()
+
+    def _hand_out(self, path: str, tiles: list[Tile], begins: bool) -> Iterator[Tile]:
+        """The tiles of a slide, until it fails; meanwhile the next slide begins, if it may."""
+        start = int((1 - _LAST) * len(tiles)) if self.queue.num_ranks > 1 else 0
+        for index, tile in enumerate(tiles):
+            if path in self.skip:
+                break
+            if index == start and begins and self._coming is None:
+                self._begin(len(tiles) - index)
+            yield tile
+
+    def _looks(self, screened: deque[str], num_left: int, begins: bool = True) -> Iterator[Tile | None]:
         """The second turn of slides, but for the last ones."""
         while len(screened) > num_left:
             path = screened.popleft()
             while path not in self._chosen and path not in self.skip:
                 yield None
-            for tile in self._look_tiles(*self._chosen.pop(path)) if path in self._chosen else ():
-                if path in self.skip:
-                    break
-                yield tile
+            if path in self._chosen:
+                tiles = self._look_tiles(*self._chosen.pop(path))
+                yield from self._hand_out(path, tiles, begins)
 
     def _look_tiles(self, plan: SlidePlan, chosen: npt.NDArray[np.bool_]) -> list[Tile]:
         try:
-            if self.plan_look is not None:
-                return self.plan_look(plan, chosen)
+            if self.look_planner is not None:
+                return self.look_planner(plan, chosen)
             return self.dataset.plan_look(plan, chosen, 0)
         except InputError as error:
             return [Tile(plan.path, None, (0, 0), NO_POSITIONS, str(error))]

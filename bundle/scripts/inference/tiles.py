@@ -7,7 +7,7 @@ tile that says so, and the other slides go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from ..storage.staging import SlideCache
 from .fitness import with_notes
 from .foregrounds import Foreground, compute_foreground, read_foreground
 from .screening import ScreenSettings, coarsen
-from .tile_plan import NO_POSITIONS, Planner, SlidePlan, Tile, make_sample, position_offsets, tile_blocks
+from .tile_plan import NO_POSITIONS, SlidePlan, Tile, make_sample, position_offsets, tile_blocks
 
 
 def slide_datalist(slides: str | Path | Sequence[str | Path]) -> list[dict[str, Any]]:
@@ -154,25 +154,29 @@ class TileDataset(Dataset[dict[str, Any]]):
         except InputError as error:
             return make_sample(tile._replace(positions=NO_POSITIONS, error=str(error)), None)
 
-    def tiles(self, path: str, ahead: str | None = None, plan: Planner | None = None) -> Iterator[Tile]:
+    def tiles(self, path: str, planned: Callable[[], list[Tile]] | None = None) -> Iterator[Tile]:
         """The tiles of one slide; a slide that cannot be planned yields a single tile with the error.
 
         Args:
             path: the slide.
-            ahead: the slide that comes next; if it is an address, it is copied meanwhile.
-            plan: what plans the slide, in another process; `plan` if not given.
+            planned: waits for its tiles, which another process plans; `plan` if not given.
         """
         try:
-            copy = str(self.cache.fetch(path)) if is_url(path) else None
-            tiles = self.plan(path, copy, self._num_planned) if plan is None else plan(path, copy)
+            tiles = self.plan(path, self.fetch(path), self._num_planned) if planned is None else planned()
         except InputError as error:
             yield Tile(path, None, (0, 0), NO_POSITIONS, str(error))
             return
-        if ahead is not None and is_url(ahead):
-            self.cache.fetch_ahead(ahead)
         for tile in tiles:
             self._num_planned += 1
             yield tile
+
+    def fetch(self, path: str) -> str | None:
+        """The file that is read in place of an address, copied if need be; None of a slide that is a file itself.
+
+        Raises:
+            InputError: see `storage.staging.SlideCache.fetch`.
+        """
+        return str(self.cache.fetch(path)) if is_url(path) else None
 
     def plan(self, path: str, copy: str | None, first_tile: int) -> list[Tile]:
         """Open a slide, find its foreground, and cover it with tiles.

@@ -50,6 +50,8 @@ class Slides(TileDataset):
 
     def plan(self, path: str, copy: str | None, first_tile: int) -> list[Tile]:
         end(path, "plan")
+        if path.endswith("told"):
+            Path(path).touch()
         if "warns" in path:
             logging.getLogger("planning").warning("%s: a warning", path)
         plan = SlidePlan(path, (301, 449), 0.25, 64, 1.0, (5, 8), "all", "openslide", 40, NUM_TILES)
@@ -75,7 +77,7 @@ def end(path: str, when: str) -> None:
     if f"{when} error" in path:
         raise InputError(f"{path}: as it should be told")
     if f"{when} hang" in path:
-        time.sleep(600)
+        time.sleep(3600)
 
 
 def make_loader(*paths: str, num_workers: int = 1, **options: Any) -> TileLoader:
@@ -149,11 +151,28 @@ def test_tiles_come_in_the_order_of_the_sampler() -> None:
     assert found == [(path, row, first) for path, first in (("a", 0), ("b", NUM_TILES)) for row in range(NUM_TILES)]
 
 
+def test_the_next_slide_is_planned_while_the_first_tile_is_computed(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    tiles = iter(make_loader("a", str(told)))
+    assert next(tiles)["tile"].path == "a"
+    while not told.exists():
+        time.sleep(0.01)
+    assert [sample["tile"].path for sample in tiles] == ["a"] * (NUM_TILES - 1) + [str(told)] * NUM_TILES
+
+
+def test_a_loader_that_ends_does_not_wait_for_a_plan() -> None:
+    loader = make_loader("a", "plan hang")
+    tiles = iter(loader)
+    next(tiles)
+    tiles.close()  # type: ignore[attr-defined]
+    assert loader._planner._reader._process is None
+
+
 @pytest.mark.parametrize("persistent", [False, True])
 def test_processes_end_with_the_iteration_or_stay(persistent: bool) -> None:
     loader = make_loader("a", num_workers=2, persistent_workers=persistent)
     assert len(list(loader)) == NUM_TILES
-    parts = [loader._planner, *(thread._reader for thread in loader._readers)]
+    parts = [asker._reader for asker in (loader._planner, *loader._readers)]
     processes = [part._process for part in parts]
     assert all((process is not None) == persistent for process in processes)
     assert len(list(loader)) == NUM_TILES
@@ -190,6 +209,6 @@ def test_pixels_are_those_of_the_dataset(tmp_path: Path, num_workers: int) -> No
 
 def test_a_tile_without_positions_is_not_read() -> None:
     loader = make_loader("a")
-    loader.sampler.plan = lambda path, copy: [Tile("b", None, (0, 0), NO_POSITIONS, "b: an error")]
+    loader.sampler.planner = lambda *_: lambda: [Tile("b", None, (0, 0), NO_POSITIONS, "b: an error")]
     (sample,) = loader
     assert sample["tile"].error == "b: an error"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from scripts.errors import InputError
 from scripts.inference.screening import make_screen
+from scripts.inference.slide_queue import SlideQueue
 from scripts.inference.tile_plan import SlidePlan, Tile
 from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset
@@ -108,3 +109,83 @@ def test_a_second_iteration_begins_anew() -> None:
     tiles = iter(sampler)
     assert [next(tiles), next(tiles)] != [None, None]
     assert next(tiles) is None
+
+
+# --- the next slide is planned ahead ------------------------------------------------------------------------------
+
+
+class Shared(SlideQueue):
+    """Slides that another process may take, too."""
+
+    num_ranks = 2
+
+
+def events_of(sampler: TileSampler, skip: str = "") -> list[str]:
+    """What is begun and what comes, in order; of ``skip`` the first tile fails."""
+    found: list[str] = []
+    plan = sampler.dataset.plan
+
+    def planner(path: str, copy: str | None, num_before: int) -> Callable[[], list[Tile]]:
+        found.append(f"begin {path} {num_before}" + (f" of {copy}" if copy else ""))
+        return lambda: plan(path, copy, 0)
+
+    def take(paths: Sequence[str]) -> Iterator[str]:
+        for path in paths:
+            found.append(f"take {path}")
+            yield path
+
+    sampler.planner = planner
+    sampler.queue.take = take  # type: ignore[method-assign]
+    for tile in sampler:
+        assert tile is not None
+        is_screen = tile.plan is not None and tile.plan.look is not None and sampler.dataset.screen is not None
+        found.append(f"{tile.path} {'!' if tile.error else 'screen' if is_screen else 'tile'}")
+        if tile.path == skip:
+            sampler.skip.add(tile.path)
+        compute(sampler, tile, [])
+    return found
+
+
+def slides(*paths: str, screen: Any = None) -> Slides:
+    return Slides([{"image": path} for path in paths], screen=screen)
+
+
+def test_a_slide_is_planned_while_the_one_before_is_handed_out() -> None:
+    tiles = {name: [f"{name} tile"] * 2 for name in "abc"}
+    begins = {name: [f"take {name}", f"begin {name} 2"] for name in "bc"}
+    expected = ["take a", "begin a 0", *begins["b"], *tiles["a"], *begins["c"], *tiles["b"], *tiles["c"]]
+    assert events_of(TileSampler(slides("a", "b", "c"))) == expected
+
+
+def test_slides_that_processes_share_are_taken_when_the_one_before_is_nearly_handed_out() -> None:
+    found = events_of(TileSampler(slides("a", "b"), Shared()))
+    assert found == ["take a", "begin a 0", "a tile", "take b", "begin b 1", "a tile", "b tile", "b tile"]
+
+
+def test_a_slide_that_fails_holds_up_no_plan() -> None:
+    assert events_of(TileSampler(slides("bad", "b")))[2:] == ["take b", "begin b 1", "bad !", "b tile", "b tile"]
+    found = events_of(TileSampler(slides("a", "b"), Shared()), skip="a")
+    assert found == ["take a", "begin a 0", "a tile", "take b", "begin b 0", "b tile", "b tile"]
+    sampler = TileSampler(slides("a", "b", "c"))
+    sampler.skip.add("b")
+    assert "begin b 2" not in events_of(sampler)
+
+
+def test_a_screened_slide_is_planned_while_the_network_looks_at_the_one_before() -> None:
+    found = events_of(TileSampler(slides("a", "b", "c", screen=SCREEN)))
+    looks = ["a tile"] * 3
+    assert found[2:6] == ["take b", "begin b 2", "a screen", "a screen"]
+    assert found[6:13] == ["b screen", "b screen", "take c", "begin c 3", *looks]
+
+
+def test_a_slide_from_an_address_is_copied_ahead_and_then_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ["s3://bucket/a.tif", "s3://bucket/b.tif"]
+    dataset = slides(*paths)
+    copied: list[str] = []
+    monkeypatch.setattr(dataset.cache, "fetch", lambda url: f"copy {url[-5]}")
+    monkeypatch.setattr(dataset.cache, "fetch_ahead", copied.append)
+    found = events_of(TileSampler(dataset))
+    assert [event for event in found if event.startswith("begin")] == [
+        f"begin {path} 0 of copy {name}" for path, name in zip(paths, "ab", strict=True)
+    ]
+    assert copied == paths[1:]
