@@ -30,8 +30,9 @@ _AHEAD = 2  # tiles of each process that are read, or in work, before they are a
 class TileLoader:
     """Iterates over the tiles of all slides, as torch's ``DataLoader`` would, but no slide ends it.
 
-    One process plans the slides, the next while the tiles of one are read; others read the tiles in turns. When one of them dies, the slide that it read is named
-    and set aside, and another process goes on with the next. This process opens no slide.
+    One process plans the slides, the next while the tiles of one are read; others read the tiles in turns. When one of
+    them dies, the slide that it read is named and set aside, and another process goes on with the next. This process
+    opens no slide.
 
     Args:
         dataset: reads the pixels of tiles.
@@ -92,13 +93,13 @@ class TileLoader:
     def _plan(self, path: str, copy: str | None, num_before: int) -> Callable[[], list[Tile]]:
         first_tile = self._num_given + num_before
         planned: Future[list[Tile]] = self._planner.ask(
-            lambda planner: planner.ask(path, "plan", path, copy, first_tile)  # type: ignore[no-any-return]
+            lambda planner: planner.ask(path, "plan", path, copy, first_tile)
         )
         return planned.result
 
     def _plan_look(self, plan: SlidePlan, chosen: npt.NDArray[np.bool_]) -> list[Tile]:
         planned: Future[list[Tile]] = self._planner.ask(
-            lambda planner: planner.ask(plan.path, "plan_look", plan, chosen, self._num_given)  # type: ignore[no-any-return]
+            lambda planner: planner.ask(plan.path, "plan_look", plan, chosen, self._num_given)
         )
         return planned.result()
 
