@@ -34,7 +34,7 @@ function filterSlides(text) {
     row.hidden = !row.cells[1].dataset.value.toLowerCase().includes(wanted);
   });
   const shown = rows.filter((row) => !row.hidden).length;
-  document.getElementById("filtered").textContent = wanted ? `${shown} of ${rows.length} slides` : "";
+  document.getElementById("filtered").textContent = wanted ? `${shown} of ${rows.length} ${rows.length === 1 ? "slide" : "slides"}` : "";
 }
 
 function setOpacity(slider) {

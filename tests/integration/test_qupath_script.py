@@ -43,7 +43,7 @@ def test_groovy_runs_the_script(tmp_path: Path) -> None:
     assert outcome.stdout.splitlines()[-3:] == [
         "a.geojson: 5 objects saved",
         f"none.tif: no file in {tmp_path}, left as it is",
-        "1 files: save is done",
+        "1 file: save is done",
     ]
     marks = {mark.id: mark for mark in read_verdicts(path)}
     assert set(marks) == {"d1", "d3", "l1", "later", "new"}, "one was deleted, one drawn, and one came in the meantime"

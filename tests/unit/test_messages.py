@@ -1,6 +1,7 @@
 """The grammar of messages: a number, what it counts, and the verb agree, whatever the number is.
 
-Every text with values in it is looked at, in the code itself. `errors.counted` and `errors.some_of` say numbers.
+Every text with values in it is looked at, in the code itself and in the pages and scripts for other programs.
+`errors.counted` and `errors.some_of` say numbers, and ``counted`` of the pages does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scripts import bundle_root
 from scripts.errors import counted, some_of
 
 SCRIPTS = Path(bundle_root()) / "scripts"
+TEMPLATES = Path(bundle_root()) / "templates"
 VERBS = "is are has have was were does do lies lie holds hold needs need differs differ belongs belong agrees agree"
 VERB = rf"(?:{VERBS.replace(' ', '|')})"
 COUNT = re.compile(r"(?:^len\(|(?:^|\.|_)(?:num_\w+|count|total|failures)$)")
@@ -47,6 +49,26 @@ def _part(node: ast.expr) -> str:
 
 def _name(call: ast.Call) -> str:
     return ast.unparse(call.func)
+
+
+PLACE = re.compile(r"\$\{((?:[^{}]|\{[^{}]*\})*)\}|\{\{(.*?)\}\}")
+"""A value in a text of JavaScript or Groovy, and in one of HTML."""
+
+PAGE_COUNT = re.compile(r"^(?:\w+\.)*(?:num_\w+|num[A-Z]\w*|\w*[cC]ount|totals\.\w+|shown|judged|length|size\(\))$")
+
+
+def page_texts(content: str) -> Iterator[tuple[int, str]]:
+    """What `texts` yields, of a page or a script in another language."""
+
+    def part(match: re.Match[str]) -> str:
+        value = (match[1] or match[2]).strip()
+        if (word := re.match(r"""counted\([^"']*["']([^"']*)["']\)$""", value)) is not None:
+            return f"⟦{word[1]}⟧"
+        return "⟦N⟧" if PAGE_COUNT.match(value.replace(" | ", ".").replace("| ", ".")) else "⟦⟧"
+
+    for number, line in enumerate(content.splitlines(), start=1):
+        if PLACE.search(line):
+            yield number, re.sub(r"<[^>]*>", "; ", PLACE.sub(part, line))
 
 
 def faults(text: str) -> list[str]:
@@ -87,6 +109,36 @@ def test_numbers_words_and_verbs_of_messages_agree() -> None:
         f"{path.relative_to(SCRIPTS)}:{line}: {fault}"
         for path in sorted(SCRIPTS.rglob("*.py"))
         for line, text in texts(ast.parse(path.read_text(encoding="utf-8")))
+        for fault in faults(text)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_right"),
+    [
+        ("`${judged} of ${all.length} detections have a verdict`", False),
+        ("`${shown} of ${this.slides.length} slides`", False),
+        ('println "${objects.size()} objects saved"', False),
+        ("<td>{{ scores.num_slides }} slides</td>", False),
+        ("<p>{{ warnings | length }} warnings</p>", False),
+        ('`${counted(numFiles, "file")}: done`', True),
+        ("`${bar.pixels}px`", True),
+    ],
+)
+def test_the_test_knows_faults_of_pages(line: str, is_right: bool) -> None:
+    ((_, text),) = page_texts(line)
+    assert (not faults(text)) is is_right, text
+
+
+def test_pages_count_rightly() -> None:
+    pages = [path for path in sorted(TEMPLATES.rglob("*.*")) if path.suffix in (".js", ".html", ".groovy")]
+    assert len(pages) > 10
+    found = [
+        f"{path.relative_to(TEMPLATES)}:{line}: {fault}"
+        for path in pages
+        if ".min." not in path.name
+        for line, text in page_texts(path.read_text(encoding="utf-8"))
         for fault in faults(text)
     ]
     assert not found, "\n".join(found)

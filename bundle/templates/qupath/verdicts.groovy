@@ -65,7 +65,12 @@ for (entry in project.getImageList()) {
     }
     numFiles++
 }
-println "${numFiles} files: ${TASK} is done"
+println "${counted(numFiles, 'file')}: ${TASK} is done"
+
+/** A number with what it counts: "1 file", "2 files". */
+String counted(int number, String one) {
+    return "${number} ${one}${number == 1 ? '' : 's'}"
+}
 
 /** The names that the file of an image may have: that of its own file, and that in the project. */
 List<String> names(entry) {
@@ -81,7 +86,7 @@ void load(imageData, File file) {
     objects.each { it.getMetadata().put(LOADED, state(parse(GsonTools.getInstance().toJson(it)))) }
     hierarchy.addObjects(objects)
     imageData.setProperty(LOADED_IDS, ids.join(","))
-    println "${file.getName()}: ${objects.size()} objects loaded"
+    println "${file.getName()}: ${counted(objects.size(), 'object')} loaded"
 }
 
 void save(imageData, File file) {
@@ -96,7 +101,7 @@ void save(imageData, File file) {
     def temporary = Files.createTempFile(file.getParentFile().toPath(), ".", ".tmp")
     Files.writeString(temporary, '{"type": "FeatureCollection", "features": [\n' + lines + "\n]}\n")
     Files.move(temporary, file.toPath(), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING)
-    println "${file.getName()}: ${features.size()} objects saved"
+    println "${file.getName()}: ${counted(features.size(), 'object')} saved"
 }
 
 /**

@@ -1,5 +1,7 @@
 // Outlines drawn and moved, by pointer or by keys: the crosshair in the middle of the screen stands for the pointer.
 
+import { counted } from "./words.js";
+
 const at = (id) => document.getElementById(id);
 const CLOSE_TO = 10; // px on the screen: a click so near to the first corner closes the outline
 
@@ -79,7 +81,7 @@ export class Drawing {
   #push(corner) {
     this.corners.push(corner);
     this.#show();
-    this.say(`${this.corners.length} corners`);
+    this.say(counted(this.corners.length, "corner"));
   }
 
   #click(event) {

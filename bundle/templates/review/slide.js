@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { Drawing } from "./drawing.js";
 import { umAt } from "./scale.js";
+import { counted } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const LAYERS = ["outlines", "marks", "truth"];
@@ -72,7 +73,8 @@ export class SlidePage {
   #fill() {
     const all = this.detections;
     const judged = all.filter(({ verdict }) => verdict).length;
-    at("found-title").textContent = all.length ? `${judged} of ${all.length} detections have a verdict` : "No detections";
+    const have = judged === 1 ? "has" : "have";
+    at("found-title").textContent = all.length ? `${judged} of ${counted(all.length, "detection")} ${have} a verdict` : "No detections";
     at("found").replaceChildren(
       ...all.map((mark, index) => {
         const item = document.createElement("li");

@@ -1,5 +1,7 @@
 // The worklist: filter, search, progress.
 
+import { counted } from "./words.js";
+
 const TESTS = {
   all: () => true,
   open: (slide) => !slide.is_reviewed,
@@ -29,7 +31,7 @@ export class Worklist {
     at("start").hidden = !queue;
     if (queue) at("start-text").textContent = `${queue.filter((place) => !place.is_judged).length} of ${queue.length} to judge: go to the next`;
     at("progress").textContent =
-      `${totals.detections_reviewed} of ${totals.detections} detections, ${totals.slides_reviewed} of ${totals.slides} slides`;
+      `${totals.detections_reviewed} of ${counted(totals.detections, "detection")}, ${totals.slides_reviewed} of ${counted(totals.slides, "slide")}`;
     at("progress-bar").value = totals.detections ? totals.detections_reviewed / totals.detections : 0;
     at("program").textContent = program;
     const template = slides.map((slide) => this.#row(slide));
@@ -59,7 +61,7 @@ export class Worklist {
     name.textContent = slide.file;
     const facts = text.appendChild(document.createElement("span"));
     facts.className = "facts";
-    const count = slide.num_detections === 1 ? "1 detection" : `${slide.num_detections} detections`;
+    const count = counted(slide.num_detections, "detection");
     facts.textContent = `suspicion ${slide.score.toFixed(3)}, ${count}${slide.truth && `, truth: ${slide.truth}`}`;
     const state = text.appendChild(document.createElement("span"));
     state.className = slide.is_reviewed ? "state done" : "state";
@@ -82,7 +84,7 @@ export class Worklist {
       at("slides").children[index].hidden = !is;
       shown += is;
     }
-    at("shown").textContent = `${shown} of ${this.slides.length} slides`;
+    at("shown").textContent = `${shown} of ${counted(this.slides.length, "slide")}`;
   }
 
   find(name) {
