@@ -12,6 +12,9 @@ import pytest
 
 from helpers.touched import touch
 from scripts import files
+from scripts.annotations.annotations import read_annotation, read_tissue
+from scripts.annotations.coords import read_coords
+from scripts.annotations.verdict_log import VerdictLog
 from scripts.errors import InputError
 from scripts.files import (
     atomic_folder,
@@ -20,16 +23,23 @@ from scripts.files import (
     read_json,
     read_npy,
     read_number,
+    read_rows,
     write_json,
     write_npy,
     write_table,
 )
 from scripts.inference.provenance import file_sha256
+from scripts.labels.loclabel import read_loclabels
 from scripts.maps.detection_files import read_detections
+from scripts.maps.pictures import read_picture
+from scripts.masks.files import level_shapes, read_level, read_mask_array
 from scripts.masks.foreground_files import read_mask
+from scripts.masks.truth import read_truth
 from scripts.network.network import load_checkpoint
+from scripts.quality.files import read_artifacts
 from scripts.slides.slide import open_slide
-from scripts.training.patch_images import open_patch
+from scripts.staging.classifier import load_classifier
+from scripts.training.patch_images import open_patch, patch_datalist
 
 
 def full_disk(*_: object) -> None:
@@ -170,24 +180,40 @@ def test_any_name_that_the_disk_takes_can_be_written(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize(
-    "read",
+    ("name", "read"),
     [
-        read_json,
-        read_npy,
-        read_detections,
-        load_checkpoint,
-        file_sha256,
-        open_patch,
-        open_slide,
-        partial(read_mask, slide_shape=(300, 500), stride=16),
+        ("a.json", read_json),
+        ("a.json", read_annotation),
+        ("a.geojson", read_tissue),
+        ("a.xml", read_annotation),
+        ("coords.csv", read_coords),
+        ("labels.csv", read_loclabels),
+        ("table.csv", read_rows),
+        ("pictures.csv", lambda path: patch_datalist(tables=[path])),
+        ("a.csv", read_detections),
+        ("a.npy", read_npy),
+        ("a.npy", read_mask_array),
+        ("a.png", read_mask_array),
+        ("a.png", partial(read_mask, slide_shape=(300, 500), stride=16)),
+        ("a.png", partial(read_picture, shape=(3, 5), value_of_one=255)),
+        ("a_artifacts.png", partial(read_artifacts, shape=(3, 5))),
+        ("a.tif", partial(read_truth, slide_shape=(300, 500), map_stride=4, wanted_stride=4)),
+        ("a.tif", level_shapes),
+        ("a.tif", partial(read_level, level=0)),
+        ("a.tif", open_slide),
+        ("a.png", open_patch),
+        ("a.pt", load_checkpoint),
+        ("a.pt", file_sha256),
+        ("a.skops", load_classifier),
+        ("a.jsonl", partial(VerdictLog, origin=(0, 0))),
     ],
-    ids=["json", "npy", "detections", "checkpoint", "hash", "patch", "slide", "mask"],
 )
-def test_a_pipe_is_no_file(tmp_path: Path, read: Callable[[Path], object]) -> None:
-    """Reading it would wait for ever."""
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", tmp_path / "link"):
+def test_a_pipe_is_no_file(tmp_path: Path, name: str, read: Callable[[Path], object]) -> None:
+    """Reading it would wait for ever, and a device never ends."""
+    (tmp_path / "links").mkdir()
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "links" / name).symlink_to(tmp_path / name)
+    for path in (tmp_path / name, tmp_path / "links" / name):
         with pytest.raises(InputError, match=f"{path}: expected a file, found a pipe or a device; copy it to a file"):
             read(path)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError, counted
-from ..files import read_number
+from ..files import check_is_file, read_number
 from ..folders.names import check_cell
 from ..geometry import COORDINATE_LIMIT
 
@@ -53,6 +53,7 @@ def read_rows(path: str | Path, num_fields: int, form: str) -> Iterator[tuple[in
     Raises:
         InputError: if the file is missing, damaged or empty, or at the first line that is not as expected.
     """
+    check_is_file(path)
     blank = 0
     is_empty = True
     try:

@@ -14,7 +14,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
 
 from ..errors import InputError
-from ..files import read_json, read_number
+from ..files import check_is_file, read_json, read_number
 from .classes import REJECTED_CLASSES, UNDECIDED_CLASSES, base_class
 from .geojson import AREA_GEOMETRIES, NO_AREA_TYPES, Feature, read_features
 
@@ -104,6 +104,7 @@ def _ncrf_outlines(path: Path, content: Mapping[str, Any]) -> Iterator[Outline]:
 
 
 def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
+    check_is_file(path)
     try:
         root = parse_xml(path, forbid_dtd=True).getroot()
     except FileNotFoundError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import check_is_file
 from .geojson import read_features
 from .verdicts import Mark, from_feature, to_feature
 
@@ -89,6 +90,7 @@ class VerdictLog:
         return self._to_undo[-1] if self._to_undo else None
 
     def _replay(self) -> None:
+        check_is_file(self.path)
         try:
             content = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -45,7 +46,8 @@ def slide_name(path: str | Path) -> str:
 def slide_file_name(path: str | Path) -> str:
     """The name of a slide's file as results state it, composed; for the folder of a DICOM slide it ends in .dcm."""
     path = Path(path)
-    return compose(f"{path.name}.dcm" if path.is_dir() else path.name)
+    is_folder = os.path.isdir(path)  # which a text of a table may be too long to be asked about otherwise
+    return compose(f"{path.name}.dcm" if is_folder else path.name)
 
 
 def name_key(name: str) -> str:

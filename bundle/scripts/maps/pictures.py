@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from ..errors import InputError
-from ..files import check_upright, read_json
+from ..files import check_is_file, check_upright, read_json
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -74,6 +74,7 @@ def read_picture(path: Path, shape: tuple[int, int], value_of_one: float) -> npt
     Raises:
         InputError: if it is damaged, colored or larger than `MAX_PIXELS`, or has another shape.
     """
+    check_is_file(path)
     with warnings.catch_warnings():
         # the shape is checked instead, against what the sidecar says
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

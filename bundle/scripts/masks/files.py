@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from ..errors import InputError, counted
-from ..files import atomic_path, check_upright, read_npy
+from ..files import atomic_path, check_is_file, check_upright, read_npy
 
 if TYPE_CHECKING:
     import tifffile
@@ -63,6 +63,7 @@ def level_shapes(path: Path) -> list[tuple[int, int]]:
     """
     import tifffile  # masks of other forms do not need it
 
+    check_is_file(path)
     try:
         with tifffile.TiffFile(path) as tiff:
             return [_shape(page) for page in _pages(tiff)]
@@ -87,6 +88,7 @@ def read_level(path: Path, level: int) -> npt.NDArray[Any]:
     """
     import tifffile
 
+    check_is_file(path)
     try:
         with tifffile.TiffFile(path) as tiff:
             page = _pages(tiff)[level]
@@ -175,6 +177,7 @@ def one_channel(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _read_picture(path: Path) -> npt.NDArray[Any]:
+    check_is_file(path)
     with warnings.catch_warnings():
         # Masks may exceed what Pillow takes for a picture's usual size; MAX_MASK_PIXELS is checked instead.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

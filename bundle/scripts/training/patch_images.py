@@ -56,6 +56,7 @@ def patch_datalist(
             raise InputError(f"{folder}: no pictures in subfolders 0 and 1; see docs/data.md")
         found += [{"image": path, "label": label} for path, label in pictures]
     for table in map(Path, tables):
+        check_is_file(table)
         try:
             with open(table, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
