@@ -5,9 +5,11 @@ from __future__ import annotations
 import faulthandler
 import html
 import json
+import multiprocessing
 import os
 import re
 import signal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,14 +19,15 @@ import pytest
 from monai.data import DataLoader
 
 from helpers.made_maps import write_map_of
-from scripts.challenge import checking, costs
+from scripts.challenge import checking, costs, probe, verification
+from scripts.challenge.layout import Layout
 from scripts.cli import doctor
 from scripts.errors import FilesFailedError, InputError
 from scripts.exports.export import export_maps
-from scripts.labels import survey
+from scripts.labels import loclabel, sampling, survey
 from scripts.labels.loclabel import generate_loclabels
 from scripts.labels.sampling import SampleSettings, sample_regions
-from scripts.masks import foreground_files, groundtruth
+from scripts.masks import foreground_folder, groundtruth
 from scripts.report import slide_views
 from scripts.report.report import PAGE, write_report
 from scripts.slides import pool, slide
@@ -56,9 +59,9 @@ def _open_or_die(path: Path, *arguments: Any, **named: Any) -> Any:
 
 
 def test_foreground(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground_files, "open_slide", _open_or_die)
+    monkeypatch.setattr(foreground_folder, "open_slide", _open_or_die)
     with pytest.raises(FilesFailedError, match="1 of 3 slides failed, the others are done") as failed:
-        foreground_files.write_foregrounds(slides, tmp_path / "masks", 16)
+        foreground_folder.write_foregrounds(slides, tmp_path / "masks", 16)
     assert failed.value.reasons == {str(slides / "b.tif"): f"{slides}/{REASON}"}
     assert {path.stem for path in (tmp_path / "masks").glob("*.json")} == {"a", "c"}
 
@@ -84,13 +87,13 @@ def test_export(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_slide_that_the_challenge_looks_at(slides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked of processes; the stages go on as after any slide that does not open."""
-    for module in (checking, costs):
+    for module in (checking, costs, probe):
         monkeypatch.setattr(module, "open_slide", _open_or_die)
     layout = SimpleNamespace(root=slides)
     members = [SimpleNamespace(name=name, path=f"{name}.tif", part="test") for name in "abc"]
-    probe = costs.Probe(layout, members, stride=16)  # type: ignore[arg-type]
-    assert probe.shapes == {"a": SHAPE, "c": SHAPE}
-    assert 0 < probe.overview.density < 1 / 16**2
+    measured = costs.Probe(layout, members, stride=16)  # type: ignore[arg-type]
+    assert measured.shapes == {"a": SHAPE, "c": SHAPE}
+    assert 0 < measured.overview.density < 1 / 16**2
 
 
 def test_report(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,3 +154,44 @@ def test_the_readers_of_a_training(slides: Path, monkeypatch: pytest.MonkeyPatch
     assert re.match(rf"{re.escape(str(slides))}/b.tif: the process that read it ended {how}; ", str(told))
     assert "\n" not in str(told)
     assert lost_reader(RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")) is None
+
+
+def test_what_is_timed(slides: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """`doctor --probe` and `camelyon16 --plan` read as inference and training do."""
+    for module in (pool, probe):
+        monkeypatch.setattr(module, "open_slide", _open_or_die)
+    assert probe.measure_speed(slides / "b.tif") is None
+    assert f"{slides}/{REASON}" in caplog.text
+    with pytest.raises(InputError, match=re.escape(f"{slides}/{REASON}")):
+        probe.measure_region(slides / "b.tif", "auto")
+
+
+def _interrupted(items: Iterable[Any], **settings: Any) -> Iterator[Any]:
+    yield next(iter(items))
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", ["foreground", "groundtruth", "sample", "loclabel", "verify"])
+def test_no_reader_outlives_a_command_that_stops_early(
+    outlined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    truth, settings = tmp_path / "truth", SampleSettings(5, 5)
+    (tmp_path / "coords.csv").write_text("a,300,200\nb,300,200\n")
+    (outlined / "annotations").symlink_to(truth)
+    (outlined / "test_001.tif").symlink_to(outlined / "a.tif")
+    layout = Layout(str(outlined), str(tmp_path / "out"), "shipped")
+    module, run = {
+        "foreground": (foreground_folder, lambda: foreground_folder.write_foregrounds(outlined, tmp_path / "out", 16)),
+        "groundtruth": (groundtruth, lambda: groundtruth.write_groundtruth(truth, outlined, tmp_path / "out", 16)),
+        "sample": (sampling, lambda: sample_regions(outlined, truth, tmp_path / "out.csv", settings, ["test_001"])),
+        "loclabel": (
+            loclabel,
+            lambda: generate_loclabels(tmp_path / "coords.csv", truth, tmp_path / "out.csv", slides=outlined),
+        ),
+        "verify": (verification, lambda: verification.Verify(layout).run(False)),
+    }[command]
+    before = set(multiprocessing.active_children())
+    monkeypatch.setattr(module, "tqdm", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert set(multiprocessing.active_children()) <= before

@@ -20,7 +20,8 @@ from scripts.labels.loclabel import generate_loclabels, read_loclabels
 from scripts.labels.mining import mine_hard_negatives
 from scripts.labels.sampling import SampleSettings, sample_regions
 from scripts.maps.files import read_map_info
-from scripts.masks.foreground_files import read_mask, write_foregrounds
+from scripts.masks.foreground_files import read_mask
+from scripts.masks.foreground_folder import write_foregrounds
 from scripts.masks.groundtruth import write_groundtruth
 from scripts.report.report import write_report
 from scripts.scoring.evaluation import score_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset, slide_datalist
 from scripts.labels.loclabel import generate_loclabels, loclabel_datalist, read_loclabels
 from scripts.labels.sampling import SampleSettings, sample_regions
-from scripts.masks.foreground_files import write_foregrounds
+from scripts.masks.foreground_folder import write_foregrounds
 from scripts.masks.groundtruth import write_groundtruth
 from scripts.scoring.evaluation import score_folder
 from scripts.training.patches import PatchWSIDataset
@@ -81,13 +82,13 @@ def test_loclabel_names_slides_that_the_table_lacks(place: Path) -> None:
 def test_sample(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
-    class Reader:
+    class Reader(nullcontext[None]):
+        def __enter__(self):  # type: ignore[no-untyped-def]
+            return self
+
         def ask(self, path, survey, rng, slide, *arguments):  # type: ignore[no-untyped-def]
             asked[slide.stem] = arguments[-2]
             raise InputError("seen")
-
-        def close(self) -> None:
-            pass
 
     monkeypatch.setattr("scripts.labels.sampling.ReaderProcess", Reader)
     with pytest.raises(InputError, match="2 of 2 slides failed"):

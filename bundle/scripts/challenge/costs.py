@@ -17,7 +17,7 @@ from ..slides.reader_process import ReaderProcess
 from ..slides.slide import MODEL_MPP, open_slide
 from .cohort import NOT_SCORED, Member
 from .layout import Layout
-from .probe import measure_region, measure_speed
+from .probe import measure_region, measure_speed, slide_shape
 from .scoring_probe import Growth, Made, Seen, measure_growth, quiet
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Probe:
                     continue
                 path = self.layout.root / member.path
                 try:
-                    found[member.name] = reader.ask(str(path), _shape, path, self.backend)
+                    found[member.name] = reader.ask(str(path), slide_shape, path, self.backend)
                 except InputError as error:  # verify will set it aside
                     logger.warning("%s", error)
         return found
@@ -206,11 +206,6 @@ class Probe:
     @cached_property
     def _regions(self) -> dict[str, float | None]:
         return {}
-
-
-def _shape(path: Path, backend: str) -> tuple[int, int]:
-    with open_slide(path, backend) as slide:
-        return slide.shape
 
 
 def _see(path: Path, backend: str, stride: int) -> Seen:

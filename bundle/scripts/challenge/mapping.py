@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import FilesFailedError, InputError, counted, first_input_error
 from ..folders.names import named_file, slide_name
 from ..masks.foreground import ForegroundSettings
-from ..masks.foreground_files import write_foregrounds
+from ..masks.foreground_folder import write_foregrounds
 from ..workflow import create_workflow, find_overlays, run_bundle
 from .cohort import TEST
 from .costs import Cost, Probe

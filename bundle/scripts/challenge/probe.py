@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -12,9 +13,16 @@ from typing import Any, NamedTuple
 
 from ignite.engine import Events
 
+from ..errors import InputError
 from ..geometry import REGION_SIZE
+from ..inference.tile_plan import make_sample
+from ..inference.tile_reader import TileReader
+from ..inference.tiles import TileDataset
+from ..slides.reader_process import ReaderProcess
 from ..slides.slide import open_slide
 from ..workflow import create_workflow
+
+logger = logging.getLogger(__name__)
 
 NUM_TILES = 2
 _NUM_STEPS = 2  # the first makes the network and the readers ready
@@ -51,7 +59,7 @@ def measure_speed(
         overlays: configs laid over it.
 
     Returns:
-        The speed, or None if no tile of the slide can be computed.
+        The speed, or None if no tile of the slide can be computed; why one cannot be read is logged.
 
     Raises:
         InputError: if the weights cannot be read.
@@ -59,12 +67,7 @@ def measure_speed(
     settings = {**(values or {}), "slides": str(slide), "backend": backend, "assume_mpp": assume_mpp, "num_workers": 0}
     parser = create_workflow(["inference", *overlays], handlers=[], logging_file=False, **settings).parser
     dataset: Any = parser.get_parsed_content("dataset")
-    tiles = [tile for tile in dataset.tiles(str(slide)) if tile.positions.any()]
-    chosen = sorted({len(tiles) * part // (NUM_TILES + 1) for part in range(1, NUM_TILES + 1)}) if tiles else []
-    started = time.monotonic()
-    samples = [dataset[tiles[index]] for index in chosen]
-    reading = time.monotonic() - started
-    samples = [sample for sample in samples if sample["tile"].error is None]
+    samples, reading = _read_tiles(dataset, str(slide))
     if not samples:
         return None
     parser["evaluator#val_data_loader"] = samples
@@ -75,6 +78,22 @@ def measure_speed(
     computing = time.monotonic() - started
     num_positions = sum(int(sample["tile"].positions.sum()) for sample in samples)
     return Speed((reading + computing) / num_positions, len(samples), _peak_gb())
+
+
+def _read_tiles(dataset: TileDataset, slide: str) -> tuple[list[dict[str, Any]], float]:
+    """Some tiles of a slide, and the seconds that reading them took; a process of its own may be ended by them."""
+    samples: list[dict[str, Any]] = []
+    started = time.monotonic()
+    reader = TileReader(dataset)
+    with reader:
+        try:
+            tiles = [tile for tile in reader.ask(slide, "plan", slide, None, 0) if tile.positions.any()]
+            started = time.monotonic()
+            for index in sorted({len(tiles) * part // (NUM_TILES + 1) for part in range(1, NUM_TILES + 1)}):
+                samples += [make_sample(tile, reader.read(slide, tile)) for tile in tiles[index : index + 1]]
+        except InputError as error:
+            logger.error("%s", error)
+        return samples, time.monotonic() - started
 
 
 def measure_region(
@@ -94,8 +113,8 @@ def measure_region(
     Raises:
         InputError: if the slide or a setting is not fit.
     """
-    with open_slide(slide, backend) as found:
-        center = [max(REGION_SIZE, side // 2) for side in found.shape]
+    with ReaderProcess() as reader:
+        center = [max(REGION_SIZE, side // 2) for side in reader.ask(str(slide), slide_shape, slide, backend)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workflow = create_workflow(
@@ -123,6 +142,16 @@ def measure_region(
         trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: times.append(time.monotonic()))
         trainer.run()
     return (times[-1] - times[0]) / (len(times) - 1) / batch_size
+
+
+def slide_shape(path: Path, backend: str = "auto") -> tuple[int, int]:
+    """(height, width) of a slide in level-0 pixels.
+
+    Raises:
+        InputError: if it does not open.
+    """
+    with open_slide(path, backend) as slide:
+        return slide.shape
 
 
 def available_gb() -> float | None:

@@ -94,25 +94,24 @@ class Verify(Step):
         annotations = index_annotations(self.layout.annotations)
         set_aside = dict(found.absent)
         usable: list[Member] = []
-        reader = ReaderProcess()  # a damaged slide may end the process that decodes it
-        for member in tqdm(found.members, desc="verify", unit="slide"):
-            path = self.layout.root / member.path
-            try:
-                if member.part == TRAINING and member.is_tumor:
-                    outlines = annotations.get(member.name)
-                    if outlines is None:
-                        raise InputError(
-                            f"{annotations.folder}: no annotation of {member.name}, which has tumor; add it"
-                        )
-                    read_annotation(outlines)
-                checksums.check(path)
-                reader.ask(str(path), check_slide, path, self.backend, self.stride)
-            except InputError as error:
-                logger.error("%s", error)
-                set_aside[path.name] = str(error)
-                continue
-            usable.append(member)
-        reader.close()
+        with ReaderProcess() as reader:  # a damaged slide may end the process that decodes it
+            for member in tqdm(found.members, desc="verify", unit="slide"):
+                path = self.layout.root / member.path
+                try:
+                    if member.part == TRAINING and member.is_tumor:
+                        outlines = annotations.get(member.name)
+                        if outlines is None:
+                            raise InputError(
+                                f"{annotations.folder}: no annotation of {member.name}, which has tumor; add it"
+                            )
+                        read_annotation(outlines)
+                    checksums.check(path)
+                    reader.ask(str(path), check_slide, path, self.backend, self.stride)
+                except InputError as error:
+                    logger.error("%s", error)
+                    set_aside[path.name] = str(error)
+                    continue
+                usable.append(member)
         if not any(member.part == TEST for member in usable):
             reason = f"; first: {next(iter(set_aside.values()))}" if set_aside else ""
             raise InputError(f"root {self.layout.root}: expected usable test slides, found none{reason}; add some")

@@ -108,7 +108,7 @@ def foreground(
     """
     from scripts.errors import counted
     from scripts.masks.foreground import ForegroundSettings
-    from scripts.masks.foreground_files import write_foregrounds
+    from scripts.masks.foreground_folder import write_foregrounds
 
     settings = ForegroundSettings(
         saturation, min_saturation, max_saturation, min_contrast, min_value, max_hole_um2, min_tissue_um2

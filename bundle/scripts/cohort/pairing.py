@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import InputError, counted, few
 from ..folders.names import name_key, slide_name
-from ..maps.files import MapInfo, read_failures
+from ..maps.files import MapInfo
+from ..maps.run_file import read_failures
 from ..masks.truth_folder import TruthFolder
 
 if TYPE_CHECKING:

@@ -248,13 +248,14 @@ def _check_centers(
     cell_sizes: dict[str, float] = {}
     begins: dict[str, tuple[int, int]] = {}
     outside: list[str] = []
-    reader = ReaderProcess()  # a damaged slide may end the process that opens it
-    for name, path in tqdm(paths.items(), desc="slides", unit="slide", delay=2):
-        shape, cell_sizes[name], begins[name] = reader.ask(str(path), _measure_slide, path, table.mpp(path, assume_mpp))
-        lines = np.array(lines_of[name])[(centers[lines_of[name]] >= shape).any(axis=1)]
-        if len(lines):
-            outside.append(f"{name} ({len(lines)}, first in line {lines[0] + 1}, slide {shape[1]} x {shape[0]})")
-    reader.close()
+    with ReaderProcess() as reader:  # a damaged slide may end the process that opens it
+        for name, path in tqdm(paths.items(), desc="slides", unit="slide", delay=2):
+            shape, cell_sizes[name], begins[name] = reader.ask(
+                str(path), _measure_slide, path, table.mpp(path, assume_mpp)
+            )
+            lines = np.array(lines_of[name])[(centers[lines_of[name]] >= shape).any(axis=1)]
+            if len(lines):
+                outside.append(f"{name} ({len(lines)}, first in line {lines[0] + 1}, slide {shape[1]} x {shape[0]})")
     if outside:
         raise InputError(
             f"{coords}: centers outside their slides: {', '.join(outside)}; give level-0 pixels of these slides"

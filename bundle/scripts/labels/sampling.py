@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from tqdm import tqdm
 
 from ..annotations.annotations import geojson_origin
@@ -26,17 +25,9 @@ from ..folders.slide_table import SlideTable
 from ..masks.truth_folder import TruthFolder
 from ..slides.reader_process import ReaderProcess
 from ..slides.slide import check_reading
-from .regions import (
-    Regions,
-    check_output,
-    find_truths,
-    is_normal,
-    is_tumor,
-    label_regions,
-    read_slide_truth,
-    write_regions,
-)
-from .strata import NORMAL_EDGE, NORMAL_FAR, TUMOR_CORE, TUMOR_EDGE, choose_pixels, place_points, share_out
+from .drawing import draw_regions
+from .regions import Regions, check_output, find_truths, write_regions
+from .strata import share_out
 from .survey import Survey, survey_slide
 from .thumbnails import mark_points, write_contact_sheet
 
@@ -155,36 +146,24 @@ def sample_regions(
     truth_paths = find_truths(paths, folder, [*split_names(normal), *_normal_by_tables(paths, folder, classes)])
     surveys: list[Survey] = []
     failures: list[InputError] = []
-    reader = ReaderProcess()  # a damaged slide may end the process that decodes it
-    for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):
-        try:
+    with ReaderProcess() as reader:  # a damaged slide may end the process that decodes it
+        for slide_path, truth_path in zip(tqdm(paths, desc="tissue", unit="slide", delay=2), truth_paths, strict=True):
             rng = _generator(settings.seed, slide_name(slide_path), 0)
-            survey = reader.ask(
-                str(slide_path),
-                survey_slide,
-                rng,
-                slide_path,
-                truth_path,
-                settings.stride,
-                BOUNDARY_UM,
-                foreground_dir,
-                tumor_value,
-                backend,
-                table.mpp(slide_path, assume_mpp),
-                origin,
-            )
-        except InputError as error:
-            logger.error("%s", error)
-            failures.append(error)
-            continue
-        row = classes.get(name_key(survey.name))
-        if row is not None and row.is_tumor is False and survey.num_tumor:
-            raise InputError(
-                f"{row.place}: the slide is Normal, but its truth {truth_path} marks tumor; mend the row or the truth, "
-                "or take the slide out with --corrections"
-            )
-        surveys.append(survey)
-    reader.close()
+            mpp = table.mpp(slide_path, assume_mpp)
+            drawn_from = truth_path, settings.stride, BOUNDARY_UM, foreground_dir, tumor_value, backend, mpp, origin
+            try:
+                survey = reader.ask(str(slide_path), survey_slide, rng, slide_path, *drawn_from)
+            except InputError as error:
+                logger.error("%s", error)
+                failures.append(error)
+                continue
+            row = classes.get(name_key(survey.name))
+            if row is not None and row.is_tumor is False and survey.num_tumor:
+                raise InputError(
+                    f"{row.place}: the slide is Normal, but its truth {truth_path} marks tumor; mend the row or the "
+                    "truth, or take the slide out with --corrections"
+                )
+            surveys.append(survey)
     if failures:
         raise InputError(
             f"{len(failures)} of {counted(len(paths), 'slide')} failed, nothing is written; first: {failures[0]}"
@@ -194,7 +173,10 @@ def sample_regions(
     num_normal = _shares("normal", [survey.num_normal for survey in surveys], wanted, settings.stride)
     bar = tqdm(surveys, desc="sample", unit="slide", delay=2)
     rows = [
-        _draw(survey, int(of_tumor), int(of_normal), settings, tumor_value)
+        draw_regions(
+            *(_generator(settings.seed, survey.name, 1), survey, int(of_tumor), int(of_normal)),
+            *(settings.stride, settings.boundary_share, tumor_value),
+        )
         for survey, of_tumor, of_normal in zip(bar, num_tumor, num_normal, strict=True)
     ]
     write_regions(path, rows)
@@ -238,28 +220,6 @@ def _normal_by_tables(paths: Sequence[Path], folder: TruthFolder, classes: Mappi
             )
         normal.append(name)
     return normal
-
-
-def _draw(
-    survey: Survey, num_tumor: int, num_normal: int, settings: SampleSettings, tumor_value: int | None
-) -> Regions:
-    """Draw a slide's share, tumor first."""
-    if not num_tumor + num_normal:
-        return Regions(survey.name, np.empty((0, 2), np.int64), np.empty((0, 3, 3), np.uint8))
-    stride, share = settings.stride, settings.boundary_share
-    truth = survey.outlines
-    if truth is None:
-        truth = read_slide_truth(survey.truth_path, survey.shape, stride, stride, tumor_value, bounds=survey.bounds)
-    strata = survey.strata(stride)
-    rng = _generator(settings.seed, survey.name, 1)
-    tiny = rng.permutation(survey.tiny)[:num_tumor]
-    lesions, _ = ndimage.label((strata == TUMOR_EDGE) | (strata == TUMOR_CORE), structure=np.ones((3, 3)))
-    in_tumor = choose_pixels(rng, strata, TUMOR_EDGE, TUMOR_CORE, num_tumor - len(tiny), share, lesions)
-    in_normal = choose_pixels(rng, strata, NORMAL_EDGE, NORMAL_FAR, num_normal, share)
-    tumor = place_points(rng, in_tumor, stride, survey.shape, lambda points: is_tumor(truth, points))
-    normal = place_points(rng, in_normal, stride, survey.shape, lambda points: is_normal(truth, points))
-    centers = np.concatenate([tiny, tumor, normal])
-    return Regions(survey.name, centers, label_regions(truth, centers, survey.model_downsample))
 
 
 def _title(regions: Regions) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..files import read_json, read_npy
-from ..folders.names import compose, slide_file_name, slide_name
+from ..folders.names import compose, slide_name
 from ..geometry import MAX_PATCH_SIZE, check_mpp, map_shape
 from ..slides.reader_process import ReaderProcess
 from .pictures import find_pictures, read_picture, read_value_of_one
@@ -118,40 +118,6 @@ def holds_maps(folder: str | Path) -> bool:
     """Whether a folder holds a map."""
     folder = Path(folder)
     return folder.is_dir() and (any(folder.glob("*.npy")) or bool(find_pictures(folder)))
-
-
-def read_run(maps: Path) -> dict[str, Any]:
-    """The ``run.json`` of a folder of maps: how inference went.
-
-    Args:
-        maps: the folder.
-
-    Returns:
-        Its content; empty if there is none, or if it is no object.
-
-    Raises:
-        InputError: if it is no readable JSON file.
-    """
-    record = maps / "run.json"
-    content = read_json(record) if record.is_file() else {}
-    return content if isinstance(content, dict) else {}
-
-
-def read_failures(maps: Path) -> dict[str, str]:
-    """Slides at which inference failed, and why.
-
-    Args:
-        maps: folder of maps; its ``run.json``, if any, lists them.
-
-    Returns:
-        Reasons by file name of the slide.
-
-    Raises:
-        InputError: if ``run.json`` is no readable JSON file.
-    """
-    found = read_run(maps).get("slides_failed")
-    failures = [failure for failure in found if isinstance(failure, dict)] if isinstance(found, list) else []
-    return {slide_file_name(str(failure.get("slide"))): str(failure.get("reason")) for failure in failures}
 
 
 def read_map_info(path: Path) -> MapInfo:

@@ -28,7 +28,7 @@ def find_missing(infos: Sequence[MapInfo], slides: Iterable[Path], failures: Map
     Args:
         infos: the maps' sidecars.
         slides: the slides that were given.
-        failures: see `maps.files.read_failures`.
+        failures: see `maps.run_file.read_failures`.
 
     Returns:
         Those of the slides that were given or failed, by name.

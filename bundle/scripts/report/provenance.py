@@ -27,7 +27,7 @@ def made_with(
     Args:
         infos: of the maps.
         sidecars: of the same maps, see `read_sidecars`.
-        run: see `maps.files.read_run`.
+        run: see `maps.run_file.read_run`.
 
     Returns:
         The lines. Where maps differ, a value is followed by the number of its slides.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import date
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,20 +17,17 @@ from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable, is_table
 from ..maps.artifacts import read_map_artifacts
-from ..maps.files import MapInfo, read_failures, read_map, read_map_infos, read_run
+from ..maps.files import MapInfo, read_map, read_map_infos
+from ..maps.run_file import read_failures
 from ..scoring.evaluation import score_folder
-from ..scoring.map_reliability import reliability_report
-from ..scoring.settings import MONAI_NMS_RADIUS, NMS_RADIUS_UM, ScoreSettings
+from ..scoring.settings import ScoreSettings
 from ..scoring.slides import SlideEvidence
 from ..slides.reader_process import ReaderProcess
-from .crops import CROP_SIDE, WIDER
-from .lesions import MAX_LESIONS
+from .content import ShownSlide, page_content
 from .missing import MissingMap, find_missing
-from .page import file_size, length, write_page
-from .provenance import made_with, read_sidecars
+from .page import file_size, write_page
 from .published import PublishedScore
-from .scores import correction_text, figures_of_scores, parts_of_scores, plots_of_scores, strata_text
-from .slide_views import OUTSIDE, MapView, Pixels, describe, read_pixels, slide_bar, verdicts, view_map
+from .slide_views import MapView, describe, read_pixels, slide_bar, verdicts, view_map
 
 logger = logging.getLogger(__name__)
 
@@ -66,23 +61,6 @@ class ReportSettings(NamedTuple):
             value = getattr(self, key)
             if type(value) is not int or not 0 <= value <= 100_000:
                 raise InputError(f"{key}: expected a whole number of at least 0, found {value}; mend it")
-
-
-class _Slide(NamedTuple):
-    """A slide as the template takes it."""
-
-    rank: int
-    name: str
-    info: MapInfo
-    view: MapView
-    row: dict[str, Any] | None
-    truth: str
-    size: dict[str, Any]
-    bar: Any
-    is_shown: bool
-    num_crops: int
-    pixels: Pixels | None
-    missing: str
 
 
 def write_report(
@@ -157,7 +135,8 @@ def write_report(
     missing = find_missing(infos, slide_paths.values(), read_failures(Path(maps)))
     warnings = [*warnings, *_picture_warnings(shown, bool(slides), missing)]
     path = output / PAGE
-    size = write_page(path, _content(infos, shown, scores, warnings, scoring, settings) | {"missing": missing})
+    said = settings.title, settings.note, settings.published
+    size = write_page(path, page_content(infos, shown, scores, warnings, scoring, *said) | {"missing": missing})
     num_pictures = sum(slide.pixels is not None for slide in shown)
     without_map = f", {len(missing)} more without a map" if missing else ""
     return f"{path}: {counted(len(shown), 'slide')}, {num_pictures} with their pixels{without_map}, {file_size(size)}"
@@ -184,7 +163,7 @@ def _shown_slide(
     slide_paths: dict[str, Path],
     settings: ReportSettings,
     reader: ReaderProcess,
-) -> _Slide:
+) -> ShownSlide:
     is_shown, pixels, missing = rank <= settings.max_slides, None, ""
     path = slide_paths.get(name_key(info.name))
     if not is_shown:
@@ -200,7 +179,7 @@ def _shown_slide(
     kind = "" if row is None else "tumor" if row["is_tumor"] else "no tumor"
     bar = slide_bar(info)
     size = describe(info)
-    return _Slide(rank, info.slide, info, view, row, kind, size, bar, is_shown, settings.num_crops, pixels, missing)
+    return ShownSlide(rank, info.slide, info, view, row, kind, size, bar, is_shown, settings.num_crops, pixels, missing)
 
 
 def _map_warnings(maps: Path, infos: Sequence[MapInfo]) -> list[str]:
@@ -211,7 +190,7 @@ def _map_warnings(maps: Path, infos: Sequence[MapInfo]) -> list[str]:
     return warnings
 
 
-def _picture_warnings(shown: Sequence[_Slide], has_slides: bool, missing: Sequence[MissingMap]) -> list[str]:
+def _picture_warnings(shown: Sequence[ShownSlide], has_slides: bool, missing: Sequence[MissingMap]) -> list[str]:
     warnings = []
     if missing:
         names = few([slide.name for slide in missing])
@@ -228,72 +207,3 @@ def _picture_warnings(shown: Sequence[_Slide], has_slides: bool, missing: Sequen
     for warning in warnings:
         logger.warning("%s", warning)
     return warnings
-
-
-def _content(
-    infos: Sequence[MapInfo],
-    shown: Sequence[_Slide],
-    scores: dict[str, Any] | None,
-    warnings: Sequence[str],
-    scoring: ScoreSettings,
-    settings: ReportSettings,
-) -> dict[str, Any]:
-    """What the template takes."""
-    sidecars = read_sidecars(infos)
-    pixels = [slide.view.pixels for slide in shown if slide.view.pixels is not None]
-    reliability = reliability_report(pixels, scoring.num_resamples, scoring.seed) if pixels else None
-    return {
-        "title": settings.title or f"Metastasis detection in {len(shown)} {'slide' if len(shown) == 1 else 'slides'}",
-        "note": settings.note,
-        "figures": _figures(shown) if scores is None else figures_of_scores(scores),
-        "warnings": warnings,
-        "scores": scores,
-        "published": () if scores is None else settings.published,
-        "slides": shown,
-        "ranks": {slide.name: slide.rank for slide in shown},
-        "plots": [] if scores is None else plots_of_scores(scores, reliability),
-        "strata": "" if scores is None else strata_text(scores),
-        "parts": [] if scores is None else parts_of_scores(scores),
-        "scored_lesions": {(row["slide"], row["lesion"]): row for row in scores["lesions"]} if scores else {},
-        "seconds": {info.slide: sidecar.get("seconds") for info, sidecar in zip(infos, sidecars, strict=True)},
-        "settings": _settings(infos, sidecars, scoring, scores),
-        "threshold": scoring.threshold,
-        "max_lesions": MAX_LESIONS,
-        "crop_side": CROP_SIDE,
-        "wider": WIDER,
-        "outside": OUTSIDE,
-        "length": length,
-    }
-
-
-def _figures(shown: Sequence[_Slide]) -> list[dict[str, str]]:
-    """The numbers at the top of a page without truth."""
-    with_detection = sum(slide.view.num_detections > 0 for slide in shown)
-    total = sum(slide.view.num_detections for slide in shown)
-    return [
-        {"name": "Slides", "value": str(len(shown)), "remark": f"{_tissue(shown):.1f} mm² of tissue"},
-        {"name": "Slides with a detection", "value": str(with_detection), "remark": ""},
-        {"name": "Detections", "value": str(total), "remark": f"{total / len(shown):.1f} per slide"},
-    ]
-
-
-def _tissue(shown: Sequence[_Slide]) -> float:
-    return sum(slide.view.tissue_mm2 for slide in shown)
-
-
-def _settings(
-    infos: Sequence[MapInfo], sidecars: Sequence[dict[str, Any]], scoring: ScoreSettings, scores: dict[str, Any] | None
-) -> list[tuple[str, str]]:
-    """What the maps were made with and how they were read, for the end of the page."""
-    radius = f"{MONAI_NMS_RADIUS} map pixels" if scoring.nms_radius_um is None and scoring.monai else ""
-    radius = radius or f"{NMS_RADIUS_UM if scoring.nms_radius_um is None else scoring.nms_radius_um:.1f} µm"
-    lines = made_with(infos, sidecars, read_run(infos[0].path.parent))
-    lines.append(("Detections", f"maxima above {scoring.threshold:g} that are the highest within {radius}"))
-    if scores:
-        rules, protocol = scores["settings"]["rules"], scores["settings"]["protocol"]
-        lines.append(("Rules of scoring", f"{rules}, protocol {protocol}, see docs/scoring_rules.md of the package"))
-        lines += [("Corrected label", correction_text(item)) for item in scores["corrections"]]
-    lines += [
-        ("Written", f"{date.today().isoformat()} by pathology-tumor-detection {version('pathology-tumor-detection')}"),
-    ]
-    return lines

@@ -15,9 +15,9 @@ from ..cohort.facts import SlideFacts
 from ..errors import InputError, few
 from ..folders.names import name_key, slide_file_name, slide_name
 from ..folders.slide_table import SlideTable
-from ..maps.detection_files import DetectionFile, as_written, find_detection_files, read_detections
+from ..maps.detection_files import DetectionFile, as_written, read_detections
 from ..maps.detections import Detections, detections_to_level0, non_maximum_suppression
-from ..maps.files import MapInfo, holds_maps, read_map_infos, with_bounds
+from ..maps.files import MapInfo, with_bounds
 from ..masks.placement import Bounds
 from ..masks.truth import StatedScale, stated_scale
 from ..slides.reader_process import ReaderProcess
@@ -53,18 +53,6 @@ class Case(NamedTuple):
     bounds_origin: tuple[int, int] = (0, 0)
     bounds: Bounds | None = None
     facts: SlideFacts = SlideFacts()
-
-
-def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
-    """The maps of a folder, or the detections where it holds no map.
-
-    Args:
-        folder: of maps, of detections, or an output of ``froc``.
-
-    Raises:
-        InputError: if it holds neither, or a sidecar is wrong.
-    """
-    return read_map_infos(folder) if holds_maps(folder) else find_detection_files(folder)
 
 
 def map_case(info: MapInfo, truth: Path | None, slide: Path | None = None) -> Case:

@@ -1,16 +1,70 @@
-"""Two runs on the same slides: the paired bootstrap of their difference. Pure."""
+"""Two runs on the same slides: the other one's files, and the paired bootstrap of their difference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError, counted, few
+from ..folders.names import name_key
+from ..maps.detection_files import DetectionFile, find_detection_files
+from ..maps.files import MapInfo, holds_maps, read_map_infos
 from . import froc, roc
 from .bootstrap import resample_weights, resampled_sensitivity
+from .cases import Case
 from .intervals import interval, p_value
 from .report import Resampling, ScoredSlide
+
+
+def find_run(folder: str | Path) -> Sequence[MapInfo] | Sequence[DetectionFile]:
+    """The maps of a folder, or the detections where it holds no map.
+
+    Args:
+        folder: of maps, of detections, or an output of ``froc``.
+
+    Raises:
+        InputError: if it holds neither, or a sidecar is wrong.
+    """
+    return read_map_infos(folder) if holds_maps(folder) else find_detection_files(folder)
+
+
+def other_run(
+    against: str | Path, cases: Sequence[Case], excluded: frozenset[str]
+) -> tuple[dict[str, MapInfo | DetectionFile], list[str]]:
+    """The files of another run on the same slides.
+
+    Args:
+        against: see `find_run`.
+        cases: this run's slides.
+        excluded: names of slides that this run leaves out.
+
+    Returns:
+        Its maps or detections by `folders.names.name_key`, and what is to be warned of.
+
+    Raises:
+        InputError: if it lacks a slide, or has a map of another one under its name.
+    """
+    others: dict[str, MapInfo | DetectionFile] = {name_key(info.name): info for info in find_run(against)}
+    names = {name_key(case.info.name) for case in cases}
+    if missing := sorted(names - others.keys()):
+        raise InputError(
+            f"{against}: expected a run on the same slides, found none of {len(missing)} of {len(names)}: "
+            f"{few(missing)}; run it on these too, or leave them out with --exclude"
+        )
+    for case in cases:
+        other = others[name_key(case.info.name)]
+        if isinstance(other, MapInfo) and case.truth is not None and other.slide_shape != case.slide_shape:
+            raise InputError(
+                f"{other.path}: expected a slide of {case.slide_shape} (height, width) as in this run, found "
+                f"{other.slide_shape}; give a run on the same slides"
+            )
+    beyond = sorted(others.keys() - names - excluded)
+    return others, [
+        f"{counted(len(beyond), 'slide')} of {against} left out, not in this run: {few(beyond)}"
+    ] if beyond else []
 
 
 def compare_runs(

@@ -29,11 +29,12 @@ from ..folders.corrections import Corrections
 from ..folders.names import name_key, slide_name
 from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
-from ..maps.detection_files import DetectionFile, find_detection_files, write_detections
+from ..maps.detection_files import find_detection_files, write_detections
 from ..maps.files import MapInfo, read_map_infos
 from ..masks.truth_folder import TruthFolder
-from .cases import CHALLENGE_MPP, Case, detection_cases, find_run, map_case, scale_differences, table_differences
-from .comparison import compare_runs
+from .cases import CHALLENGE_MPP, Case, detection_cases, map_case, scale_differences, table_differences
+from .comparison import compare_runs, other_run
+from .plots import write_plots
 from .report import Resampling, ScoredSlide, score_report
 from .settings import ScoreSettings
 from .slides import SlideEvidence, read_evidence, score_slide, truth_doubt
@@ -82,7 +83,7 @@ def score_folder(
             there are, and what tables say of them.
         mpp: µm per level-0 pixel of all slides, for detections.
         exclude: see `cohort.exclusions.leave_out`; by the protocol of the challenge its list comes on top.
-        against: another run on the same slides, see `cases.find_run`.
+        against: another run on the same slides, see `comparison.find_run`.
         on_slide: is called for each slide with what was read of it, so that nobody reads it again.
         reference: tables of the slides' classes, see `cohort.reference.read_references`; they make ``normal`` needless.
         slide_scores: a table of scores of whole slides in place of the highest probabilities, see
@@ -126,7 +127,7 @@ def score_folder(
         corrected,
     )
     given = None if slide_scores is None else read_slide_scores(slide_scores, [case.info for case in cohort.cases])
-    others, other_warnings = ({}, []) if against is None else _other_run(against, cohort.cases, cohort.excluded.names)
+    others, other_warnings = ({}, []) if against is None else other_run(against, cohort.cases, cohort.excluded.names)
     output = make_output_dir(output)
     make_output_dir(output / "detections")
     scored: list[ScoredSlide] = []
@@ -167,7 +168,7 @@ def score_folder(
     write_json(output / "froc.json", report)
     write_table(output / "lesions.csv", _LESION_COLUMNS, report["lesions"])
     write_table(output / "slides.csv", _SLIDE_COLUMNS, report["slides"])
-    _write_pictures(output, report)
+    write_plots(output, report)
     return report
 
 
@@ -249,37 +250,3 @@ def _warnings_of(cases: Sequence[Case], scored: Sequence[ScoredSlide]) -> list[s
         ),
         *([f"{counted(len(empty), 'map is', 'maps are')} 0 everywhere: {few(empty)}"] if empty else []),
     ]
-
-
-def _other_run(
-    against: str | Path, cases: Sequence[Case], excluded: frozenset[str]
-) -> tuple[dict[str, MapInfo | DetectionFile], list[str]]:
-    """The other run's maps or detections by `folders.names.name_key`, and what is to be warned of."""
-    others: dict[str, MapInfo | DetectionFile] = {name_key(info.name): info for info in find_run(against)}
-    names = {name_key(case.info.name) for case in cases}
-    if missing := sorted(names - others.keys()):
-        raise InputError(
-            f"{against}: expected a run on the same slides, found none of {len(missing)} of {len(names)}: "
-            f"{few(missing)}; run it on these too, or leave them out with --exclude"
-        )
-    for case in cases:
-        other = others[name_key(case.info.name)]
-        if isinstance(other, MapInfo) and case.truth is not None and other.slide_shape != case.slide_shape:
-            raise InputError(
-                f"{other.path}: expected a slide of {case.slide_shape} (height, width) as in this run, found "
-                f"{other.slide_shape}; give a run on the same slides"
-            )
-    beyond = sorted(others.keys() - names - excluded)
-    return others, [
-        f"{counted(len(beyond), 'slide')} of {against} left out, not in this run: {few(beyond)}"
-    ] if beyond else []
-
-
-def _write_pictures(output: Path, report: dict[str, Any]) -> None:
-    from .figures import write_figure
-    from .plots import froc_plot, roc_plot
-
-    write_figure(output / "froc.png", froc_plot(report))
-    roc = roc_plot(report)
-    if roc is not None:
-        write_figure(output / "roc.png", roc)

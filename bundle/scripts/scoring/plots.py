@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import counted
-from .figures import Band, froc_figure, roc_figure
+from .figures import Band, froc_figure, roc_figure, write_figure
 from .summary import counts
 
 if TYPE_CHECKING:
@@ -51,6 +52,19 @@ def roc_plot(scores: dict[str, Any]) -> Figure | None:
     subtitle = f"{counted(scores['num_tumor_slides'], 'slide')} with tumor, {scores['num_slides']} in all"
     roc = level["roc"]
     return roc_figure(roc["false_positive_rate"], roc["sensitivity"], level["auc"], subtitle, _band(level["roc_band"]))
+
+
+def write_plots(output: Path, scores: dict[str, Any]) -> None:
+    """Write ``froc.png``, and ``roc.png`` where slides are of both classes.
+
+    Args:
+        output: the folder.
+        scores: what ``froc.json`` holds.
+    """
+    write_figure(output / "froc.png", froc_plot(scores))
+    roc = roc_plot(scores)
+    if roc is not None:
+        write_figure(output / "roc.png", roc)
 
 
 def _band(content: dict[str, Any] | None) -> Band | None:

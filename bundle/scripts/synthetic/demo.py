@@ -12,7 +12,7 @@ from .. import bundle_root
 from ..errors import InputError
 from ..files import make_output_dir, read_npy
 from ..labels.loclabel import generate_loclabels
-from ..masks.foreground_files import write_foregrounds
+from ..masks.foreground_folder import write_foregrounds
 from ..masks.groundtruth import write_groundtruth
 from ..report.pictures import slide_picture
 from ..report.report import PAGE, ReportSettings, write_report

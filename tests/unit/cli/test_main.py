@@ -46,7 +46,8 @@ def test_threads_are_told_to_sleep_before_torch_is_loaded(tmp_path: Path) -> Non
         "import os, sys; from scripts.cli import main; "
         "main._dispatch = lambda words: print('torch' in sys.modules, os.environ.get('OMP_WAIT_POLICY')); main.main([])"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    set_before = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # by whoever ran a command in this process
+    environment = {name: value for name, value in os.environ.items() if name not in set_before}
     environment["PYTHONPATH"] = str(cli.BUNDLE_ROOT)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "PASSIVE"], done.stderr
@@ -339,7 +340,7 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
     from scripts.exports import export
     from scripts.labels import loclabel
     from scripts.maps import findings
-    from scripts.masks import foreground_files, groundtruth
+    from scripts.masks import foreground_folder, groundtruth
     from scripts.synthetic import demo
 
     found: list[Any] = []
@@ -349,7 +350,7 @@ def test_the_other_commands_call_their_step(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(demo, "run_demo", recorded("demo"))
     monkeypatch.setattr(loclabel, "generate_loclabels", recorded("loclabel"))
-    monkeypatch.setattr(foreground_files, "write_foregrounds", recorded("foreground"))
+    monkeypatch.setattr(foreground_folder, "write_foregrounds", recorded("foreground"))
     monkeypatch.setattr(groundtruth, "write_groundtruth", recorded("groundtruth"))
     monkeypatch.setattr(export, "export_maps", recorded("export"))
     run("demo --output o --seed 3")

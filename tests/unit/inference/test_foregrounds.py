@@ -13,7 +13,7 @@ from scripts.inference.foregrounds import compute_foreground, read_foreground
 from scripts.inference.freshness import reading_settings
 from scripts.inference.tiles import TileDataset
 from scripts.masks.foreground import ForegroundSettings
-from scripts.masks.foreground_files import write_foregrounds
+from scripts.masks.foreground_folder import write_foregrounds
 from scripts.quality.classes import Artifact
 from scripts.slides.pyramid import write_pyramid
 from scripts.slides.slide import open_slide

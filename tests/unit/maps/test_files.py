@@ -7,7 +7,7 @@ import pytest
 
 from helpers.made_maps import MAP_SHAPE, MPP, SHAPE, STRIDE, write_map
 from scripts.errors import InputError
-from scripts.maps.files import read_failures, read_map, read_map_infos, read_run
+from scripts.maps.files import read_map, read_map_infos
 
 
 def _read_all(folder):
@@ -135,16 +135,3 @@ def test_folders_without_maps_are_named(tmp_path):
         read_map_infos(tmp_path / "missing")
     with pytest.raises(InputError, match="no probability maps"):
         read_map_infos(tmp_path)
-
-
-@pytest.mark.parametrize("content", ["[]", '"text"', None])
-def test_a_run_that_says_nothing(tmp_path, content):
-    if content is not None:
-        (tmp_path / "run.json").write_text(content)
-    assert (read_run(tmp_path), read_failures(tmp_path)) == ({}, {})
-
-
-def test_a_damaged_run_file_is_named(tmp_path):
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(InputError, match=r"run.json: not a readable JSON file"):
-        read_run(tmp_path)

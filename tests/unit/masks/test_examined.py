@@ -10,7 +10,8 @@ from helpers.drawn_artifacts import INKS, add_ink, disk, draw_slide, stroke
 from scripts.errors import InputError
 from scripts.files import read_json
 from scripts.masks.examined import quality_notes, without_artifacts
-from scripts.masks.foreground_files import read_mask, write_foregrounds
+from scripts.masks.foreground_files import read_mask
+from scripts.masks.foreground_folder import write_foregrounds
 from scripts.quality.classes import FOUND, Artifact
 from scripts.quality.files import read_artifacts
 from scripts.slides.pyramid import write_pyramid

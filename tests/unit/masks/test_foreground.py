@@ -21,7 +21,8 @@ from scripts.geometry import map_shape
 from scripts.masks import foreground
 from scripts.masks.files import write_mask
 from scripts.masks.foreground import ForegroundSettings, foreground_mask
-from scripts.masks.foreground_files import outline_overlay, read_mask, slide_foreground, write_foregrounds
+from scripts.masks.foreground_files import read_mask, slide_foreground
+from scripts.masks.foreground_folder import outline_overlay, write_foregrounds
 from scripts.quality.classes import FOUND
 from scripts.slides.pyramid import write_pyramid
 from scripts.slides.slide import open_slide

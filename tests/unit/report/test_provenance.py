@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.made_maps import write_map
-from scripts.maps.files import read_map_infos, read_run
+from scripts.maps.files import read_map_infos
+from scripts.maps.run_file import read_run
 from scripts.report.provenance import made_with, read_sidecars
 
 SIDECAR = {

@@ -13,12 +13,11 @@ from helpers.made_maps import MPP, SHAPE, write_map, write_truth
 from scripts.errors import InputError
 from scripts.folders.slide_table import SlideTable
 from scripts.maps.detection_files import DetectionFile
-from scripts.maps.files import MapInfo, read_map, read_map_infos
+from scripts.maps.files import read_map, read_map_infos
 from scripts.scoring.cases import (
     check_inside,
     detect,
     detection_cases,
-    find_run,
     given_detections,
     map_case,
     scale_differences,
@@ -106,13 +105,6 @@ def test_score_of_files_is_the_highest_confidence(tmp_path):
     assert given_detections(file_of(tmp_path)).score == 0.9
     (tmp_path / "t.csv").write_text("")
     assert given_detections(DetectionFile(tmp_path / "t.csv", "t")).score == 0
-
-
-def test_find_run_takes_maps_or_detections(tmp_path):
-    file_of(tmp_path)
-    assert isinstance(find_run(tmp_path)[0], DetectionFile)
-    write_map(tmp_path, "t")
-    assert isinstance(find_run(tmp_path)[0], MapInfo)
 
 
 def test_truth_of_another_scale_is_warned_of(tmp_path):

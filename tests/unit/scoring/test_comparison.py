@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.made_maps import write_map
 from helpers.slow_scores import drawn, slow_auc, slow_sensitivity
 from scripts.cohort.facts import SlideFacts
+from scripts.maps.detection_files import DetectionFile
+from scripts.maps.files import MapInfo
 from scripts.scoring.bootstrap import resample_weights
-from scripts.scoring.comparison import compare_runs
+from scripts.scoring.comparison import compare_runs, find_run
 from scripts.scoring.froc import SlideMatch
 from scripts.scoring.intervals import interval, p_value
 from scripts.scoring.report import Resampling, ScoredSlide
@@ -81,3 +84,10 @@ def test_without_resamples_only_the_differences():
     found = compare_runs(slides, slides, "same", False, Resampling(0))
     assert found["froc_difference"] == 0
     assert found["froc_difference_interval"] is found["froc_p_value"] is found["auc_p_value"] is None
+
+
+def test_the_other_run_is_one_of_maps_or_of_detections(tmp_path):
+    (tmp_path / "t.csv").write_text("0.9,100,200\n")
+    assert isinstance(find_run(tmp_path)[0], DetectionFile)
+    write_map(tmp_path, "t")
+    assert isinstance(find_run(tmp_path)[0], MapInfo)
