@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from helpers.forked_commands import Started
+
 ROOT = Path(__file__).parents[2]
 GENERATED = {"_build", "generated"}  # what make docs leaves in docs
 
@@ -91,7 +93,7 @@ def with_flags(words: list[str], flags: Mapping[str, str]) -> list[str]:
 
 
 def run(words: list[str], folder: Path, tumor_detection: Callable[..., object]) -> None:
-    """Run a command in a folder: ``tumor-detection``, MONAI's and Python's in this process, others in a shell.
+    """Run a command in a folder: ``tumor-detection``, MONAI's and Python's in this process, others in their own.
 
     Args:
         words: the command, also with a redirection (``>`` and a file).
@@ -109,6 +111,9 @@ def run(words: list[str], folder: Path, tumor_detection: Callable[..., object]) 
         with _arguments([words[1], *_expanded(words[2:], folder)]), _importing_from(script.resolve().parent):
             runpy.run_path(str(script), run_name="__main__")
         logging.disable(logging.NOTSET)  # a script may keep the process, which it takes for its own, quiet
+    elif words[0] == "torchrun":
+        with Started(words, folder, said=folder / ".said") as process:
+            assert process.wait() == 0, f"{words}\n{process.said[-4000:]}"
     else:
         _run_in_shell(" ".join(word if word == ">" or "*" in word else shlex.quote(word) for word in words), folder)
 

@@ -1,23 +1,31 @@
-"""Starts several processes as a user does."""
+"""Starts several processes by ``torchrun``, on the CPU, with one thread each."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import NamedTuple
+
+from helpers.forked_commands import Started
 
 
-def torchrun(num_ranks: int, *command: object, restarts: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run ``torchrun`` on the CPU, one thread for each process.
+class Ended(NamedTuple):
+    """How ``torchrun`` ended, and what it and its processes wrote."""
+
+    status: int
+    said: str
+
+
+def torchrun(folder: Path, num_ranks: int, *command: object, restarts: int = 0) -> Ended:
+    """Run ``torchrun``, forked off a process with its imports, as its own processes are; these take most of the time.
+
+    tests/zoo/test_pathology_tumor_detection_dist.py starts it as a user does.
 
     Args:
+        folder: the working directory.
         num_ranks: how many processes.
-        command: what they run, and torchrun's further flags before it.
+        command: what they run.
         restarts: how often all are started again when one dies.
     """
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}"]
-    words += [f"--max-restarts={restarts}", *map(str, command)]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    flags = ["--standalone", f"--nproc_per_node={num_ranks}", f"--max-restarts={restarts}"]
+    with Started(["torchrun", *flags, *map(str, command)], folder) as process:
+        return Ended(process.wait(), process.said)

@@ -322,8 +322,8 @@ def test_two_ranks_share_the_slides(infer: Command, settings: dict[str, Any], tm
     torch.set_num_threads(before)
     overlay = write_overlay(tmp_path / "two.json", settings)
     files = [str(CONFIG), str(overlay), str(CONFIG.with_name("multi_gpu_inference.json"))]
-    result = torchrun(2, "-m", "monai.bundle", "run", "inference", "--config_file", files)
-    assert result.returncode == 0, result.stderr
+    ended = torchrun(tmp_path, 2, "-m", "monai.bundle", "run", "inference", "--config_file", files)
+    assert ended.status == 0, ended.said
     assert maps_of(tmp_path / "maps") == maps_of(tmp_path / "one")
     assert json.loads((tmp_path / "maps" / "run.json").read_text())["processes"] == 2
 

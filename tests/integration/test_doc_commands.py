@@ -14,7 +14,6 @@ import re
 import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from filelock import FileLock
 from PIL import Image
 
 from helpers.doc_commands import ROOT, Command, commands, fences, files_of, pages, run, with_flags
+from helpers.forked_commands import Started
 from integration.conftest import Outcome
 from scripts.labels.loclabel import read_loclabels
 from scripts.masks.groundtruth import write_groundtruth
@@ -144,9 +144,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _make_demo(folder: Path) -> None:
     # a process of its own: its training leaves log handlers with the streams of this moment
-    paths = os.pathsep.join(str(ROOT / name) for name in ("bundle", "tests"))
-    command = [sys.executable, "-m", "helpers.small_demo", str(folder)]
-    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True, timeout=900)
+    with Started(["helpers.small_demo", str(folder)], folder.parent) as process:
+        assert process.wait() == 0, process.said
 
 
 def _write_pictures(folder: Path, demo: Path, table: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,10 +107,10 @@ def test_slides_are_shared_out_and_bad_ones_are_set_aside(
     shutil.copy(slides / "c.tif", slides / "deadly.tif")
     overlay = write_overlay(tmp_path / "two.json", settings, tmp_path / "noted")
     files = [str(CONFIGS / "inference.json"), str(overlay), str(CONFIGS / "multi_gpu_inference.json")]
-    result = torchrun(2, "-m", "monai.bundle", "run", "inference", "--config_file", files)
-    assert result.returncode == 1
-    assert "2 of 7 slides failed, the others are done" in result.stderr
-    assert "deadly.tif: the process that read it ended by SIGSEGV; the file is damaged" in result.stderr
+    ended = torchrun(tmp_path, 2, "-m", "monai.bundle", "run", "inference", "--config_file", files)
+    assert ended.status == 1
+    assert "2 of 7 slides failed, the others are done" in ended.said
+    assert "deadly.tif: the process that read it ended by SIGSEGV; the file is damaged" in ended.said
     assert maps_of(tmp_path / "maps") == expected
     run = run_of(tmp_path / "maps")
     assert run["processes"] == 2
@@ -129,9 +128,9 @@ def test_what_a_killed_process_left_is_done_after_the_restart(
     tumor_detection: Command, expected: dict[str, bytes], settings: dict[str, Any], tmp_path: Path
 ) -> None:
     overlay = write_overlay(tmp_path / "two.json", settings, tmp_path / "noted", kill=1)
-    program = ["--no-python", Path(sys.executable).parent / "tumor-detection", "infer"]
-    result = torchrun(2, *program, "--config_file", overlay, "multi_gpu_inference.json", restarts=1)
-    assert result.returncode == 0, result.stderr
+    words = ["--no-python", "tumor-detection", "infer", "--config_file", overlay, "multi_gpu_inference.json"]
+    ended = torchrun(tmp_path, 2, *words, restarts=1)
+    assert ended.status == 0, ended.said
     assert time.time() - float((tmp_path / "noted" / "failed_at").read_text()) < 300
     assert maps_of(tmp_path / "maps") == expected
     run = run_of(tmp_path / "maps")

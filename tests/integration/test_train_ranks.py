@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,20 +99,20 @@ def test_a_run_goes_on_in_one_three_and_two_processes(
     assert tumor_detection("train", *flags).status == 1
 
     write_overlay(overlay, settings, output, fail=(2, 4, "error"))
-    command = ["--no-python", Path(sys.executable).parent / "tumor-detection", "train", *flags, "multi_gpu_train.json"]
-    result = torchrun(3, *command)
-    assert result.returncode == 1
+    command = ["--no-python", "tumor-detection", "train", *flags, "multi_gpu_train.json"]
+    ended = torchrun(tmp_path, 3, *command)
+    assert ended.status == 1
     assert_ended_soon(tmp_path / "failed_at")
-    assert "error: tumor_001.tif: made to fail" in result.stderr
+    assert "error: tumor_001.tif: made to fail" in ended.said
     assert load(output / "last.pt")["epoch"] == 3
 
     write_overlay(overlay, settings, output, fail=(1, 5, "kill"))
     files = [str(path) for path in (CONFIGS / "train.json", CONFIGS / "train_patches.json", overlay)]
     files.append(str(CONFIGS / "multi_gpu_train.json"))
-    result = torchrun(2, "-m", "monai.bundle", "run", "training", "--config_file", files)
-    assert result.returncode == 1
+    ended = torchrun(tmp_path, 2, "-m", "monai.bundle", "run", "training", "--config_file", files)
+    assert ended.status == 1
     assert_ended_soon(tmp_path / "failed_at")
-    assert re.search(r"exitcode *: -9", result.stderr), "torchrun names the one that was killed"
+    assert re.search(r"exitcode *: -9", ended.said), "torchrun names the one that was killed"
     assert load(output / "last.pt")["epoch"] == 4
 
     write_overlay(overlay, settings, output)

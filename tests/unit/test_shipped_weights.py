@@ -7,8 +7,10 @@ tests/unit/test_docs.py parses their flags. `appearance.py`, which needs picture
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,12 +35,11 @@ shutil.copy(own if own.exists() else value("--weights"), output / "model.pt")
 (output / "model.json").write_text("{{}}")
 """
 
-PYTHON = f"""#!/usr/bin/env bash
+PYTHON = """#!/usr/bin/env bash
 if [[ $1 == */appearance.py ]]; then echo "looks $2" >>log.txt
-elif [[ $1 == */average_weights.py && -e first.txt ]]; then cp "$2" "${{@: -1}}"
-else exec {sys.executable} "$@"; fi
+else printf '%s\\n' "$@" >asked; read -r <answered; fi
 """
-"""With ``first.txt`` a mean of weights is the first of them, to be quick."""
+"""Asks the process of the test, which has imported PyTorch, to run other scripts, and waits for its answer."""
 
 TRAININGS = [
     "runs/10x None None cuda",
@@ -55,12 +56,15 @@ TRAININGS = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin").mkdir()
     for name, text in (("tumor-detection", STAND_IN), ("python", PYTHON)):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "stop.txt").write_text("")
+    for name in ("asked", "answered"):
+        os.mkfifo(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
     for name, number in (("10x", 8.0), ("screen", 2.0), ("base", 2.0), ("tuned", 4.0), ("tissue", 5.0)):
         torch.save({"fc.weight": torch.full((1, 2), number)}, tmp_path / f"{name}.pt")
     return tmp_path
@@ -68,8 +72,26 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path}
     command = ["bash", str(SCRIPT), *arguments]
-    return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def ask_nothing_more() -> None:
+        process.wait()
+        Path("asked").write_text("")
+
+    threading.Thread(target=ask_nothing_more, daemon=True).start()
+    try:
+        while words := Path("asked").read_text().splitlines():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", words)
+                patch.setattr(sys, "path", sys.path[:])
+                runpy.run_path(words[0], run_name="__main__")
+            Path("answered").write_text("\n")
+    except BaseException:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, *process.communicate())
 
 
 def test_each_training_starts_from_the_one_before(folder: Path) -> None:
@@ -82,7 +104,6 @@ def test_each_training_starts_from_the_one_before(folder: Path) -> None:
 
 def test_it_stops_at_a_training_that_fails_and_goes_on_when_given_again(folder: Path) -> None:
     (folder / "stop.txt").write_text("tuned")
-    (folder / "first.txt").touch()
     assert run(folder, "--cache", "cuda").returncode == 3
     assert not (folder / "runs" / "model.pt").exists()
     (folder / "stop.txt").write_text("")

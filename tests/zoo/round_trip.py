@@ -143,11 +143,14 @@ class Traveller:
         self.bundle.parent.mkdir()
         self.verb("download", "--name", NAME, "--url", f"{url}/{NAME}.zip", "--bundle_dir", self.bundle.parent)
 
-    def find_root(self) -> str:
-        """The folder that the fetched configs take for the bundle; and no other copy can be imported."""
+    def check_no_other(self) -> None:
+        """Fail if the interpreter can import a copy that was not fetched."""
         self.run(
             "-c", f"from importlib.util import find_spec; assert not find_spec('scripts') and not find_spec({NAME!r})"
         )
+
+    def find_root(self) -> str:
+        """The folder that the fetched configs take for the bundle."""
         show = ["--show", "$print('root:', @bundle_root)"]
         out = self.verb("run", "show", "--config_file", self.bundle / "configs" / "inference.json", *show)
         return out.split("root: ")[1].splitlines()[0]
@@ -200,6 +203,7 @@ def main() -> None:
         print(traveller.run("-c", "import sys, torch, monai; print(sys.version, torch.__version__, monai.__version__)"))
         with serve(folder / "zoo") as url:
             steps = {
+                "no other copy": traveller.check_no_other,
                 "download": lambda: traveller.download(url),
                 "root": traveller.find_root,
                 "training": lambda: traveller.train(data),
