@@ -215,6 +215,21 @@ def test_an_address_leads_to_its_place(opened: Reader) -> None:
     opened.browser.get(link)
     opened.wait(lambda: opened.run("return document.querySelectorAll('.mark').length"))
     opened.at(808, 328)
+    opened.wait(lambda: opened.text("#scale-label"))
+    width = opened.run("return document.querySelector('#scale-bar').getBoundingClientRect().width")
+    assert width * 0.5 == pytest.approx(float(opened.text("#scale-label").split()[0]), rel=0.05), "at 20x again"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1280, 500)])
+def test_an_address_without_a_place_shows_the_whole_slide(reader: Reader, width: int, height: int) -> None:
+    """The page is read anew at this address, so the slide is the first thing that it shows."""
+    set_screen(reader.browser, width, height)
+    reader.browser.get("about:blank")
+    reader.browser.get(f"{reader.address}#/slide/test_1")
+    reader.wait(lambda: reader.place() is not None)
+    box = "const {width, height} = document.querySelector('#viewer').getBoundingClientRect(); return [height, width]"
+    shown = [side * reader.place()["um"] / MPP for side in reader.run(box)]  # type: ignore[index]
+    assert all(side >= whole - 1 for side, whole in zip(shown, SHAPE, strict=True)), (shown, SHAPE)
 
 
 def test_keys_move_and_show(opened: Reader) -> None:

@@ -71,12 +71,19 @@ export class Viewer {
     this.osd.close();
     const source = slide.fault ? blankSource(slide) : slideSource(slide);
     return new Promise((resolve) => {
-      this.osd.addOnceHandler("open", () => {
-        if (place) this.goTo(place, true);
-        else this.osd.viewport.goHome(true);
-        this.setMap(layer);
-        this.follow();
+      const show = () => {
+        if (this.slide === slide) {
+          if (place) this.goTo(place, true);
+          else this.osd.viewport.goHome(true);
+          this.setMap(layer);
+          this.follow();
+        }
         resolve();
+      };
+      // OpenSeadragon knows the size of a stage that was hidden only after a frame, and then keeps what it showed before
+      this.osd.addOnceHandler("open", () => {
+        this.osd.addOnceHandler("resize", () => requestAnimationFrame(show));
+        this.osd.forceResize();
       });
       this.osd.open(source);
     });
