@@ -84,8 +84,9 @@ def _first_screen(readme: str) -> str:
 
 def _first_steps(readme: str) -> str:
     """The rest of the README, without its list of pages, which the home page has."""
-    sections = (part for part in _sections(readme)[1:] if not part.startswith("## Where to read on"))
-    return _move_links("# First steps\n\n" + "".join(sections), "../")
+    sections = [part for part in _sections(readme)[1:] if not part.startswith("## Where to read on")]
+    _, steps = sections[0].split("\n", maxsplit=1)  # without its heading, which says the same
+    return _move_links("# First steps\n" + steps + "".join(sections[1:]), "../")
 
 
 def _sections(text: str) -> list[str]:
