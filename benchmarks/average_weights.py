@@ -1,5 +1,7 @@
 """Write the mean of files of weights, in float16, and beside it what the last of them says that it is for.
 
+Activations are those of other weights, so they are left out: describe_weights.py measures them.
+
 python benchmarks/average_weights.py runs/base/model.pt runs/tuned/model.pt --output model.pt
 """
 
@@ -42,7 +44,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     mean = mean_weights([load_checkpoint(path) for path in options.weights])
-    write_weights(options.output, mean, read_purpose(options.weights[-1]))
+    purpose = read_purpose(options.weights[-1])
+    write_weights(options.output, mean, None if purpose is None else purpose._replace(activations=None))
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ from monai.utils.enums import ProbMapKeys
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bundle"))
 
+from scripts.network.activations import keep_tops  # noqa: E402
 from scripts.network.network import load_weights  # noqa: E402
 from scripts.network.processors import count_processors  # noqa: E402
+from scripts.network.purpose import read_purpose  # noqa: E402
 from scripts.slides.cucim_backend import import_cucim  # noqa: E402
 
 BATCH_SIZE = 400
@@ -52,7 +54,10 @@ NUM_WORKERS = 8
 def shipped_network() -> torch.nn.Module:
     """The network of inference.json with the shipped weights, on the CPU, in evaluation mode."""
     config = ConfigParser(ConfigParser.load_config_file(ROOT / "bundle" / "configs" / "inference.json"))
-    return load_weights(config.get_parsed_content("network_def"), ROOT / "bundle" / "models" / "model.pt").eval()
+    weights = ROOT / "bundle" / "models" / "model.pt"
+    network, purpose = load_weights(config.get_parsed_content("network_def"), weights), read_purpose(weights)
+    keep_tops(network, None if purpose is None else purpose.activations)
+    return network.eval()
 
 
 class Reference:

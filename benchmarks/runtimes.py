@@ -43,7 +43,7 @@ def make_runtimes(device: torch.device, folder: Path) -> dict[tuple[str, str], R
     network = shipped_network().to(device).eval()
     names = [("torch", "float32"), ("torch", "bfloat16")]
     if device.type == "cpu":
-        names += [("openvino", "float32"), ("openvino", "bfloat16")]
+        names += [("openvino", "float32"), ("openvino", "bfloat16"), ("openvino", "int8")]
     runtimes = {(name, precision): make_runtime(network, name, device, precision, SCALING) for name, precision in names}
     if device.type == "cpu":
         axes = {"image": {0: "n", 2: "h", 3: "w"}}

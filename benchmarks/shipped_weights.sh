@@ -24,7 +24,7 @@ tumor-detection train --config_file train_dense.json train_patches.json train_10
 python "$here/average_weights.py" runs/10x/model.pt runs/screen/model.pt --output runs/mean_10x.pt
 tumor-detection train --config_file train_dense.json train_patches.json train_10x.json --train_folders "['pcam/train','pcam/extra','contiguous/10x','contiguous/10x','contiguous/10x']" --train_limit 5120 --seed 1 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[160, 160]" --picture_size 192 --mirror true --batch_size 32 --num_alone 2 --teacher "['runs/10x/model.pt','runs/screen/model.pt']" --weights runs/mean_10x.pt --frozen "['features.0','features.1','features.4']" --epochs 1 --learning_rate 0.0002 --ema_decay 0.98 --output_dir runs/agreeing_10x "$@"
 python "$here/average_weights.py" runs/agreeing_10x/model.pt runs/agreeing_10x/model.pt runs/screen/model.pt --output runs/model_10x.pt
-python "$here/appearance.py" runs/model_10x.pt --folders pcam/train pcam/extra
+python "$here/describe_weights.py" runs/model_10x.pt --folders pcam/train pcam/extra
 
 # model.pt
 tumor-detection train --config_file train_patches.json --train_folders "['pcam/train']" --validation_folders "['pcam/valid']" --epochs 53 --train#augmentation#resample_prob 1 --ema_decay 0.998 --output_dir runs/base "$@"
@@ -34,4 +34,4 @@ tumor-detection train --config_file train_dense.json train_patches.json --train_
 tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train']" --train_tables "['camelyon16_40x/labels.csv']" --train_limit 2560 --seed 1 --validation_folders "['pcam/valid']" --validation_limit 600 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 32 --num_alone 2 --teacher runs/patches.pt --weights runs/agreeing/model.pt --epochs 4 --val_interval 4 --learning_rate 0.00015 --ema_decay 0.97 --train#augmentation#resample_prob 1 --output_dir runs/last "$@"
 tumor-detection train --config_file train_dense.json train_patches.json --train_folders "['pcam/train','pcam/extra','contiguous/40x','contiguous/40x','contiguous/40x']" --train_tables "['camelyon16_40x/labels.csv']" --table_repeats 3 --train_limit 5000 --validation_folders "['pcam/valid']" --validation_limit 300 --field_size "[352, 352]" --picture_size 384 --mirror true --batch_size 16 --num_alone 2 --agreement 0.5 --weights runs/last/model.pt --frozen "['features.0','features.1','features.4']" --epochs 1 --learning_rate 0.0001 --ema_decay 0.98 --output_dir runs/tissue "$@"
 python "$here/average_weights.py" runs/last/model.pt runs/tissue/model.pt --output runs/model.pt
-python "$here/appearance.py" runs/model.pt --folders pcam/train pcam/extra --tables camelyon16_40x/labels.csv
+python "$here/describe_weights.py" runs/model.pt --folders pcam/train pcam/extra --tables camelyon16_40x/labels.csv

@@ -81,7 +81,7 @@ PARSED = [
     Rule(r"^docs/benchmarks\.md$", r"^python benchmarks/", "measures for minutes, most on patches that are not here"),
     Rule(r"^docs/experiments\.md$", r"^python benchmarks/.*camelyon16_40x", "reads patches that are not here"),
     Rule(r"^docs/scaling\.md$", r"^python benchmarks/cluster\.py", "measures for minutes"),
-    Rule(r"^docs/quality\.md$", r"^python benchmarks/appearance\.py", "writes beside the shipped weights"),
+    Rule(r"^docs/quality\.md$", r"^python benchmarks/describe_weights\.py", "writes beside the shipped weights"),
 ]
 """Of these only the flags are checked, by the script's own parser."""
 

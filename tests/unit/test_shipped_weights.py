@@ -1,7 +1,7 @@
 """The script that trains the shipped weights: its order, what each training starts from, and where the result lies.
 
 The trainings are stood in for by copies of weights: some of their own, else those that they start from.
-tests/unit/test_docs.py parses their flags. `appearance.py`, which needs pictures, is only noted.
+tests/unit/test_docs.py parses their flags. `describe_weights.py`, which needs pictures, is only noted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ shutil.copy(own if own.exists() else value("--weights"), output / "model.pt")
 """
 
 PYTHON = """#!/usr/bin/env bash
-if [[ $1 == */appearance.py ]]; then echo "looks $2" >>log.txt
+if [[ $1 == */describe_weights.py ]]; then echo "looks $2" >>log.txt
 else printf '%s\\n' "$@" >asked; read -r <answered; fi
 """
 """Asks the process of the test, which has imported PyTorch, to run other scripts, and waits for its answer."""

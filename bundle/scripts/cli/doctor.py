@@ -19,9 +19,9 @@ from ..folders.search import find_slides
 from ..folders.slide_table import SlideTable
 from ..geometry import finest_level_for, map_shape
 from ..masks.foreground_files import slide_foreground, why_empty
-from ..network.network import resolve_precision
 from ..network.processors import count_threads
 from ..network.purpose import overlay_for, shipped_weights
+from ..network.runtime import choose_precision, resolve_runtime
 from ..quality.appearance import find_outliers
 from ..quality.examination import slide_appearance
 from ..slides.cucim_backend import import_cucim
@@ -73,7 +73,7 @@ def describe_machine() -> list[str]:
         lines.append(f"{package:28}{found}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{count_threads()} threads"
-    precision = str(resolve_precision("auto", device)).removeprefix("torch.")
+    precision = choose_precision("auto", resolve_runtime("auto", device), device, has_tops=True)
     lines.append(f"{'device':28}{device.type} ({name}), precision auto is {precision}")
     lines.append(f"{'backend openslide':28}works")
     lines.append(f"{'backend cucim':28}{'works' if import_cucim() else 'not installed (Linux only); OpenSlide serves'}")

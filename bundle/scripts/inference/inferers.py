@@ -198,7 +198,8 @@ class CascadeInferer(AutoInferer):
                 "or an overlay with a screen_network of scripts.network.exported.OnnxNetwork"
             )
         of_screen = {key: value for key, value in arguments.items() if key != "refine_above"}
-        self.screen = ScreenInferer(screen.is_dense, **{**of_screen, "patch_size": screen.patch_size})
+        of_screen |= {"patch_size": screen.patch_size, "network": screen_network}
+        self.screen = ScreenInferer(screen.is_dense, **of_screen)
         self.screen_network = screen_network.eval()
         self.settings |= {
             "screen_mpp": screen.mpp,
@@ -206,6 +207,7 @@ class CascadeInferer(AutoInferer):
             "screen_above": screen.above,
             "screen_margin_um": screen.margin_um,
             "screen_dense": screen.is_dense,
+            "screen_precision": self.screen.settings["precision"],
         }
 
     def __call__(
@@ -235,6 +237,7 @@ def make_inferer(
     tta: bool = False,
     screen: ScreenSettings | None = None,
     screen_network: Any = None,
+    network: Any = None,
 ) -> TileInferer:
     """Make the inferer of a mode.
 
@@ -250,6 +253,7 @@ def make_inferer(
         tta: average over flips and turns.
         screen: see `CascadeInferer`; of no effect in other modes.
         screen_network: see `CascadeInferer`.
+        network: see `TileInferer`.
 
     Raises:
         InputError: if a setting is not as described.
@@ -261,6 +265,7 @@ def make_inferer(
         "runtime": runtime,
         "device": device,
         "tta": tta,
+        "network": network,
     }
     if check_mode(mode) == "sliding":
         return SlidingInferer(**shared)

@@ -22,8 +22,8 @@ def describe_weights(weights: str | Path | None, kind: str = "") -> dict[str, An
         kind: what all keys begin with, ``screen_`` for the weights of a screen.
 
     Returns:
-        ``weights``: the file's name; ``weights_sha256``; ``weights_purpose``: see `network.purpose.Purpose`, null also
-        if it is not known.
+        ``weights``: the file's name; ``weights_sha256``; ``weights_purpose``: see `network.purpose.Purpose`, without
+        activations, null also if it is not known.
 
     Raises:
         InputError: see `network.purpose.read_purpose`.
@@ -38,7 +38,7 @@ def describe_weights(weights: str | Path | None, kind: str = "") -> dict[str, An
     return {
         f"{kind}weights": Path(weights).name,
         f"{kind}weights_sha256": file_sha256(weights),
-        f"{kind}weights_purpose": None if purpose is None else purpose.content(),
+        f"{kind}weights_purpose": None if purpose is None else purpose._replace(activations=None).content(),
     }
 
 

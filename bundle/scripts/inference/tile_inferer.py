@@ -11,11 +11,11 @@ from monai.inferers import Inferer
 
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
+from ..network.activations import kept_tops
 from ..network.eightfold import EightfoldRuntime
 from ..network.forwards import DenseForward, PatchForward, send
-from ..network.network import resolve_precision
 from ..network.preprocessing import Scaling
-from ..network.runtime import make_runtime, resolve_runtime
+from ..network.runtime import choose_precision, make_runtime, resolve_runtime
 from .tile_plan import SlidePlan, Tile, position_offsets
 
 
@@ -25,10 +25,11 @@ class TileInferer(Inferer):
     Args:
         patch_size: side of a patch in pixels that the model sees.
         batch_size: patches per forward pass.
-        precision: see `network.network.resolve_precision`.
+        precision: see `network.runtime.choose_precision`.
         runtime: see `network.runtime.resolve_runtime`.
         device: where the network and the pixels are.
         tta: average over the eight flips and turns, see `network.eightfold.EightfoldRuntime`.
+        network: what will compute, which decides on the precision.
 
     Attributes:
         mode: the mode's name.
@@ -48,6 +49,7 @@ class TileInferer(Inferer):
         runtime: str = "auto",
         device: str | torch.device = "cpu",
         tta: bool = False,
+        network: Any = None,
     ) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
@@ -56,10 +58,11 @@ class TileInferer(Inferer):
         self.patch_size = patch_size
         self.batch_size = batch_size
         self.device = torch.device(device)
+        chosen = resolve_runtime(runtime, self.device)
         self.settings: dict[str, Any] = {
             "mode": self.mode,
-            "runtime": resolve_runtime(runtime, self.device),
-            "precision": str(resolve_precision(precision, self.device)).removeprefix("torch."),
+            "runtime": chosen,
+            "precision": choose_precision(precision, chosen, self.device, bool(kept_tops(network))),
             "refine_above": None,
             "tta": tta,
         }

@@ -31,7 +31,7 @@ VARIABLE = "TUMOR_DETECTION_NETWORKS"
 """The environment variable that names another folder, or says ``off``."""
 
 MAX_BYTES = 1 << 29
-_FORM = 1  # to be raised when networks are converted in another way
+_FORM = 2  # to be raised when networks are converted in another way
 _SUFFIX = ".network"
 _KNOWN_CODE = ("torch.nn.modules.", "torchvision.models.", "monai.networks.")
 _PACKAGES = ("torch", "torchvision", "monai", "openvino")
@@ -61,6 +61,7 @@ def fetch_model(
     scaling: Scaling | None,
     convert: Callable[[], Any],
     patch_size: int = PATCH_SIZE,
+    form: str = "",
 ) -> Any:
     """Take a network's model from the cache, or make it and put it there.
 
@@ -71,11 +72,12 @@ def fetch_model(
         scaling: what becomes a part of the model.
         convert: makes the model.
         patch_size: side of the images with which it is made, on which some networks depend.
+        form: in which of several ways the model is made.
 
     Returns:
         The model, not compiled.
     """
-    folder, key = cache_folder(), describe(network, scaling, patch_size)
+    folder, key = cache_folder(), describe(network, scaling, patch_size, form)
     if folder is None or key is None:
         return convert()
     path = folder / f"{key}{_SUFFIX}"
@@ -92,13 +94,16 @@ def fetch_model(
     return model
 
 
-def describe(network: torch.nn.Module, scaling: Scaling | None, patch_size: int = PATCH_SIZE) -> str | None:
+def describe(
+    network: torch.nn.Module, scaling: Scaling | None, patch_size: int = PATCH_SIZE, form: str = ""
+) -> str | None:
     """SHA-256 of all that a network's model depends on: versions, layers and their settings, weights, scaling.
 
     Args:
         network: the network.
         scaling: what becomes a part of its model.
         patch_size: see `fetch_model`.
+        form: see `fetch_model`.
 
     Returns:
         The hash; None for a network whose code may be another under the same name, or that has settings of other kinds
@@ -108,7 +113,7 @@ def describe(network: torch.nn.Module, scaling: Scaling | None, patch_size: int 
         versions = [version(name) for name in _PACKAGES]
     except PackageNotFoundError:  # installed under another name
         return None
-    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling, patch_size]).encode())
+    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling, patch_size, form]).encode())
     for name, module in network.named_modules(remove_duplicate=False):
         kind = type(module)
         settings = {key: value for key, value in vars(module).items() if key not in _APART and not _is_empty(value)}

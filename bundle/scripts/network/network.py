@@ -15,6 +15,7 @@ from monai.inferers import Inferer
 
 from ..errors import InputError, counted
 from ..files import check_is_file
+from .activations import keep_tops
 from .processors import limit_threads
 from .purpose import check_purpose
 
@@ -39,7 +40,8 @@ def prepare_network(
 ) -> torch.nn.Module:
     """Put a network on its device, channels-last, with weights from a file if one is given.
 
-    From then on torch computes with as many threads as `processors.count_threads` allows.
+    It then carries the highest activations that the sidecar of its weights states, see `activations.keep_tops`. From
+    then on torch computes with as many threads as `processors.count_threads` allows.
 
     Args:
         network: the network; changed in place.
@@ -59,7 +61,8 @@ def prepare_network(
     if weights is not None:
         load_weights(network, weights, is_start=mpp is None)
         if mpp is not None:
-            check_purpose(weights, mpp, patch_size, base)
+            purpose = check_purpose(weights, mpp, patch_size, base)
+            keep_tops(network, None if purpose is None else purpose.activations)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

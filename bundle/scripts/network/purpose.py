@@ -37,6 +37,7 @@ class Purpose(NamedTuple):
         version: of this package, where it made the weights.
         knows_tumor: whether the last layer was trained; after learning from pixels without labels it was not.
         appearance: range of each measure of `quality.appearance` over the training patches; None if it is not known.
+        activations: what `activations.measure_tops` found on training patches; None if it is not known.
     """
 
     mpp: float
@@ -45,6 +46,7 @@ class Purpose(NamedTuple):
     version: str | None = None
     knows_tumor: bool = True
     appearance: Mapping[str, Sequence[float]] | None = None
+    activations: Mapping[str, Sequence[float]] | None = None
 
     def fits(self, other: Purpose) -> bool:
         """Whether weights for the one may be used for the other: same patches, resolutions within `MPP_TOLERANCE`."""
@@ -60,8 +62,9 @@ class Purpose(NamedTuple):
         found = {**self._asdict(), "patch_size": list(self.patch_size)}
         if self.knows_tumor:
             del found["knows_tumor"]
-        if not self.appearance:
-            del found["appearance"]
+        for key in ("appearance", "activations"):
+            if not found[key]:
+                del found[key]
         return found
 
 
@@ -72,6 +75,7 @@ def make_purpose(
     version: str | None = None,
     knows_tumor: bool = True,
     appearance: Any = None,
+    activations: Any = None,
 ) -> Purpose:
     """The purpose of a run's weights.
 
@@ -82,6 +86,7 @@ def make_purpose(
         version: of the package; the running one if None.
         knows_tumor: see `Purpose`.
         appearance: see `Purpose`.
+        activations: see `Purpose`.
 
     Raises:
         InputError: if a number is none or not plausible.
@@ -94,8 +99,15 @@ def make_purpose(
         )
     if not (appearance is None or (isinstance(appearance, dict) and all(map(_is_range, appearance.values())))):
         raise InputError(f"appearance must be an object of [low, high], but got {appearance!r:.60}")
-    size = sides[0], sides[1]
-    return Purpose(check_mpp("mpp", mpp), size, trained_on, version or bundle_version(), knows_tumor, appearance)
+    if not (activations is None or (isinstance(activations, dict) and all(map(_are_tops, activations.values())))):
+        raise InputError(f"activations must be an object of lists of numbers from 0 on, but got {activations!r:.60}")
+    size, made_by = (sides[0], sides[1]), version or bundle_version()
+    return Purpose(check_mpp("mpp", mpp), size, trained_on, made_by, knows_tumor, appearance, activations)
+
+
+def _are_tops(value: Any) -> bool:
+    is_list = isinstance(value, list) and bool(value)
+    return is_list and all(type(top) in (int, float) and 0 <= top < math.inf for top in value)
 
 
 def _is_range(value: Any) -> bool:
@@ -180,7 +192,7 @@ def _read_sidecar(path: Path, digest: str = "") -> tuple[str, Purpose] | None:
     if version is not None and not isinstance(version, str):
         raise InputError(f"{path}: version: expected a text or null, found {version!r:.40}; mend it")
     try:
-        keys = {key: content.get(key) for key in ("mpp", "patch_size", "trained_on", "appearance")}
+        keys = {key: content.get(key) for key in ("mpp", "patch_size", "trained_on", "appearance", "activations")}
         purpose = make_purpose(**keys, knows_tumor=content.get("knows_tumor") is not False)
         return str(content["sha256"]).strip().lower(), purpose._replace(version=version)
     except InputError as error:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
-import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from monai.networks import eval_mode
 from tqdm import tqdm
 
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
+from .activations import kept_tops
+from .conversion import convert, import_openvino
 from .exported import OnnxNetwork
 from .model_cache import fetch_model
-from .network import AutocastInferer, resolve_precision
+from .network import PRECISIONS, AutocastInferer, resolve_precision
 from .preprocessing import Scaling
 from .processors import count_threads
 
 logger = logging.getLogger(__name__)
 
 RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
+INFERENCE_PRECISIONS = (*PRECISIONS, "int8")
 
 
 class Runtime(Protocol):
@@ -70,7 +69,8 @@ class OpenVINORuntime:
 
     Args:
         network: the network, which is converted as it is now; later changes of its weights have no effect.
-        precision: see `network.resolve_precision`.
+        precision: see `choose_precision`; in ``int8`` the network carries its highest activations, see
+            `activations.keep_tops`.
         scaling: see `TorchRuntime`; it becomes a part of the converted network.
         patch_size: side of an image that the network takes, if it takes other sizes or not.
 
@@ -88,20 +88,22 @@ class OpenVINORuntime:
         patch_size: int = PATCH_SIZE,
     ) -> None:
         self.dtype = _dtype(scaling)
-        dtype = resolve_precision(precision, torch.device("cpu"))
-        hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
+        precision = choose_precision(precision, self.name, torch.device("cpu"), bool(kept_tops(network)))
+        tops = kept_tops(network) if precision == "int8" else ()
+        hint = "bf16" if precision == "bfloat16" else "f32"  # of what is not computed in whole numbers
         options = {
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": count_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        convert = functools.partial(_convert, network, scaling, patch_size)
-        model = fetch_model(_openvino(), _core(), network, scaling, convert, patch_size)
+        make = functools.partial(convert, network, scaling, patch_size, tops)
+        form = precision if tops else ""
+        model = fetch_model(import_openvino(), _core(), network, scaling, make, patch_size, form)
         compiled = _core().compile_model(model, "CPU", options)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise InputError(
-                f"precision {str(dtype).removeprefix('torch.')}: OpenVINO does not compute it on this processor; give "
-                "--precision float32 or --runtime torch"
+                f"precision {precision}: OpenVINO does not compute it on this processor; give --precision float32 or "
+                "--runtime torch"
             )
         self._request = compiled.create_infer_request()
 
@@ -169,6 +171,46 @@ def resolve_runtime(runtime: str, device: torch.device) -> str:
     return runtime
 
 
+def choose_precision(precision: str, runtime: str, device: torch.device, has_tops: bool) -> str:
+    """Choose the arithmetic of inference.
+
+    Args:
+        precision: of `PRECISIONS`, or ``int8``: whole numbers of 8 bits, by OpenVINO. ``auto`` takes them where the
+            processor is quick at them and the network permits it.
+        runtime: what computes, see `resolve_runtime`.
+        device: where.
+        has_tops: whether the network carries its highest activations, see `activations.kept_tops`.
+
+    Returns:
+        ``float32``, ``bfloat16`` or ``int8``.
+
+    Raises:
+        InputError: if ``precision`` is something else, or ``int8`` is not possible.
+    """
+    if precision not in INFERENCE_PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(INFERENCE_PRECISIONS)}, but got {precision!r}")
+    if precision == "auto" and runtime == "openvino" and has_tops and is_int8_quick(torch.cpu.get_capabilities()):
+        return "int8"
+    if precision != "int8":
+        return str(resolve_precision(precision, device)).removeprefix("torch.")
+    if runtime != "openvino":
+        raise InputError(f"precision int8: OpenVINO computes it, on a CPU, but runtime is {runtime}; give another")
+    if not has_tops:
+        raise InputError(
+            "precision int8: needs the highest activations, which train writes into the sidecar of the weights, and "
+            "there are none for this network; give another --precision, or train from these weights"
+        )
+    return precision
+
+
+def is_int8_quick(capabilities: Mapping[str, Any]) -> bool:
+    """Whether a processor, by what it is capable of, computes whole numbers of 8 bits faster than float32.
+
+    With AVX2 it takes half the time, with AVX512-VNNI a quarter (docs/benchmarks.md).
+    """
+    return bool(capabilities.get("avx2"))
+
+
 def make_runtime(
     network: Any,
     runtime: str,
@@ -183,7 +225,7 @@ def make_runtime(
         network: the network, on ``device``, in evaluation mode.
         runtime: see `resolve_runtime`.
         device: where the network is.
-        precision: see `network.resolve_precision`.
+        precision: see `choose_precision`.
         scaling: see `TorchRuntime`.
         patch_size: see `OpenVINORuntime`.
 
@@ -200,53 +242,7 @@ def make_runtime(
     return TorchRuntime(network, precision, scaling)
 
 
-def _openvino() -> Any:
-    """OpenVINO without its telemetry, which otherwise reports every import to its makers."""
-    if "openvino" not in sys.modules:
-        # Python refuses to import a module that is None there; OpenVINO then takes a stub of its own.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
 @functools.cache
 def _core() -> Any:
     """One for the process: each sets up a signal stack, and two leave Python with a stack that is freed."""
-    return _openvino().Core()
-
-
-@contextlib.contextmanager
-def _root_logger_kept() -> Iterator[None]:
-    """OpenVINO's conversion silences warnings of everything, and leaves it so when it fails."""
-    root = logging.getLogger()
-    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.filters, root.handlers = filters, handlers
-
-
-def _convert(network: torch.nn.Module, scaling: Scaling | None, patch_size: int) -> Any:
-    openvino = _openvino()
-    example = torch.zeros((2, 3, patch_size, patch_size))
-    try:
-        with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad(), eval_mode(network):
-            warnings.simplefilter("ignore")  # torch deprecates the tracing that OpenVINO does
-            # OpenVINO would trace with a check, which keeps some 10 MB for each conversion in a process
-            traced = torch.jit.trace(network, example, check_trace=False)
-            model = openvino.convert_model(traced, example_input=example)
-    except Exception as error:  # OpenVINO raises bare Exceptions, too
-        raise InputError(
-            f"network_def: OpenVINO cannot convert {type(network).__name__} ({' '.join(str(error).split()):.120}); "
-            "give --runtime torch"
-        ) from error
-    steps = openvino.preprocess.PrePostProcessor(model)
-    steps.input().model().set_layout(openvino.Layout("NCHW"))
-    steps.input().tensor().set_layout(openvino.Layout("NHWC"))
-    if scaling is not None:
-        steps.input().tensor().set_element_type(openvino.Type.u8)
-        scaled = steps.input().preprocess().convert_element_type(openvino.Type.f32)
-        scaled.mean(-scaling.shift / scaling.factor).scale(1 / scaling.factor)
-    return steps.build()
+    return import_openvino().Core()

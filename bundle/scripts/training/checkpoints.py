@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from ..errors import InputError, counted
 from ..files import atomic_path
+from ..network.activations import measure_tops
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
 from ..slides.fallbacks import tell_fallbacks
@@ -48,6 +49,9 @@ class TrainingCheckpoints:
         loss: the loss.
         purpose: what the weights will be for.
 
+    Attributes:
+        inputs: (N, 3, h, w) float32 inputs of the network on which its highest activations are measured.
+
     Raises:
         InputError: see `run_folder.prepare_run_dir` and `network.purpose.check_sidecar`.
     """
@@ -81,6 +85,7 @@ class TrainingCheckpoints:
         self.half = half
         self.rank = rank
         self.purpose = purpose
+        self.inputs: list[torch.Tensor] = []
         self.interruption = Interruption(rank)
         self.random_numbers = RandomNumbers(rank)
         self._saved_epoch = -1
@@ -200,7 +205,7 @@ class TrainingCheckpoints:
             if not has_best and self.evaluator is not None:
                 self._warn_without_metric()
             if not has_best or best_epoch > self._saved_epoch:
-                write_weights(self.output_dir / "model.pt", self._weights(), self.purpose)
+                write_weights(self.output_dir / "model.pt", self._weights(), self._measured_purpose())
                 self._saved_epoch = best_epoch
             _save({**self._state(trainer), "epoch": trainer.state.epoch}, self.last_path)
         tell_fallbacks()
@@ -242,6 +247,11 @@ class TrainingCheckpoints:
         if not self.half:
             return weights
         return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+
+    def _measured_purpose(self) -> Purpose:
+        device = next(iter(self.average.chosen.parameters())).device
+        tops = measure_tops(self.average.chosen, (inputs.to(device) for inputs in self.inputs))
+        return self.purpose._replace(activations=tops or None)
 
     def _warn_without_metric(self) -> None:
         if not self._has_warned:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,11 +19,15 @@ _SIDE = 256
 _COUNT = 300
 """Patches of a training that are measured, which takes a second or two."""
 
+_NUM_INPUTS = 32
+"""Of them, as the network sees them, its highest activations are measured when its weights are saved."""
+
 
 class TrainingLooks:
     """Ignite handler that measures the first patches of a training, before they are augmented.
 
-    What it finds becomes part of what the checkpoints say of the weights. Too few patches leave that as it is.
+    What it finds becomes part of what the checkpoints say of the weights. Too few patches leave that as it is. The
+    checkpoints also get the first patches after augmentation, as the network saw them.
 
     Args:
         checkpoints: where the purpose of the weights is.
@@ -37,6 +43,7 @@ class TrainingLooks:
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         if self.rank == 0:
+            self._listening = self.checkpoints.parts["network"].register_forward_pre_hook(self._keep_input)
             engine.add_event_handler(Events.ITERATION_STARTED, self)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self.finish)
 
@@ -59,10 +66,17 @@ class TrainingLooks:
         if self._is_done:
             return
         self._is_done = True
+        self._listening.remove()
         ranges = measure_ranges(self._kinds[False], self._kinds[True])
         self._kinds = {False: [], True: []}
         if ranges:
             self.checkpoints.purpose = self.checkpoints.purpose._replace(appearance=ranges)
+
+    def _keep_input(self, _: Any, inputs: tuple[Any, ...]) -> None:
+        kept = self.checkpoints.inputs
+        missing = _NUM_INPUTS - sum(map(len, kept))
+        if missing > 0:
+            kept.append(torch.as_tensor(inputs[0])[:missing].detach().cpu().float())
 
 
 def patch_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:

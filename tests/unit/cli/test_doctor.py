@@ -38,7 +38,7 @@ def test_the_machine() -> None:
     for package in ("monai", "torch", "numpy", "openslide-python", "openslide-bin", "tifffile"):
         assert found[package][0].isdigit(), package
     assert found["device"].startswith(("cpu (", "cuda ("))
-    assert found["device"].endswith(("precision auto is bfloat16", "precision auto is float32"))
+    assert found["device"].endswith(tuple(f"precision auto is {name}" for name in ("int8", "bfloat16", "float32")))
     assert found["backend openslide"] == "works"
     assert found["backend cucim"].startswith(("works", "not installed"))
 

@@ -12,8 +12,9 @@ from torchvision.models import VisionTransformer
 from helpers.dense_networks import padded_network
 from scripts.errors import InputError
 from scripts.network import forwards
+from scripts.network.conversion import import_openvino
 from scripts.network.forwards import DenseForward, PatchForward, gather_patches, is_out_of_memory
-from scripts.network.runtime import TorchRuntime, _openvino
+from scripts.network.runtime import TorchRuntime
 
 TILE = torch.rand(3, 401, 523, generator=torch.Generator().manual_seed(8)) * 2 - 1
 CORNERS = np.random.default_rng(1).integers(0, [401 - 224, 523 - 224], (23, 2))
@@ -132,7 +133,7 @@ def test_one_logit_per_patch_is_asked_for() -> None:
     [
         lambda: torch.empty(2**60),
         lambda: np.empty(2**60, dtype=np.uint8),
-        lambda: _openvino().Tensor(_openvino().Type.f32, [2**44, 2**10]),
+        lambda: import_openvino().Tensor(import_openvino().Type.f32, [2**44, 2**10]),
     ],
     ids=["torch", "numpy", "openvino"],
 )

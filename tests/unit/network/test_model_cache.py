@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scripts.network import model_cache, runtime
+from scripts.network.activations import Tops, keep_tops
 from scripts.network.model_cache import VARIABLE, cache_folder, describe
 from scripts.network.preprocessing import Scaling
 from scripts.network.runtime import OpenVINORuntime
@@ -26,13 +27,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def converted(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
     """The networks that were converted."""
     found = []
-    convert = runtime._convert
+    convert = runtime.convert
 
-    def note(network: torch.nn.Module, scaling: Scaling | None, patch_size: int) -> object:
+    def note(network: torch.nn.Module, scaling: Scaling | None, patch_size: int, tops: Tops) -> object:
         found.append(network)
-        return convert(network, scaling, patch_size)
+        return convert(network, scaling, patch_size, tops)
 
-    monkeypatch.setattr(runtime, "_convert", note)
+    monkeypatch.setattr(runtime, "convert", note)
     return found
 
 
@@ -50,6 +51,19 @@ def pixels() -> torch.Tensor:
 
 def compute(network: torch.nn.Module) -> torch.Tensor:
     return OpenVINORuntime(network, "float32", SCALING)(pixels())
+
+
+def test_whole_numbers_are_kept_apart(folder: Path, converted: list[torch.nn.Module]) -> None:
+    network = make_network()
+    exact = compute(network)
+    keep_tops(network, {"2": [1.5]})
+    rounded = [OpenVINORuntime(network, "int8", SCALING)(pixels()) for _ in range(2)]
+    assert len(converted) == len(list(folder.iterdir())) == 2
+    torch.testing.assert_close(*rounded, rtol=0, atol=0)
+    assert 0 < float((rounded[0] - exact).abs().max()) < 0.1
+    keep_tops(network, {"2": [0.5]})
+    other = OpenVINORuntime(network, "int8", SCALING)(pixels())
+    assert not torch.equal(other, rounded[0]), "a network with other tops is another"
 
 
 def entry(folder: Path) -> Path:

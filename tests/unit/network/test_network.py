@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 
 from helpers.networks import fc_network
 from scripts.errors import InputError
+from scripts.network.activations import kept_tops, measure_tops
 from scripts.network.network import AutocastInferer, load_checkpoint, load_weights, prepare_network, resolve_precision
 from scripts.network.purpose import make_purpose, write_weights
 
@@ -174,6 +175,18 @@ def test_prepare_network_without_weights_keeps_its_own(network: torch.nn.Module)
     before = network.get_parameter("0.weight").clone()
     prepare_network(network, CPU)
     torch.testing.assert_close(network.get_parameter("0.weight"), before, rtol=0, atol=0)
+
+
+def test_a_network_in_use_carries_the_activations_that_its_sidecar_states(
+    tmp_path: Path, network: torch.nn.Module
+) -> None:
+    tops = measure_tops(network, [torch.ones(1, 3, 64, 64)])
+    write_weights(tmp_path / "own.pt", network.state_dict(), make_purpose(0.5, 96, activations=tops))
+    in_use = prepare_network(make_network(), CPU, tmp_path / "own.pt", 0.5, [96, 96])
+    assert dict(kept_tops(in_use)) == {name: tuple(values) for name, values in tops.items()}
+    assert not kept_tops(prepare_network(make_network(), CPU, tmp_path / "own.pt")), "a training starts anew"
+    write_weights(tmp_path / "own.pt", network.state_dict(), make_purpose(0.5, 96))
+    assert not kept_tops(prepare_network(in_use, CPU, tmp_path / "own.pt", 0.5, [96, 96])), "other weights, others"
 
 
 def test_prepare_network_refuses_weights_for_other_images(tmp_path: Path, network: torch.nn.Module) -> None:

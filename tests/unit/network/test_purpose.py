@@ -79,6 +79,19 @@ def test_an_exported_network_has_a_sidecar_of_its_own(weights: str, sidecar: str
     assert sidecar_path(Path("x") / weights) == Path("x") / sidecar
 
 
+def test_activations_are_kept_and_others_refused(tmp_path: Path) -> None:
+    tops = {"act": [1.5, 0.0], "relu": [3]}
+    write_weights(tmp_path / "own.pt", STATE, make_purpose(0.5, 96, activations=tops))
+    found = read_purpose(tmp_path / "own.pt")
+    assert found is not None
+    assert found.activations == found.content()["activations"] == tops
+    for wrong in ([1.0], {"act": 1.0}, {"act": []}, {"act": [-1.0]}, {"act": ["1"]}, {"act": [True]}, {"act": [1e999]}):
+        content = json.loads((tmp_path / "own.json").read_text()) | {"activations": wrong}
+        (tmp_path / "own.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"own\.json: (activations must be an object of lists|.*Infinity)"):
+            read_purpose(tmp_path / "own.pt")
+
+
 @pytest.mark.parametrize(("name", "purpose"), [("model.pt", FINE), ("model_10x.pt", SCREENING)])
 def test_shipped_weights_are_known_under_any_name(tmp_path: Path, name: str, purpose: Any) -> None:
     copy = Path(shutil.copy(MODELS / name, tmp_path / "copy.bin"))
@@ -87,7 +100,9 @@ def test_shipped_weights_are_known_under_any_name(tmp_path: Path, name: str, pur
         assert found is not None
         assert found.trained_on
         assert found.appearance
-        assert found._replace(trained_on=None, version=purpose.version, appearance=None) == purpose
+        assert found.activations
+        known = found._replace(trained_on=None, version=purpose.version, appearance=None, activations=None)
+        assert known == purpose
 
 
 def test_every_shipped_file_has_its_sidecar() -> None:

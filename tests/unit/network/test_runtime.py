@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from monai.networks.nets import TorchVisionFCModel
@@ -14,9 +15,12 @@ from helpers.dense_networks import padded_network
 from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.network.network import prepare_network
-from scripts.network.runtime import OpenVINORuntime, TorchRuntime, make_runtime, resolve_runtime
+from scripts.network.preprocessing import Scaling
+from scripts.network.runtime import OpenVINORuntime, TorchRuntime, choose_precision, make_runtime, resolve_runtime
+from scripts.slides.slide import open_slide
 
 CPU = torch.device("cpu")
+SCALING = Scaling(2 / 255, -1.0)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +28,16 @@ def shipped() -> torch.nn.Module:
     """The bundle's network with the shipped weights."""
     pool = ("avg", {"kernel_size": 7, "stride": 1})
     network = TorchVisionFCModel("resnet18", num_classes=1, use_conv=True, pool=pool, pretrained=False)
-    return prepare_network(network, CPU, Path(bundle_root()) / "models" / "model.pt").eval()
+    return prepare_network(network, CPU, Path(bundle_root()) / "models" / "model.pt", 0.243, 224).eval()
+
+
+@pytest.fixture(scope="module")
+def strip() -> torch.Tensor:
+    """Parts of the bundle's real tissue: tumor, lymphoid tissue and fat, (5, 3, 512, 256) uint8."""
+    with open_slide(Path(bundle_root()) / "sample" / "metastasis_strip.tif") as slide:
+        tops = range(0, slide.shape[0] - 512, (slide.shape[0] - 512) // 4)
+        parts = [slide.read_region((top, 128), (512, 256), 1.0) for top in tops]
+    return torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2)
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -125,6 +138,46 @@ def test_runtimes_that_cannot_be_are_refused() -> None:
         resolve_runtime("onnx", CPU)
 
 
+@pytest.mark.parametrize(
+    ("asked", "runtime", "has_tops", "is_quick", "expected"),
+    [
+        ("auto", "openvino", True, True, "int8"),
+        ("auto", "openvino", True, False, "float32"),
+        ("auto", "openvino", False, True, "float32"),
+        ("auto", "torch", True, True, "float32"),
+        ("auto", "onnxruntime", True, True, "float32"),
+        ("int8", "openvino", True, False, "int8"),
+        ("float32", "openvino", True, True, "float32"),
+        ("bfloat16", "openvino", True, True, "bfloat16"),
+    ],
+)
+def test_auto_takes_whole_numbers_where_they_are_quick_and_the_network_is_known(
+    monkeypatch: pytest.MonkeyPatch, asked: str, runtime: str, has_tops: bool, is_quick: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": is_quick})
+    assert choose_precision(asked, runtime, CPU, has_tops) == expected
+
+
+def test_a_precision_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InputError, match=r"precision int8: needs the highest activations, which train writes"):
+        choose_precision("int8", "openvino", CPU, has_tops=False)
+    with pytest.raises(InputError, match=r"precision int8: OpenVINO computes it, on a CPU, but runtime is torch"):
+        choose_precision("int8", "torch", CPU, has_tops=True)
+    with pytest.raises(InputError, match=r"must be one of auto, float32, bfloat16, int8, but got 'int4'"):
+        choose_precision("int4", "openvino", CPU, has_tops=True)
+
+
+def test_whole_numbers_are_close_to_float32_on_real_tissue(shipped: torch.nn.Module, strip: torch.Tensor) -> None:
+    exact, quick = (OpenVINORuntime(shipped, precision, SCALING)(strip) for precision in ("float32", "int8"))
+    assert exact.shape == quick.shape
+    assert float(exact.max()) > 1
+    assert float(exact.min()) < -2
+    difference = (exact - quick).abs()
+    assert 1e-3 < float(difference.mean()) < 0.05
+    assert float(difference.max()) < 0.3
+    assert float((exact.sigmoid() - quick.sigmoid()).abs().max()) < 0.05
+
+
 @pytest.mark.parametrize("name", ["torch", "openvino"])
 def test_make_runtime_makes_what_is_named(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
@@ -141,6 +194,7 @@ import ctypes, gc, os, signal, sys, threading
 seen = []
 watched = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.system", "urllib.")
 sys.addaudithook(lambda event, arguments: seen.append(event) if event.startswith(watched) else None)
+import numpy as np
 import torch
 from helpers.dense_networks import padded_network
 from scripts.network.runtime import OpenVINORuntime

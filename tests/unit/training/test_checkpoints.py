@@ -60,6 +60,7 @@ class Run(NamedTuple):
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.CosineAnnealingLR
     evaluator: SupervisedEvaluator
+    checkpoints: TrainingCheckpoints
 
 
 def make_run(
@@ -77,9 +78,10 @@ def make_run(
     loss: torch.nn.Module | None = None,
     is_validated: bool = True,
     purpose: Purpose = PURPOSE,
+    network: torch.nn.Module | None = None,
 ) -> Run:
     torch.manual_seed(1)
-    network = torch.nn.Sequential(
+    network = network or torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(12, width), torch.nn.BatchNorm1d(width), torch.nn.Linear(width, 1)
     )
     loss = torch.nn.BCEWithLogitsLoss() if loss is None else loss
@@ -119,7 +121,7 @@ def make_run(
             checkpoints,
         ],
     )
-    return Run(trainer, network, optimizer, scheduler, evaluator)
+    return Run(trainer, network, optimizer, scheduler, evaluator, checkpoints)
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,6 +492,20 @@ def test_weights_say_what_they_are_for_after_every_better_epoch(tmp_path: Path, 
     run.trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: found.append(read_purpose(tmp_path / "model.pt")))
     run.trainer.run()
     assert found == [PURPOSE] * 3, "a sidecar of other weights would be refused"
+
+
+def test_weights_state_the_highest_activations_of_what_is_saved(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    run, inputs = make_run(tmp_path, 2, decay=0.5, network=network), torch.randn(5, 3, 4)
+    run.checkpoints.inputs = [inputs[:3], inputs[3:]]
+    run.trainer.run()
+    saved = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    saved.load_state_dict(load(tmp_path / "model.pt"))
+    with torch.no_grad():
+        expected = float(saved[:3](inputs).max())
+    found = read_purpose(tmp_path / "model.pt")
+    assert found is not None
+    assert found.activations == {"2": [pytest.approx(expected, abs=1e-4)]}
 
 
 def test_a_run_is_not_resumed_at_another_resolution(tmp_path: Path) -> None:

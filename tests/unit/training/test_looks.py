@@ -20,17 +20,33 @@ from scripts.training.looks import TrainingLooks, measure_pictures, patch_pixels
 from scripts.training.patch_images import PatchImageDataset
 
 
-def train(batches: list[dict[str, Any]], epochs: int = 2, rank: int = 0) -> Any:
-    """Run a trainer that spoils its batches; returns what the checkpoints say."""
-    checkpoints: Any = SimpleNamespace(purpose=make_purpose(0.5, 32))
+def run(batches: list[dict[str, Any]], epochs: int = 2, rank: int = 0) -> Any:
+    """Run a trainer that spoils its batches; returns what stands for the checkpoints."""
+    network = torch.nn.Identity()
+    checkpoints: Any = SimpleNamespace(purpose=make_purpose(0.5, 32), parts={"network": network}, inputs=[])
 
     def step(engine: Engine, batch: dict[str, Any]) -> None:
-        batch["image"] = torch.zeros_like(batch["image"])
+        batch["image"] = network(torch.zeros_like(batch["image"]) + engine.state.iteration)
 
     engine = Engine(step)
     TrainingLooks(checkpoints, rank).attach(engine)
     engine.run(batches, max_epochs=epochs)
-    return checkpoints.purpose.appearance
+    return checkpoints
+
+
+def train(batches: list[dict[str, Any]], epochs: int = 2, rank: int = 0) -> Any:
+    """What the checkpoints say after such a training."""
+    return run(batches, epochs, rank).purpose.appearance
+
+
+def test_the_first_inputs_of_the_network_are_kept() -> None:
+    batches = [{"image": patches(20)}, {"image": patches(20)}, {"image": patches(20)}]
+    kept = run(batches).inputs
+    assert [(len(inputs), inputs.unique().tolist(), inputs.dtype) for inputs in kept] == [
+        (20, [1.0], torch.float32),
+        (12, [2.0], torch.float32),
+    ]
+    assert run(batches, rank=1).inputs == []
 
 
 def patches(count: int, darker: int = 0) -> torch.Tensor:
