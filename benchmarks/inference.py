@@ -243,7 +243,8 @@ class Measured:
 
     def speed_table(self) -> str:
         """Rates and their ratios."""
-        header = ["what", "precision", "positions", "first, s", "least, s", "positions/s", "mm²/s", "ratio", "wanted", "GPU"]
+        header = ["what", "precision", "positions", "first, s", "least, s", "positions/s", "mm²/s", "ratio"]
+        header += ["wanted", "GPU"]
         rows = []
         reference = self.best(REFERENCE)
         for name in (REFERENCE, *VARIANTS):
