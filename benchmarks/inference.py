@@ -120,8 +120,8 @@ class Pipeline:
     def network_seconds(self, slide: Path, foreground_dir: Path | None) -> float:
         """Time the inferer alone, on the tiles of a slide, which lie in memory normalized."""
         config = self._config(_slide_ids(slide, foreground_dir))
-        dataset, prepare = config.get_parsed_content("dataset"), config.get_parsed_content("evaluator").prepare_batch
-        samples = [dataset[tile] for tile in config.get_parsed_content("sampler")]
+        prepare = config.get_parsed_content("evaluator").prepare_batch
+        samples = list(config.get_parsed_content("dataloader"))
         device = next(self.network.parameters()).device
         seconds = 0.0
         with torch.no_grad():

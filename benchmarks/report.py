@@ -18,7 +18,7 @@ from scripts.errors import InputError
 from scripts.files import atomic_path
 from scripts.network.processors import count_processors
 
-_PACKAGES = ("torch", "openvino", "nncf", "monai", "cucim-cu13", "numpy")
+_PACKAGES = ("torch", "openvino", "monai", "cucim-cu13", "numpy")
 
 
 def machine_line() -> str:
