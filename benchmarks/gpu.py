@@ -29,6 +29,7 @@ from report import machine_line, markdown_table, publish  # noqa: E402
 from slides import make_layout, read_patches, write_mosaic  # noqa: E402
 from stopwatch import synchronize  # noqa: E402
 
+from scripts.errors import counted  # noqa: E402
 from scripts.network.forwards import gather_patches  # noqa: E402
 
 TUMOR, STRIDE, SIDE = 0.05, 64, 224
@@ -69,6 +70,7 @@ class Parts:
         self.samples = [dataset[tile] for tile in config.get_parsed_content("sampler")]
         if self.device.type == "cuda":
             self.samples = [{**sample, "image": sample["image"].pin_memory()} for sample in self.samples]
+        self.together = config.get_parsed_content("dataloader").feed.most_together
         self.gpx = sum(sample["image"][0, 0].numel() for sample in self.samples) / 1e9
         self.first = 0.0
 
@@ -84,9 +86,19 @@ class Parts:
             self.prepare(sample, self.device, non_blocking=True)
 
     def compute(self) -> None:
-        """Run the inferer on tiles that are on the device."""
-        for image, keywords in self._prepared():
-            self.pipeline.inferer(image, self.pipeline.network, **keywords)
+        """Run the inferer on tiles that are on the device, as many together as in a run."""
+        self._compute(self.together)
+
+    def compute_singly(self) -> None:
+        """Run the inferer on one tile after the other."""
+        self._compute(1)
+
+    def _compute(self, together: int) -> None:
+        tiles = self._prepared()
+        for start in range(0, len(tiles), together):
+            images, keywords = zip(*tiles[start : start + together], strict=True)
+            shared = {**keywords[0], "tile": [one["tile"] for one in keywords]}
+            self.pipeline.inferer(list(images), self.pipeline.network, **shared)
         self.pipeline.inferer.report(str(self.slide))
 
     def _prepared(self) -> list[tuple[torch.Tensor, dict[str, Any]]]:
@@ -98,14 +110,15 @@ class Parts:
 
 def dense_table(parts: Parts, rounds: int, deadline: float) -> str:
     """All parts in turn; medians. The first round, which compiles, is left out if there is another."""
-    found: dict[str, list[float]] = {name: [] for name in ("first", "read", "copy", "compute", "end to end")}
+    steps = ["read", "copy", "compute"] + ["compute_singly"] * (parts.together > 1)
+    found: dict[str, list[float]] = {name: [] for name in ("first", *steps, "end to end")}
     utilization: list[float] = []
     for number in range(rounds + 1):
         if number > 1 and time.monotonic() > deadline:
             print(f"the time is used up after {number - 1} rounds")
             break
         run = parts.pipeline.run(parts.slide, None)
-        times = {name: seconds_of(getattr(parts, name)) for name in ("read", "copy", "compute")}
+        times = {name: seconds_of(getattr(parts, name)) for name in steps}
         times |= {"first": parts.first, "end to end": run.seconds}
         print({name: round(value, 3) for name, value in times.items()}, f"utilization {run.utilization}", flush=True)
         if number or not rounds:
@@ -119,7 +132,8 @@ def dense_table(parts: Parts, rounds: int, deadline: float) -> str:
         "first": f"until the first of {parts.num_readers} readers gave a tile",
         "read": "readers alone",
         "copy": "copies to the device alone",
-        "compute": "the network alone",
+        "compute": f"the network alone, {counted(parts.together, 'tile')} at a time",
+        "compute_singly": "the network alone, one tile at a time",
         "end to end": "dense, end to end",
     }
     rows = []
@@ -145,7 +159,7 @@ def sliding_table(parts: Parts, repeats: int) -> str:
     """Patches per second by batch size, and how long it takes to cut them one by one and at once."""
     image = max((image for image, _ in parts._prepared()), key=lambda image: image.numel())[0]
     image = image[None].contiguous(memory_format=torch.channels_last)[0]
-    runtime = parts.pipeline.inferer._dense.runtime
+    runtime, patches = parts.pipeline.inferer._dense.runtime, parts.pipeline.inferer._patches
     rows = []
     for count in BATCH_SIZES if parts.device.type == "cuda" else BATCH_SIZES[:1]:
         high = np.array(image.shape[1:]) - SIDE + 1
@@ -165,7 +179,9 @@ def sliding_table(parts: Parts, repeats: int) -> str:
         times = {name: min(seconds_of(run) for _ in range(repeats)) for name, run in ways.items()}
         cut = [f"{1000 * times[name]:.2f}" for name in ("singly", "at once")]
         rows.append([str(count), *cut, f"{1000 * times['network']:.1f}", f"{count / times['network']:.0f}"])
-    return markdown_table(["patches at a time", "cut singly, ms", "cut at once, ms", "network, ms", "patches/s"], rows)
+    header = ["patches at a time", "cut singly, ms", "cut at once, ms", "network, ms", "patches/s"]
+    chosen = [["`batch_size` that `auto` chose", str(patches.batch_size)]]
+    return markdown_table(header, rows) + "\n\n" + markdown_table(["what", "found"], chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd, ScaleIntensityRanged
 from PIL import Image
 
+from helpers.ahead import come_late, feed_ahead
 from helpers.dense_networks import unpadded_network
 from helpers.forked_commands import Started
 from helpers.torchrun import torchrun
@@ -90,10 +91,15 @@ def run_cascade(
     return found
 
 
-@pytest.mark.parametrize(("stride", "factor", "tile_size"), [(64, 2, 700), (128, 1, 2048), (60, 2, 2048)])
+@pytest.mark.parametrize(
+    ("stride", "factor", "tile_size", "is_ahead"),
+    [(64, 2, 700, False), (64, 2, 500, True), (128, 1, 2048, False), (60, 2, 2048, False)],
+)
 def test_the_map_is_that_of_the_two_networks_run_by_hand(
-    tmp_path: Path, stride: int, factor: int, tile_size: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int, factor: int, tile_size: int, is_ahead: bool
 ) -> None:
+    if is_ahead:
+        feed, waited = feed_ahead(monkeypatch), come_late(monkeypatch)
     image = stained(SHAPE, 3)
     path = tmp_path / "odd.tif"
     write_pyramid(path, image, 0.243, compression=None)
@@ -132,6 +138,8 @@ def test_the_map_is_that_of_the_two_networks_run_by_hand(
         tile_size=tile_size,
         foreground_dir=tmp_path / "masks",
     )
+    if is_ahead:
+        assert feed.num_sent > len(waited) > 3, "tiles were computed together"
     assert np.ptp(screen[under]) > 0.02
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
     np.testing.assert_allclose(found[is_fine], expected[is_fine], rtol=0, atol=2e-5)

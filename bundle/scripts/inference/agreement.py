@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..network.transfers import Copy, bring_back
 from .tile_plan import Tile
 
 MAX_CROSSINGS = 0.05
@@ -30,7 +31,7 @@ class Agreement:
     def __init__(self, num_checks: int) -> None:
         self.num_checks = num_checks
         self._num_seen = 0
-        self._logits: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._logits: list[Copy] = []
 
     def choose(self, tile: Tile) -> npt.NDArray[np.int64]:
         """Choose positions of the next tile, as many as its share of the slide's foreground asks for.
@@ -52,19 +53,20 @@ class Agreement:
         return np.sort(rng.choice(count, size=min(due, count), replace=False)).astype(np.int64)
 
     def add(self, of_map: torch.Tensor, sliding: torch.Tensor) -> None:
-        """Take in logits of the chosen positions; they stay on their device, so that nothing waits for it here.
+        """Take in logits of the chosen positions; nothing waits here for the device that computes them.
 
         Args:
             of_map: (K,) floating, what the map holds.
             sliding: (K,) floating, what `sliding` gives.
         """
-        self._logits.append((of_map, sliding))
+        if len(of_map):
+            self._logits.append(bring_back(torch.stack([of_map, sliding])))
 
     def report(self) -> dict[str, Any] | None:
         """What `compare_logits` finds, or None if nothing was checked."""
-        if not any(len(of_map) for of_map, _ in self._logits):
+        if not self._logits:
             return None
-        of_map, sliding = (torch.cat(parts).double().cpu().numpy() for parts in zip(*self._logits, strict=True))
+        of_map, sliding = torch.cat([copy.take() for copy in self._logits], dim=1).double().numpy()
         return compare_logits(of_map, sliding)
 
 

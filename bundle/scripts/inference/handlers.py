@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from ..errors import FilesFailedError, InputError, Stopped, StopRequest, counted, some_of
 from ..folders.names import check_result_name, slide_name
+from ..network.transfers import Copy, bring_back
 from ..slides.fallbacks import tell_fallbacks
 from .freshness import expected_sidecar, older_map_remark
 from .growing_map import GrowingMap, GrowingScreen, Grown
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _SUMMARY_SECONDS = 10.0
 _WAIT_SECONDS = 0.2
+_MOST_LATE = 2
+"""Iterations that a GPU may be behind: one that it computes and one that waits for it, each with its memory."""
 
 
 class Reporter(Protocol):
@@ -85,16 +89,20 @@ class ProbabilityMapWriter:
         self._maps: dict[str, GrowingMap] = {}
         self._screens: dict[str, GrowingScreen] = {}
         self._screened: dict[str, Grown] = {}
+        self._late: deque[tuple[list[Tile], Copy | None]] = deque()
         self._summarized = 0.0
         self._position = 0.0
         self._progress: tqdm[Any] | None = None
         self._stop_request = StopRequest(self._stop)
+        sampler.settle = self.settle
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, self._forget)
         engine.add_event_handler(Events.STARTED, self.start)
         self.timing.attach(engine)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.settle)
         engine.add_event_handler(Events.COMPLETED, self.complete)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.abort)
 
@@ -142,8 +150,32 @@ class ProbabilityMapWriter:
         return older_map_remark(read_sidecar, self.sampler.dataset.assumed_mpp(path))
 
     def __call__(self, engine: Engine) -> None:
-        """Take in the tile of this iteration."""
-        tile: Tile = engine.state.batch["tile"]
+        """Let the results of this iteration's tile, or tiles, come back, and take in those that are there."""
+        tiles = engine.state.batch["tile"]
+        tiles = [tiles] if isinstance(tiles, Tile) else tiles
+        is_empty = not any(tile.positions.any() for tile in tiles)
+        self._late.append((tiles, None if is_empty else bring_back(engine.state.output["pred"].float())))
+        self._take_in(_MOST_LATE)
+
+    def settle(self) -> None:
+        """Take in all results, however long a GPU takes for them."""
+        self._take_in(0)
+
+    def _forget(self) -> None:
+        """Leave results that an earlier run of the engine, which an error ended, did not take in."""
+        self._late.clear()
+
+    def _take_in(self, num_left: int) -> None:
+        """Take in results that came back, and wait for all but the last few."""
+        while self._late and (len(self._late) > num_left or self._late[0][1] is None or self._late[0][1].is_done()):
+            tiles, copy = self._late.popleft()
+            values = None if copy is None else copy.take().numpy()
+            for index, tile in enumerate(tiles):
+                rows, cols = tile.positions.shape
+                self._take(tile, None if values is None else values[index, 0, :rows, :cols])
+
+    def _take(self, tile: Tile, values: npt.NDArray[np.float32] | None) -> None:
+        """Take in the probabilities of a tile, as far as it has positions."""
         if tile.path in self.failed:
             return
         if tile.error is not None or tile.plan is None:
@@ -151,7 +183,7 @@ class ProbabilityMapWriter:
             return
         if tile.path not in self._expected:
             self._expected[tile.path] = self._settings(tile.path)
-        probabilities = engine.state.output["pred"][0, 0].float().cpu().numpy() if tile.positions.any() else None
+        probabilities = values if tile.positions.any() else None
         if probabilities is not None and not np.isfinite(probabilities).all():
             self._set_aside(tile.path, f"{tile.path}: the network gave NaN; check the weights and the precision")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import torch
 from ..errors import InputError, counted
 from ..geometry import PATCH_SIZE
 from ..network.exported import OnnxNetwork
-from ..network.forwards import send
 from ..network.modes import check_mode, dense_step, resolve_mode
 from ..network.preprocessing import Scaling
+from ..network.transfers import send
 from .agreement import Agreement, is_beyond_limits
 from .screening import ScreenSettings
-from .tile_inferer import SlidingInferer, TileInferer
-from .tile_plan import SlidePlan, Tile
+from .tile_inferer import SlidingInferer, TileInferer, Work
+from .tile_plan import Tile
 
 logger = logging.getLogger(__name__)
 
@@ -49,26 +50,32 @@ class DenseInferer(TileInferer):
         self._agreements: dict[str, Agreement] = {}
         self._num_refined: dict[str, int] = {}
 
-    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+    def compute(self, works: Sequence[Work]) -> torch.Tensor:
         """Compute logits; see `TileInferer.compute`."""
+        plan, path = works[0].plan, works[0].tile.path
         step = dense_step(plan.stride, plan.downsample)
         if step is None:
             resolve_mode(self.mode, plan.stride, plan.downsample)  # says why
             raise AssertionError("a mode without a step is refused")
-        rows, cols = send(wanted * step, image.device).unbind(dim=1)
-        found = self._dense(image)[rows, cols]
+        grids = self._dense.together([work.image for work in works])
+        places = (send(work.wanted * step, work.image.device).unbind(dim=1) for work in works)
+        found = torch.cat([grid[rows, cols] for grid, (rows, cols) in zip(grids, places, strict=True)])
 
-        agreement = self._agreements.setdefault(tile.path, Agreement(self.num_checks))
-        checked, refined = agreement.choose(tile), self._to_refine(found)
+        agreement = self._agreements.setdefault(path, Agreement(self.num_checks))
+        firsts = np.cumsum([0, *(len(work.wanted) for work in works[:-1])])
+        checked = np.concatenate(
+            [agreement.choose(work.tile) + first for work, first in zip(works, firsts, strict=True)]
+        )
+        refined = self._to_refine(found)
         again = np.union1d(checked, refined)
         sliding = torch.full_like(found, torch.nan)
-        sliding[send(again, found.device)] = self._slide(image, plan, wanted[again])
+        sliding[send(again, found.device)] = self._slide(works, again)
         if len(refined):
             replaced = send(refined, found.device)
             found[replaced] = sliding[replaced]
         compared = send(checked, found.device)
         agreement.add(found[compared], sliding[compared])
-        self._num_refined[tile.path] = self._num_refined.get(tile.path, 0) + len(refined)
+        self._num_refined[path] = self._num_refined.get(path, 0) + len(refined)
         return found
 
     def _to_refine(self, found: torch.Tensor) -> npt.NDArray[np.int64]:
@@ -128,13 +135,12 @@ class AutoInferer(RefinedInferer):
         super().__init__(**arguments)
         self._modes: dict[str, str] = {}
 
-    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+    def compute(self, works: Sequence[Work]) -> torch.Tensor:
         """Compute logits; see `TileInferer.compute`."""
+        plan = works[0].plan
         mode = resolve_mode("auto", plan.stride, plan.downsample) if self._is_dense else "sliding"
-        self._modes[tile.path] = mode
-        if mode == "sliding":
-            return self._slide(image, plan, wanted)
-        return super().compute(image, tile, plan, wanted)
+        self._modes[plan.path] = mode
+        return self._slide(works) if mode == "sliding" else super().compute(works)
 
     def report(self, path: str) -> dict[str, Any]:
         """Hand out what was noted of a slide; of one without foreground the mode stays ``auto``."""
@@ -163,13 +169,12 @@ class ScreenInferer(DenseInferer):
         self.is_dense = is_dense
         self._modes: dict[str, str] = {}
 
-    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+    def compute(self, works: Sequence[Work]) -> torch.Tensor:
         """Compute logits; see `TileInferer.compute`."""
+        plan = works[0].plan
         mode = "dense" if self.is_dense and dense_step(plan.stride, plan.downsample) is not None else "sliding"
-        self._modes[tile.path] = mode
-        if mode == "sliding":
-            return self._slide(image, plan, wanted)
-        return super().compute(image, tile, plan, wanted)
+        self._modes[plan.path] = mode
+        return self._slide(works) if mode == "sliding" else super().compute(works)
 
     def report(self, path: str) -> dict[str, Any]:
         """Hand out what was noted of a slide, under the keys of a sidecar."""
@@ -211,10 +216,17 @@ class CascadeInferer(AutoInferer):
         }
 
     def __call__(
-        self, inputs: torch.Tensor, network: Any, *args: Any, tile: Tile, scaling: Scaling | None = None, **kwargs: Any
+        self,
+        inputs: Any,
+        network: Any,
+        *args: Any,
+        tile: Tile | list[Tile],
+        scaling: Scaling | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        """Compute the positions of a tile, of a screen with the screen's network; see `TileInferer.__call__`."""
-        if tile.plan is not None and tile.plan.look is not None:
+        """Compute the positions of tiles, of a screen with the screen's network; see `TileInferer.__call__`."""
+        plan = tile.plan if isinstance(tile, Tile) else tile[0].plan
+        if plan is not None and plan.look is not None:
             return self.screen(inputs, self.screen_network, tile=tile, scaling=scaling)
         return super().__call__(inputs, network, tile=tile, scaling=scaling)
 
@@ -230,7 +242,7 @@ def make_inferer(
     refine_above: float = 0.2,
     num_checks: int = 64,
     patch_size: int = PATCH_SIZE,
-    batch_size: int = 64,
+    batch_size: int | str = "auto",
     precision: str = "auto",
     runtime: str = "auto",
     device: str | torch.device = "cpu",
@@ -246,7 +258,7 @@ def make_inferer(
         refine_above: see `RefinedInferer`; of no effect in modes dense and sliding.
         num_checks: see `DenseInferer`; of no effect in mode sliding.
         patch_size: see `TileInferer`, as all that follow.
-        batch_size: patches per forward pass.
+        batch_size: patches per forward pass, or ``auto``.
         precision: of the arithmetic.
         runtime: what computes.
         device: where.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,27 @@ from ..errors import InputError
 from ..geometry import PATCH_SIZE
 from ..network.activations import kept_tops
 from ..network.eightfold import EightfoldRuntime
-from ..network.forwards import DenseForward, PatchForward, send
+from ..network.forwards import DenseForward, PatchForward
 from ..network.preprocessing import Scaling
 from ..network.runtime import choose_precision, make_runtime, resolve_runtime
+from ..network.transfers import send
 from .tile_plan import SlidePlan, Tile, position_offsets
+
+
+class Work(NamedTuple):
+    """What there is to compute of a tile.
+
+    Attributes:
+        image: (3, h, w) pixels.
+        tile: the tile.
+        plan: its plan.
+        wanted: (N, 2) int64, (row, col) in the tile's block of the map, N at least 1.
+    """
+
+    image: torch.Tensor
+    tile: Tile
+    plan: SlidePlan
+    wanted: npt.NDArray[np.int64]
 
 
 class TileInferer(Inferer):
@@ -24,7 +42,7 @@ class TileInferer(Inferer):
 
     Args:
         patch_size: side of a patch in pixels that the model sees.
-        batch_size: patches per forward pass.
+        batch_size: patches per forward pass; ``auto``: see `network.forwards.PatchForward`.
         precision: see `network.runtime.choose_precision`.
         runtime: see `network.runtime.resolve_runtime`.
         device: where the network and the pixels are.
@@ -44,19 +62,20 @@ class TileInferer(Inferer):
     def __init__(
         self,
         patch_size: int = PATCH_SIZE,
-        batch_size: int = 64,
+        batch_size: int | str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
         device: str | torch.device = "cpu",
         tta: bool = False,
         network: Any = None,
     ) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise InputError(f"batch_size must be a positive integer of patches, but got {batch_size!r}")
+        is_whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+        if batch_size != "auto" and not (is_whole and int(batch_size) >= 1):
+            raise InputError(f"batch_size must be a positive integer of patches or auto, but got {batch_size!r}")
         if not isinstance(tta, bool):
             raise InputError(f"tta must be true or false, but got {tta!r}")
         self.patch_size = patch_size
-        self.batch_size = batch_size
+        self.batch_size = None if batch_size == "auto" else int(batch_size)
         self.device = torch.device(device)
         chosen = resolve_runtime(runtime, self.device)
         self.settings: dict[str, Any] = {
@@ -72,50 +91,60 @@ class TileInferer(Inferer):
         self._dense: DenseForward
 
     def __call__(
-        self, inputs: torch.Tensor, network: Any, *args: Any, tile: Tile, scaling: Scaling | None = None, **kwargs: Any
+        self,
+        inputs: Any,
+        network: Any,
+        *args: Any,
+        tile: Tile | list[Tile],
+        scaling: Scaling | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        """Compute the positions of a tile.
+        """Compute the positions of a tile, or of several of one plan together.
 
         Args:
             inputs: (1, 3, h, w) pixels of the tile, uint8 with a scaling, else float32; its first patch starts at
-                (0, 0).
+                (0, 0). Of several tiles, a list.
             network: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels; made ready at the first tile.
             args: unused.
-            tile: tells which positions to compute, their stride and downsample.
+            tile: tells which positions to compute, their stride and downsample. Of several tiles, a list.
             scaling: what makes the network's input of the pixels; None if they are that.
             kwargs: unused.
 
         Returns:
-            (1, 1, rows, cols) float32 logits on the tile's block of the map; -inf, that is probability 0, where
-            nothing was to be computed.
+            (tiles, 1, rows, cols) float32 logits on each tile's block of the map, of the most rows and columns; -inf,
+            that is probability 0, where nothing was to be computed.
 
         Raises:
             InputError: if the network does not suit the mode or the runtime, or memory is too small for a patch.
         """
-        logits = torch.full((1, 1, *tile.positions.shape), -torch.inf, device=inputs.device)
-        if tile.plan is None or not tile.positions.any():
+        images, tiles = ([inputs], [tile]) if isinstance(tile, Tile) else (inputs, tile)
+        rows, cols = (max(tile.positions.shape[axis] for tile in tiles) for axis in range(2))
+        logits = torch.full((len(tiles), 1, rows, cols), -torch.inf, device=images[0].device)
+        works, numbers = [], []
+        for number, (image, tile) in enumerate(zip(images, tiles, strict=True)):
+            if tile.plan is not None and tile.positions.any():
+                works.append(Work(torch.as_tensor(image)[0], tile, tile.plan, np.argwhere(tile.positions)))
+                numbers.append(np.full(len(works[-1].wanted), number))
+        if not works:
             return logits
         if network is not self._network or scaling != self._scaling:
             self._scaling = scaling
             self._make_ready(network)
-        wanted = np.argwhere(tile.positions)
         with torch.no_grad():
-            found = self.compute(torch.as_tensor(inputs)[0], tile, tile.plan, wanted)
-        rows, cols = send(wanted, logits.device).unbind(dim=1)
-        logits[0, 0, rows, cols] = found
+            found = self.compute(works)
+        places = np.column_stack([np.concatenate(numbers), np.concatenate([work.wanted for work in works])])
+        of_tile, at_row, at_col = send(places, logits.device).unbind(dim=1)
+        logits[of_tile, 0, at_row, at_col] = found
         return logits
 
-    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Compute logits of a tile: what each mode does in its way.
+    def compute(self, works: Sequence[Work]) -> torch.Tensor:
+        """Compute logits of tiles: what each mode does in its way.
 
         Args:
-            image: (3, h, w) pixels.
-            tile: the tile.
-            plan: its plan.
-            wanted: (N, 2) int64, (row, col) in the tile's block of the map, N at least 1.
+            works: what there is to compute, at least one, all of one plan.
 
         Returns:
-            (N,) float32 logits.
+            (N,) float32 logits of all of them, one after the other.
         """
         raise NotImplementedError
 
@@ -140,9 +169,17 @@ class TileInferer(Inferer):
         self._dense = DenseForward(runtime, self.patch_size)
         self._network = network
 
-    def _slide(self, image: torch.Tensor, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
-        offsets = position_offsets(int(wanted.max(initial=0)) + 1, plan.stride, plan.downsample)
-        return self._patches(image, offsets[wanted])
+    def _slide(self, works: Sequence[Work], chosen: npt.NDArray[np.int64] | None = None) -> torch.Tensor:
+        """Logits patch by patch, of all positions of the tiles or, in this order, of those with the numbers given."""
+        corners, first = [], 0
+        for work in works:
+            offsets = position_offsets(int(work.wanted.max()) + 1, work.plan.stride, work.plan.downsample)
+            wanted, last = work.wanted, first + len(work.wanted)
+            if chosen is not None:
+                wanted = wanted[chosen[(first <= chosen) & (chosen < last)] - first]
+            corners.append(offsets[wanted])
+            first = last
+        return self._patches.together([work.image for work in works], corners)
 
 
 class SlidingInferer(TileInferer):
@@ -150,6 +187,6 @@ class SlidingInferer(TileInferer):
 
     mode = "sliding"
 
-    def compute(self, image: torch.Tensor, tile: Tile, plan: SlidePlan, wanted: npt.NDArray[np.int64]) -> torch.Tensor:
+    def compute(self, works: Sequence[Work]) -> torch.Tensor:
         """Compute logits; see `TileInferer.compute`."""
-        return self._slide(image, plan, wanted)
+        return self._slide(works)

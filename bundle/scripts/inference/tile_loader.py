@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..errors import InputError
+from ..network.transfers import Copy, DeviceFeed, make_feed
 from ..slides.reader_process import LostReaderError
 from .tile_plan import NO_POSITIONS, SlidePlan, Tile, make_sample
 from .tile_reader import TileReader
@@ -38,7 +39,8 @@ class TileLoader:
         dataset: reads the pixels of tiles.
         sampler: yields tiles.
         num_workers: how many processes read; at least one does.
-        pin_memory: put pixels where a GPU takes them from, as ``DataLoader`` does.
+        device: where they are computed. On a GPU, tiles are copied there when they are read, the processes start while
+            the first tiles are computed, and tiles of a slide that follow each other come together.
         persistent_workers: keep the processes from one iteration to the next.
     """
 
@@ -47,42 +49,59 @@ class TileLoader:
         dataset: TileDataset,
         sampler: TileSampler,
         num_workers: int = 1,
-        pin_memory: bool = False,
+        device: str | torch.device = "cpu",
         persistent_workers: bool = False,
     ) -> None:
         self.sampler = sampler
         self.persistent_workers = persistent_workers
-        self.pin_memory = pin_memory
+        self.feed = make_feed(torch.device(device))
         self._planner = _Asker(TileReader(dataset))
-        self._readers = [_Asker(TileReader(dataset), pin_memory) for _ in range(max(1, num_workers))]
+        self._readers = [_Asker(TileReader(dataset), self.feed) for _ in range(max(1, num_workers))]
         self._lost: dict[str, str] = {}
         self._num_given = 0
         sampler.planner, sampler.look_planner = self._plan, self._plan_look
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield what `tile_plan.make_sample` makes of each tile of the sampler, in its order."""
+        """Yield what `tile_plan.make_sample` makes of each tile of the sampler, in its order; of several, lists."""
         self._lost.clear()
         self._planner.start()
-        for reader in self._readers:
-            reader.start()
-        waiting: deque[Future[dict[str, Any]]] = deque()
         is_done = False
         try:
-            for tile in self.sampler:
-                if tile is None:  # what was read must be computed first
-                    yield waiting.popleft().result()
+            together: list[_Sample] = []
+            for sample in self._samples():
+                if together and (sample is None or not _are_together(together[-1], sample)):
+                    yield _together(together)
+                    together = []
+                if sample is None:
+                    self.sampler.settle()
                     continue
-                reader = self._readers[self._num_given % len(self._readers)]
-                self._num_given += 1
-                waiting.append(reader.ask(partial(self._read, tile)))
-                if len(waiting) >= _AHEAD * len(self._readers):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                together.append(sample)
+                if len(together) == self.feed.most_together:
+                    yield _together(together)
+                    together = []
+            if together:
+                yield _together(together)
             is_done = True
         finally:
             if not (is_done and self.persistent_workers):
                 self.close()
+
+    def _samples(self) -> Iterator[_Sample | None]:
+        """The tiles of the sampler; None where those before must be computed for the sampler to go on."""
+        waiting: deque[Future[_Sample]] = deque()
+        for reader in self._readers if not self.feed.is_ahead else ():
+            reader.start()
+        for tile in self.sampler:
+            if tile is None:
+                yield waiting.popleft().result() if waiting else None
+                continue
+            reader = self._readers[self._num_given % len(self._readers)]
+            self._num_given += 1
+            waiting.append(reader.ask(partial(self._read, tile)))
+            while len(waiting) >= _AHEAD * len(self._readers) or (self.feed.is_ahead and waiting and waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def close(self) -> None:
         """End the processes."""
@@ -98,30 +117,49 @@ class TileLoader:
         return planned.result
 
     def _plan_look(self, plan: SlidePlan, chosen: npt.NDArray[np.bool_]) -> list[Tile]:
+        first_tile = self._num_given
         planned: Future[list[Tile]] = self._planner.ask(
-            lambda planner: planner.ask(plan.path, "plan_look", plan, chosen, self._num_given)
+            lambda planner: planner.ask(plan.path, "plan_look", plan, chosen, first_tile)
         )
         return planned.result()
 
-    def _read(self, tile: Tile, reader: TileReader) -> dict[str, Any]:
+    def _read(self, tile: Tile, reader: TileReader) -> _Sample:
         if tile.plan is None or not tile.positions.any():
-            return make_sample(tile, None)
+            return _Sample(tile)
         if tile.path in self._lost:  # other tiles of the slide may end the process as well
-            return make_sample(tile._replace(positions=NO_POSITIONS, error=self._lost[tile.path]), None)
+            return _Sample(tile._replace(positions=NO_POSITIONS, error=self._lost[tile.path]))
         try:
-            return make_sample(tile, reader.read(tile.path, tile, pin_memory=self.pin_memory))
+            return _Sample(tile, self.feed.send(reader.read(tile.path, tile, memory=self.feed.allocate)))
         except InputError as error:
             if isinstance(error, LostReaderError):
                 self._lost[tile.path] = str(error)
-            return make_sample(tile._replace(positions=NO_POSITIONS, error=str(error)), None)
+            return _Sample(tile._replace(positions=NO_POSITIONS, error=str(error)))
+
+
+class _Sample(NamedTuple):
+    """A tile and its pixels, which are on their way; None if it has none."""
+
+    tile: Tile
+    pixels: Copy | None = None
+
+
+def _are_together(sample: _Sample, other: _Sample) -> bool:
+    """Whether both are of one slide and scale, so that one network computes them in one mode, and have pixels."""
+    return sample.tile.plan is other.tile.plan and sample.pixels is not None and other.pixels is not None
+
+
+def _together(samples: list[_Sample]) -> dict[str, Any]:
+    """One tile as `make_sample` makes it, several as lists."""
+    made = [make_sample(tile, None if pixels is None else pixels.take()) for tile, pixels in samples]
+    return made[0] if len(made) == 1 else {key: [sample[key] for sample in made] for key in made[0]}
 
 
 class _Asker:
     """Asks one process, one question after the other, while the network computes."""
 
-    def __init__(self, reader: TileReader, pin_memory: bool = False) -> None:
+    def __init__(self, reader: TileReader, feed: DeviceFeed | None = None) -> None:
         self._reader = reader
-        self._pin_memory = pin_memory
+        self._feed = feed
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -130,12 +168,12 @@ class _Asker:
         self._questions: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._is_closed = False
         self._reader.start()
-        device = torch.cuda.current_device() if self._pin_memory else None
-        self._thread = threading.Thread(target=self._work, args=(device,), daemon=True, name="tile reader")
+        self._thread = threading.Thread(target=self._work, daemon=True, name="tile reader")
         self._thread.start()
 
     def ask(self, question: Callable[[TileReader], Answer]) -> Future[Answer]:
         """The answer, which comes later; questions are answered in turn."""
+        self.start()
         future: Future[Answer] = Future()
 
         def answer() -> None:
@@ -157,9 +195,9 @@ class _Asker:
             self._thread.join(_JOIN_SECONDS)
         self._thread = None
 
-    def _work(self, device: int | None) -> None:
-        if device is not None:
-            torch.cuda.set_device(device)  # each thread has its own, and the first takes memory of the first GPU
+    def _work(self) -> None:
+        if self._feed is not None:
+            self._feed.enter()
         for answer in iter(self._questions.get, None):
             if not self._is_closed:
                 answer()

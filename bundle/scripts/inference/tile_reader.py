@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,22 @@ import torch
 from ..slides.reader_process import ReaderProcess
 
 
+def _allocate(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.empty(shape, dtype=torch.uint8)
+
+
 class TileReader(ReaderProcess):
     """A process that asks a `tiles.TileDataset` for slides."""
 
-    def read(self, path: str, *arguments: Any, pin_memory: bool = False) -> torch.Tensor:
+    def read(
+        self, path: str, *arguments: Any, memory: Callable[[tuple[int, ...]], torch.Tensor] = _allocate
+    ) -> torch.Tensor:
         """Let the process read pixels.
 
         Args:
             path: the slide that they are of.
             arguments: of the dataset's ``read``.
-            pin_memory: put them where a GPU takes them from.
+            memory: makes what they are put into, by their shape.
 
         Returns:
             (height, width, 3) uint8 pixels.
@@ -33,9 +40,9 @@ class TileReader(ReaderProcess):
 
         def allocate(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             nonlocal found
-            found = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
-            memory: npt.NDArray[np.uint8] = found.numpy()
-            return memory
+            found = memory(shape)
+            values: npt.NDArray[np.uint8] = found.numpy()
+            return values
 
         self.ask(path, "read", *arguments, allocate=allocate)
         return found

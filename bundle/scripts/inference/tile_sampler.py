@@ -36,6 +36,8 @@ class TileSampler(Sampler[Tile | None]):
     Attributes:
         planner: what plans a slide in place of the dataset.
         look_planner: what plans its second turn in place of the dataset.
+        settle: makes sure that `look` is called, or a slide put into ``skip``, once all tiles that were told are given
+            to the device; called where nothing else is left to do.
     """
 
     def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
@@ -44,6 +46,7 @@ class TileSampler(Sampler[Tile | None]):
         self.skip: set[str] = set()
         self.planner: Planner | None = None
         self.look_planner: LookPlanner | None = None
+        self.settle: Callable[[], None] = _nothing_computes
         self._paths: Iterator[str] = iter(())
         self._coming: tuple[str, Callable[[], list[Tile]] | None] | None = None
         self._chosen: dict[str, tuple[SlidePlan, npt.NDArray[np.bool_]]] = {}
@@ -131,3 +134,7 @@ class TileSampler(Sampler[Tile | None]):
             return self.dataset.plan_look(plan, chosen, 0)
         except InputError as error:
             return [Tile(plan.path, None, (0, 0), NO_POSITIONS, str(error))]
+
+
+def _nothing_computes() -> None:
+    raise AssertionError("nothing says where to look at slides")

@@ -1,17 +1,20 @@
-"""Forward passes over one tile: patch by patch, or all of it at once. What does not fit into memory is made smaller."""
+"""Forward passes over tiles: patch by patch, or all of one at once. What does not fit into memory is made smaller."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..errors import InputError, counted
+from .memory import attempt, count_fitting
 from .modes import NETWORK_STRIDE
 from .runtime import Runtime
+from .transfers import send
 
 logger = logging.getLogger(__name__)
 
@@ -19,21 +22,9 @@ CONTEXT = 7
 """Outputs by which parts of a tile overlap. A logit of ResNet-18 depends on 627 pixels each way, 202 beyond either side
 of its patch; 7 outputs, 224 pixels, of overlap leave the results as they are."""
 
-_SIGNS_OF_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "bad alloc", "bad_alloc", "failed to allocate")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of PyTorch or OpenVINO says that memory ran out."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS_OF_LITTLE_MEMORY)
-
-
-def send(values: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    """Put numbers on a device; on a GPU without waiting for what it computes, as a plain copy would."""
-    tensor = torch.from_numpy(values)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+_BATCH_SIZE = 64
+_FEW, _MOST = 16, 512
+"""Patches by which memory is measured, and what a GPU is given at once at most; more was not tried."""
 
 
 def is_copied_singly(device: torch.device) -> bool:
@@ -60,22 +51,23 @@ def gather_patches(image: torch.Tensor, corners: torch.Tensor, side: int) -> tor
 
 
 class PatchForward:
-    """Runs the network on patches cut from a tile.
+    """Runs the network on patches cut from tiles.
 
     Args:
         runtime: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels.
         patch_size: side of a patch in pixels that the model sees.
-        batch_size: patches per forward pass; halved, for good, whenever they do not fit into memory.
+        batch_size: patches per forward pass; halved, for good, whenever they do not fit into memory. None takes 64 on a
+            CPU, and on a GPU as many as fit into half of its free memory, up to 512.
     """
 
-    def __init__(self, runtime: Runtime, patch_size: int, batch_size: int) -> None:
+    def __init__(self, runtime: Runtime, patch_size: int, batch_size: int | None = None) -> None:
         self.runtime = runtime
         self.patch_size = patch_size
         self.batch_size = batch_size
         self._batch: torch.Tensor | None = None
 
     def __call__(self, image: torch.Tensor, corners: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Compute logits.
+        """Compute logits of patches of one tile; see `together`.
 
         Args:
             image: (3, h, w) pixels of the tile, of the runtime's dtype.
@@ -83,38 +75,69 @@ class PatchForward:
 
         Returns:
             (N,) float32 logits.
+        """
+        return self.together([image], [corners])
+
+    def together(self, images: Sequence[torch.Tensor], corners: Sequence[npt.NDArray[np.int64]]) -> torch.Tensor:
+        """Compute logits of patches of several tiles, which share forward passes.
+
+        Args:
+            images: of each tile, at least one, on one device; see `__call__`.
+            corners: of each tile.
+
+        Returns:
+            (N,) float32 logits, tile by tile.
 
         Raises:
             InputError: if the network gives not one logit per patch, or a single patch does not fit into memory.
         """
-        image = image[None].contiguous(memory_format=torch.channels_last)[0]
-        found = torch.empty(len(corners), device=image.device)
-        places = send(corners, image.device)
+        images = [image[None].contiguous(memory_format=torch.channels_last)[0] for image in images]
+        device = images[0].device
+        if self.batch_size is None:
+            self.batch_size = self._choose(device)
+        places = send(np.concatenate(corners), device)
+        ends = np.cumsum([len(part) for part in corners]).tolist()
+        found = torch.empty(len(places), device=device)
         start = 0
         while start < len(places):
-            part = places[start : start + self.batch_size]
-            logits = _attempt(lambda part=part: self.runtime(self._cut(image, part)))  # type: ignore[misc]
+            stop = min(start + self.batch_size, len(places))
+            of_tiles = [
+                (image, places[max(start, end - len(part)) : min(stop, end)])
+                for image, part, end in zip(images, corners, ends, strict=True)
+                if end > start and end - len(part) < stop and len(part)
+            ]
+            logits = attempt(lambda of_tiles=of_tiles: self.runtime(self._cut(of_tiles)))  # type: ignore[misc]
             if logits is None:
-                self._shrink(len(part))
+                self._shrink(stop - start)
                 continue
-            if logits.numel() != len(part):
+            if logits.numel() != stop - start:
                 raise InputError(
                     f"network_def: must give one logit per patch of {self.patch_size} pixels, but gave shape "
-                    f"{tuple(logits.shape)} for {len(part)}; give another --patch_size or network"
+                    f"{tuple(logits.shape)} for {stop - start}; give another --patch_size or network"
                 )
-            found[start : start + len(part)] = logits.flatten()
-            start += len(part)
+            found[start:stop] = logits.flatten()
+            start = stop
         return found
 
-    def _cut(self, image: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
-        side = self.patch_size
+    def _choose(self, device: torch.device) -> int:
+        if device.type != "cuda":
+            return _BATCH_SIZE
+        shape = (_FEW, 3, self.patch_size, self.patch_size)
+        few = torch.zeros(shape, dtype=self.runtime.dtype, device=device)
+        return min(_MOST, count_fitting(lambda: self.runtime(few), _FEW, device))
+
+    def _cut(self, of_tiles: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        side, image = self.patch_size, of_tiles[0][0]
         if not is_copied_singly(image.device):
-            return gather_patches(image, corners, side)
-        if self._batch is None or len(self._batch) < len(corners) or self._batch.device != image.device:
-            shape = (min(self.batch_size, max(len(corners), 1)), 3, side, side)
+            cut = [gather_patches(image, corners, side) for image, corners in of_tiles]
+            return cut[0] if len(cut) == 1 else torch.cat(cut)
+        count = sum(len(corners) for _, corners in of_tiles)
+        if self._batch is None or len(self._batch) < count or self._batch.device != image.device:
+            shape = (min(self.batch_size or count, max(count, 1)), 3, side, side)
             self._batch = torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=torch.channels_last)
-        batch = self._batch[: len(corners)]
-        for patch, (top, left) in zip(batch, corners.tolist(), strict=True):
+        batch = self._batch[:count]
+        places = [(image, corner) for image, corners in of_tiles for corner in corners.tolist()]
+        for patch, (image, (top, left)) in zip(batch, places, strict=True):
             patch.copy_(image[:, top : top + side, left : left + side])
         return batch
 
@@ -131,7 +154,7 @@ class PatchForward:
 
 
 class DenseForward:
-    """Runs the network once over a tile.
+    """Runs the network once over a tile, or over several of one size.
 
     Args:
         runtime: fully convolutional, with outputs every 32 pixels.
@@ -142,6 +165,7 @@ class DenseForward:
         self.runtime = runtime
         self.patch_size = patch_size
         self._too_large: int | None = None
+        self._most_together: int | None = None  # pixels
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Compute logits.
@@ -170,6 +194,45 @@ class DenseForward:
             )
         return grid
 
+    def together(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Compute logits of several tiles; those of one size share forward passes, as many as fit into memory.
+
+        Args:
+            images: of each tile, on one device; see `__call__`.
+
+        Returns:
+            Of each tile, see `__call__`.
+
+        Raises:
+            InputError: see `__call__`.
+        """
+        of_size: dict[torch.Size, list[int]] = defaultdict(list)
+        for index, image in enumerate(images):
+            of_size[image.shape].append(index)
+        found: dict[int, torch.Tensor] = {}
+        for indices in of_size.values():
+            while indices:
+                count = self._count_together(images[indices[0]], len(indices))
+                part, indices = indices[:count], indices[count:]
+                found |= zip(part, self._stacked([images[index] for index in part]), strict=True)
+        return [found[index] for index in range(len(images))]
+
+    def _stacked(self, images: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """Logits of tiles of one size."""
+        if len(images) > 1:
+            logits = attempt(lambda: self.runtime(torch.cat([image[None] for image in images])))
+            if logits is not None and logits.shape == (len(images), 1, *self._grid_shape(images[0])):
+                return list(logits[:, 0])
+            logger.warning("tiles cannot be computed together: from now on, one at a time")
+            self._most_together = 0
+        return [self(image) for image in images]
+
+    def _count_together(self, image: torch.Tensor, count: int) -> int:
+        """How many of so many tiles of one size fit, by what one takes; on a CPU all, where nobody gives several."""
+        if count > 1 and self._most_together is None and image.device.type == "cuda":
+            self._most_together = count_fitting(lambda: self(image), image[0].numel(), image.device)
+        return count if self._most_together is None else max(1, self._most_together // image[0].numel())
+
     def is_possible(self, device: torch.device) -> bool:
         """Whether the network gives a grid of logits for more than a patch."""
         shape = (1, 3, self.patch_size + 2 * NETWORK_STRIDE, self.patch_size + NETWORK_STRIDE)
@@ -186,7 +249,7 @@ class DenseForward:
     def _grid(self, pixels: torch.Tensor) -> torch.Tensor | None:
         area = pixels.shape[2] * pixels.shape[3]
         if self._too_large is None or area < self._too_large:
-            logits = _attempt(lambda: self.runtime(pixels))
+            logits = attempt(lambda: self.runtime(pixels))
             if logits is not None:
                 return logits[0, 0] if logits.shape[:2] == (1, 1) else None
             if self._too_large is None:
@@ -211,15 +274,3 @@ class DenseForward:
         if first is None or second is None:
             return None
         return torch.cat([first.narrow(axis, 0, middle), second.narrow(axis, CONTEXT, count - middle)], dim=axis)
-
-
-def _attempt(compute: Callable[[], torch.Tensor]) -> torch.Tensor | None:
-    """What ``compute`` returns, or None if memory ran out."""
-    try:
-        return compute()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None

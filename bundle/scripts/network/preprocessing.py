@@ -73,12 +73,21 @@ class PrepareTile(PrepareBatch):
 
     def __call__(
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
-    ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
-        """Return the tile's pixels, no label, and for the inferer the tile and the scaling that is left to it."""
-        image = batchdata["image"].to(device=device, non_blocking=non_blocking)
-        if image.numel():
-            if not self._is_known:
-                self._scaling, self._is_known = find_scaling(self.preprocessing), True
-            if self._scaling is None:
-                image = self.preprocessing({"image": image})["image"]
-        return image, None, (), {"tile": batchdata["tile"], "scaling": self._scaling}
+    ) -> tuple[Any, None, tuple[()], dict[str, Any]]:
+        """Return the tile's pixels, no label, and for the inferer the tile and the scaling that is left to it.
+
+        Of tiles that come together, lists under both keys, it returns lists.
+        """
+        images = batchdata["image"]
+        if isinstance(images, list):
+            found: Any = [self._prepare(image.to(device=device, non_blocking=non_blocking)) for image in images]
+        else:
+            found = self._prepare(images.to(device=device, non_blocking=non_blocking))
+        return found, None, (), {"tile": batchdata["tile"], "scaling": self._scaling}
+
+    def _prepare(self, image: torch.Tensor) -> torch.Tensor:
+        if not image.numel():
+            return image
+        if not self._is_known:
+            self._scaling, self._is_known = find_scaling(self.preprocessing), True
+        return image if self._scaling is not None else self.preprocessing({"image": image})["image"]

@@ -47,6 +47,7 @@ _PAIR: _Kind = (
     ),
 )
 _SWITCH: _Kind = ("true or false", lambda value: isinstance(value, bool))
+_AUTO: _Kind = ("auto", lambda value: value == "auto")
 _NULL: _Kind = ("null", lambda value: value is None)
 _COMPONENT: _Kind = (
     "a component, that is an object with _target_",
@@ -100,6 +101,8 @@ def check_settings(source: str, given: Mapping[str, Any], defaults: Mapping[str,
         else:
             by_default = _kind_of(defaults.get(key))
             kind = by_default if by_default is _GROUP else _BY_NAME.get(key) or by_default
+            if key in _BY_NAME and kind is not None and defaults.get(key) == "auto":
+                kind = _either(kind, _AUTO)
         if kind is not None and not kind[1](value):
             raise InputError(f"{source}{key}: expected {kind[0]}, found {value!r:.40}; see docs/configs.md")
 

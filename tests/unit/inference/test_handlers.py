@@ -13,6 +13,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from helpers.ahead import come_late
 from scripts.errors import InputError
 from scripts.inference.handlers import ProbabilityMapWriter
 from scripts.inference.slide_queue import SlideQueue
@@ -79,6 +80,8 @@ def read_map(folder: Path, name: str) -> tuple[npt.NDArray[np.float32], dict[str
 
 ONE_TILE = (make_tile("data/a.tif", (1, 2), [[1, 0, 1], [1, 1, 1]]), pred([[0.25, 0.9, 0.5], [0.125, 1.0, 0.75]]))
 
+ONE_TILE_OF_B = (make_tile("data/b.svs", (0, 0), [[1]]), pred([[0.5]]))
+
 
 def test_map_holds_the_probabilities_where_they_belong(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
     run(writer, [ONE_TILE])
@@ -135,6 +138,54 @@ def test_map_is_written_when_its_last_tile_is_in(tmp_path: Path, writer: Probabi
     engine.run([*tiles, (make_tile("data/b.svs", (0, 0), [[1]]), pred([[0.5]]))])
     assert seen == [False, False, False, True]
     assert not writer._maps, "nothing is kept"
+
+
+def test_results_that_come_late_are_taken_in_their_order(
+    tmp_path: Path, writer: ProbabilityMapWriter, sampler: TileSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = come_late(monkeypatch)
+    items = [(make_tile("data/a.tif", (row, 0), [[1]], 4), pred([[row / 8]])) for row in range(4)]
+    seen = []
+
+    def step(engine: Engine, item: tuple[Tile, torch.Tensor]) -> dict[str, Any]:
+        seen.append(len(waited))
+        engine.state.batch = {"tile": item[0]}
+        return {"pred": item[1]}
+
+    engine = Engine(step)
+    writer.attach(engine)
+    engine.run(items)
+    assert seen == [0, 0, 0, 1], "two iterations behind"
+    assert waited == [0, 1 / 8, 2 / 8, 3 / 8]
+    prob_map, _ = read_map(tmp_path / "maps", "a")
+    assert prob_map[:, 0].tolist() == [0, 1 / 8, 2 / 8, 3 / 8, 0]
+    assert sampler.settle == writer.settle
+
+
+def test_late_results_of_a_slide_that_failed_are_left(
+    tmp_path: Path, writer: ProbabilityMapWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come_late(monkeypatch)
+    first = make_tile("data/a.tif", (0, 0), [[1]], 3)
+    damaged = first._replace(positions=np.zeros((0, 0), dtype=bool), error="data/a.tif: cannot be decoded")
+    run(writer, [(first, pred([[float("nan")]])), (first, pred([[0.5]])), (damaged, None), ONE_TILE_OF_B])
+    assert files_of(tmp_path / "maps") == ["b.json", "b.npy", "run.json"]
+    assert list(writer.failed) == ["data/a.tif"]
+    assert "NaN" in writer.failed["data/a.tif"], "what came first"
+
+
+def test_tiles_that_come_together_go_where_they_belong(tmp_path: Path, writer: ProbabilityMapWriter) -> None:
+    tiles = [make_tile("data/a.tif", (1, 2), [[1, 0, 1]], 3), make_tile("data/a.tif", (2, 0), [[1], [1]], 3)]
+    values = torch.zeros(2, 1, 2, 3)
+    values[0, 0, 0] = torch.tensor([0.25, 0.5, 0.75])
+    values[1, 0, :, 0] = torch.tensor([0.125, 0.375])
+    run(writer, [(tiles, values), (make_tile("data/a.tif", (0, 0), [[1]], 3), pred([[1.0]]))])  # type: ignore[list-item]
+    prob_map, _ = read_map(tmp_path / "maps", "a")
+    expected = np.zeros((5, 8), dtype=np.float32)
+    expected[1, 2:5] = (0.25, 0, 0.75)
+    expected[2:4, 0] = (0.125, 0.375)
+    expected[0, 0] = 1
+    np.testing.assert_array_equal(prob_map, expected)
 
 
 def test_blank_slide_gives_zeros(tmp_path: Path, writer: ProbabilityMapWriter) -> None:

@@ -317,6 +317,36 @@ def test_refined_computes_again_what_exceeds_the_limit_and_nothing_else() -> Non
     assert inferer.report("a.tif")["refined_positions"] == chosen.sum()
 
 
+@pytest.mark.parametrize("mode", ["dense", "refined", "sliding"])
+def test_tiles_computed_together_give_what_each_gives_alone(mode: str) -> None:
+    network = padded_network(scale=20)
+    gap = np.ones((4, 5), dtype=bool)
+    gap[1, 2:] = False
+    blocks = [np.ones((4, 5), dtype=bool), np.ones((2, 7), dtype=bool), gap, np.ones((1, 1), dtype=bool)]
+    plan = make_tile(np.ones((4, 30), dtype=bool)).plan
+    tiles = [Tile("a.tif", plan, (0, 7 * index), positions) for index, positions in enumerate(blocks)]
+    images = [
+        torch.roll(NOISE, index, 3)[..., : (rows - 1) * 64 + 224, : (cols - 1) * 64 + 224]
+        for index, (rows, cols) in enumerate(positions.shape for positions in blocks)
+    ]
+    alone, together = (make_inferer(mode, refine_above=0.5, num_checks=60, **EXACT) for _ in range(2))
+    found = together(images, network, tile=tiles)
+    assert found.shape == (4, 1, 4, 7)
+    for image, tile, logits in zip(images, tiles, found[:, 0], strict=True):
+        rows, cols = tile.positions.shape
+        expected = alone(image, network, tile=tile)[0, 0]
+        torch.testing.assert_close(logits[:rows, :cols], expected, rtol=0, atol=1e-4)
+        assert torch.isneginf(logits[rows:]).all()
+        assert torch.isneginf(logits[:, cols:]).all()
+    reports = [inferer.report("a.tif") for inferer in (alone, together)]
+    assert reports[0]["refined_positions"] == reports[1]["refined_positions"]
+    if mode == "refined":
+        assert 5 < reports[0]["refined_positions"] < 45
+    if mode != "sliding":
+        assert reports[0]["agreement"] == pytest.approx(reports[1]["agreement"], abs=1e-4)
+        assert reports[0]["agreement"]["num_checks"] == 26
+
+
 @pytest.mark.parametrize(("refine_above", "count"), [(0.0, 54), (1.0, 0)])
 def test_limits_of_refinement(refine_above: float, count: int) -> None:
     inferer = RefinedInferer(refine_above=refine_above, num_checks=0, **EXACT)

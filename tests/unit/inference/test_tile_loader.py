@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from helpers.ahead import Ahead, feed_ahead
 from helpers.ramp import write_coded
 from scripts.errors import InputError
 from scripts.inference.tile_loader import TileLoader
@@ -212,3 +213,32 @@ def test_a_tile_without_positions_is_not_read() -> None:
     loader.sampler.planner = lambda *_: lambda: [Tile("b", None, (0, 0), NO_POSITIONS, "b: an error")]
     (sample,) = loader
     assert sample["tile"].error == "b: an error"
+
+
+# --- as on a GPU --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    return feed_ahead(monkeypatch)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 4])
+def test_tiles_of_a_slide_come_together(ahead: Ahead, num_workers: int) -> None:
+    found = []
+    for sample in make_loader("a", "read error", "b", num_workers=num_workers):
+        tiles = sample["tile"] if isinstance(sample["tile"], list) else [sample["tile"]]
+        images = sample["image"] if isinstance(sample["tile"], list) else [sample["image"]]
+        for tile, image in zip(tiles, images, strict=True):
+            assert image.numel() == 0 if tile.error else (image == tile.map_location[0]).all()
+        found.append("".join(f"{tile.path[0]}{'!' if tile.error else tile.map_location[0]}" for tile in tiles))
+    assert found == ["a0a1a2", "a3a4", "r0r1", "r!", "r3r4", "b0b1b2", "b3b4"]
+    assert ahead.num_sent == 3 * NUM_TILES - 1
+
+
+def test_processes_start_when_there_is_something_to_read(ahead: Ahead) -> None:
+    loader = make_loader("a", num_workers=NUM_TILES + 3, persistent_workers=True)
+    assert len(list(loader)) == 2
+    assert [asker._thread is not None for asker in loader._readers] == [True] * NUM_TILES + [False] * 3
+    assert ahead.num_entered == NUM_TILES
+    loader.close()

@@ -12,8 +12,7 @@ from torchvision.models import VisionTransformer
 from helpers.dense_networks import padded_network
 from scripts.errors import InputError
 from scripts.network import forwards
-from scripts.network.conversion import import_openvino
-from scripts.network.forwards import DenseForward, PatchForward, gather_patches, is_out_of_memory
+from scripts.network.forwards import DenseForward, PatchForward, gather_patches
 from scripts.network.runtime import TorchRuntime
 
 TILE = torch.rand(3, 401, 523, generator=torch.Generator().manual_seed(8)) * 2 - 1
@@ -24,6 +23,7 @@ class _Limited:
     """Runs out of memory, as PyTorch on a CPU does, for more pixels than fit."""
 
     name = "limited"
+    dtype = torch.float32
 
     def __init__(self, network: torch.nn.Module, fits: int) -> None:
         self.runtime = TorchRuntime(network, "float32")
@@ -128,26 +128,6 @@ def test_one_logit_per_patch_is_asked_for() -> None:
         PatchForward(runtime, 224, 4)(TILE, CORNERS)
 
 
-@pytest.mark.parametrize(
-    "allocate",
-    [
-        lambda: torch.empty(2**60),
-        lambda: np.empty(2**60, dtype=np.uint8),
-        lambda: import_openvino().Tensor(import_openvino().Type.f32, [2**44, 2**10]),
-    ],
-    ids=["torch", "numpy", "openvino"],
-)
-def test_real_shortage_of_memory_is_recognized(allocate: Callable[[], object]) -> None:
-    with pytest.raises((RuntimeError, MemoryError)) as error:
-        allocate()
-    assert is_out_of_memory(error.value), repr(error.value)
-
-
-def test_shortage_on_a_gpu_is_recognized() -> None:
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
-    assert not is_out_of_memory(ValueError("out of memory"))
-
-
 def test_dense_gives_the_grid_of_the_network(resnet: torch.nn.Module) -> None:
     tile = torch.rand(3, 288, 416)
     with torch.no_grad():
@@ -200,3 +180,70 @@ def test_networks_that_give_no_grid_are_told_apart() -> None:
         assert not forward.is_possible(torch.device("cpu"))
         with pytest.raises(InputError, match=r"must give a logit every 32 pixels .* \(288, 416\) .*--mode sliding"):
             forward(torch.rand(3, 288, 416))
+
+
+# --- several tiles ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+@pytest.mark.parametrize(("batch_size", "sizes"), [(64, [30]), (10, [10, 10, 10]), (7, [7, 7, 7, 7, 2])])
+def test_patches_of_several_tiles_share_batches(
+    monkeypatch: pytest.MonkeyPatch, is_single: bool, batch_size: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(forwards, "is_copied_singly", lambda _: is_single)
+    runtime = _Limited(padded_network(), fits=10**9)
+    forward = PatchForward(runtime, 224, batch_size)
+    tiles = [TILE, TILE.flip(1)[:, :300], TILE.flip(2)]
+    corners = [CORNERS, np.zeros((0, 2), dtype=np.int64), CORNERS[:7]]
+    expected = torch.cat([forward(tile, part) for tile, part in zip(tiles, corners, strict=True)])
+    runtime.sizes.clear()
+    torch.testing.assert_close(forward.together(tiles, corners), expected, rtol=0, atol=1e-6)
+    assert [count for count, *_ in runtime.sizes] == sizes
+
+
+def test_the_batch_is_64_on_a_cpu_and_what_fits_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = PatchForward(_Limited(padded_network(), fits=10**9), 224)
+    forward(TILE, CORNERS[:2])
+    assert forward.batch_size == 64
+    asked: list[int] = []
+
+    def count_fitting(compute: Callable[[], object], count: int, device: torch.device) -> int:
+        compute()
+        asked.append(count)
+        return 200
+
+    monkeypatch.setattr(forwards, "count_fitting", count_fitting)
+    monkeypatch.setattr(torch, "zeros", lambda shape, **options: torch.ones(shape))
+    assert forward._choose(torch.device("cuda")) == 200
+    assert forward.runtime.sizes[-1] == (16, 224, 224)  # type: ignore[attr-defined]
+    monkeypatch.setattr(forwards, "count_fitting", lambda *_: 9000)
+    assert forward._choose(torch.device("cuda")) == 512
+    assert asked == [16]
+
+
+def test_tiles_of_one_size_share_a_forward_pass(resnet: torch.nn.Module) -> None:
+    tiles = [torch.rand(3, *shape) * 2 - 1 for shape in ((288, 416), (320, 256), (288, 416), (416, 288), (288, 416))]
+    runtime = _Limited(resnet, fits=10**9)
+    forward = DenseForward(runtime, 224)
+    expected = [forward(tile) for tile in tiles]
+    runtime.sizes.clear()
+    for grid, alone in zip(forward.together(tiles), expected, strict=True):
+        torch.testing.assert_close(grid, alone, rtol=0, atol=1e-5)
+    assert sorted(runtime.sizes) == [(1, 320, 256), (1, 416, 288), (3, 288, 416)]
+    forward._most_together = 2 * 288 * 416 + 5  # as a GPU's memory may say
+    runtime.sizes.clear()
+    forward.together(tiles)
+    assert [size for size in runtime.sizes if size[1] == 288] == [(2, 288, 416), (1, 288, 416)]
+
+
+def test_tiles_that_do_not_fit_together_are_computed_one_by_one(
+    resnet: torch.nn.Module, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiles = [torch.rand(3, 288, 416) * 2 - 1 for _ in range(3)]
+    runtime = _Limited(resnet, fits=2 * 288 * 416)
+    forward = DenseForward(runtime, 224)
+    for _ in range(2):
+        for grid, tile in zip(forward.together(tiles), tiles, strict=True):
+            torch.testing.assert_close(grid, forward(tile), rtol=0, atol=1e-5)
+    assert [count for count, *_ in runtime.sizes].count(3) == 1, "no attempt is made in vain again"
+    assert caplog.text.count("from now on, one at a time") == 1

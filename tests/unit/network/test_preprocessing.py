@@ -105,3 +105,15 @@ def test_an_empty_tile_is_left_alone() -> None:
     batch = {"image": torch.empty((1, 3, 0, 0), dtype=torch.uint8), "tile": tile}
     image, *_ = PrepareTile(fail)(batch, device=CPU)
     assert image.shape == (1, 3, 0, 0)
+
+
+def test_tiles_that_come_together_are_prepared_one_by_one() -> None:
+    tiles = [tile_of(torch.full((1, 3, side, 7), side, dtype=torch.uint8)) for side in (9, 4)]
+    together = {key: [tile[key] for tile in tiles] for key in ("image", "tile")}
+    for preprocessing in (BUNDLE, on_image(lambda image: image.float().sqrt())):
+        images, *_, keywords = PrepareTile(preprocessing)(together, device=CPU)
+        expected = [PrepareTile(preprocessing)(tile, device=CPU) for tile in tiles]
+        for image, (alone, *_, of_one) in zip(images, expected, strict=True):
+            torch.testing.assert_close(image, alone, rtol=0, atol=0)
+            assert keywords["scaling"] == of_one["scaling"]
+        assert keywords["tile"] == together["tile"]
