@@ -31,7 +31,7 @@ export class Worklist {
     at("start").hidden = !queue;
     if (queue) at("start-text").textContent = `${queue.filter((place) => !place.is_judged).length} of ${queue.length} to judge: go to the next`;
     at("progress").textContent =
-      `${totals.detections_reviewed} of ${counted(totals.detections, "detection")}, ${totals.slides_reviewed} of ${counted(totals.slides, "slide")}`;
+      `Reviewed: ${totals.detections_reviewed} of ${counted(totals.detections, "detection")}, ${totals.slides_reviewed} of ${counted(totals.slides, "slide")}`;
     at("progress-bar").value = totals.detections ? totals.detections_reviewed / totals.detections : 0;
     at("program").textContent = program;
     const template = slides.map((slide) => this.#row(slide));
