@@ -17,7 +17,7 @@ from .page import length
 from .provenance import made_with, read_sidecars
 from .published import PublishedScore
 from .scores import correction_text, figures_of_scores, parts_of_scores, plots_of_scores, strata_text
-from .slide_views import OUTSIDE, MapView, Pixels
+from .slide_views import OUTSIDE, MapView, SlidePixels
 
 
 class ShownSlide(NamedTuple):
@@ -33,7 +33,7 @@ class ShownSlide(NamedTuple):
     bar: Any
     is_shown: bool
     num_crops: int
-    pixels: Pixels | None
+    pixels: SlidePixels | None
     missing: str
 
 

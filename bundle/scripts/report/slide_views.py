@@ -90,7 +90,7 @@ class MapView(NamedTuple):
     artifacts: ArtifactView | None
 
 
-class Pixels(NamedTuple):
+class SlidePixels(NamedTuple):
     """A slide's own pixels.
 
     Attributes:
@@ -198,7 +198,7 @@ def marks(
     ]
 
 
-def read_pixels(path: Path, info: MapInfo, shown: list[Mark]) -> Pixels:
+def read_pixels(path: Path, info: MapInfo, shown: list[Mark]) -> SlidePixels:
     """Read a slide in small, and the surroundings of some of its detections.
 
     Args:
@@ -223,7 +223,7 @@ def read_pixels(path: Path, info: MapInfo, shown: list[Mark]) -> Pixels:
         # the last row and column are mostly white where the shape is no multiple of the stride
         height, width = (max(1, round(side / stride)) for side in slide.shape)
         thumbnail = jpeg_uri(np.ascontiguousarray(overview[:height, :width]), THUMBNAIL_BYTES)
-        return Pixels(thumbnail, [read_crop(slide, mark.row, mark.col, info.patch) for mark in shown])
+        return SlidePixels(thumbnail, [read_crop(slide, mark.row, mark.col, info.patch) for mark in shown])
 
 
 def slide_bar(info: MapInfo) -> ScaleBar:

@@ -33,7 +33,7 @@ class OpenSlidePixels:
         self._downsamples = handle.level_downsamples  # by which OpenSlide divides; it tells nothing after an error
 
     def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
-        """See `slide.Pixels`.
+        """See `backends.Pixels`.
 
         Raises:
             OSError: if a tile is damaged.
