@@ -9,38 +9,84 @@ from typing import Any
 import pytest
 
 from scripts import bundle_root
-from scripts.cli.monai_import import NOT_NEEDED, import_monai, needs_all
+from scripts.cli.monai_import import LEAN_OVERLAYS, NOT_NEEDED, import_monai, needs_all
 from scripts.errors import InputError
 
-LEAN = """
-import json, sys
+LOCATE = """
+from monai.bundle.config_item import ComponentLocator
+located = {name: ComponentLocator().get_component_module_name(name) for name in given["targets"]}
+"""
+DESCRIBE = """
+from importlib import import_module
+def described(package, names):
+    module = import_module(package)
+    found = ((name, getattr(module, name, None)) for name in names or dir(module))
+    return {name: f"{value.__module__}.{value.__qualname__}" for name, value in found if inspect.isclass(value)}
+names = {package: described(package, names) for package, names in given["names"].items()}
+"""
+LEAN = f"""
+import gc, inspect, json, sys
+given = json.load(sys.stdin)
 from scripts.cli.monai_import import import_monai
 import_monai()
-print(json.dumps(sorted(sys.modules)))
-monai = sys.modules["monai"]
+assert gc.isenabled()
+from monai.bundle import run
+{LOCATE}
 from monai.networks.nets import TorchVisionFCModel
-from monai.engines import SupervisedEvaluator
-from monai.handlers import from_engine
-from ignite.engine import Engine
+TorchVisionFCModel("resnet18", 1, use_conv=True, pool=("avg", {{"kernel_size": 7, "stride": 1}}))
+import scripts.inference.handlers, scripts.inference.inferers, scripts.inference.tile_loader
+modules = sorted(sys.modules)
+{DESCRIBE}
 import matplotlib.pyplot, requests, scipy.stats, skimage.filters
+print(json.dumps([located, modules, names]))
 """
-ALL = "import json, sys, monai.bundle; print(json.dumps(sorted(sys.modules)))"
+ALL = f"""
+import inspect, json, sys
+given = json.load(sys.stdin)
+import monai.bundle
+modules = sorted(sys.modules)
+{LOCATE}
+{DESCRIBE}
+print(json.dumps([located, modules, names]))
+"""
+PACKAGES = [
+    *("monai.data", "monai.engines", "monai.handlers", "monai.inferers", "monai.losses", "monai.metrics"),
+    *("monai.networks.blocks", "monai.networks.layers", "monai.networks.nets", "monai.transforms", "monai.utils"),
+    *("ignite.engine", "ignite.handlers", "ignite.metrics", "torchvision.models", "torchvision.ops"),
+]
 
 
-def modules_after(code: str) -> set[str]:
-    """Modules that a new process has."""
-    outcome = subprocess.run(
-        [sys.executable, "-c", code], cwd=bundle_root(), capture_output=True, text=True, check=True
-    )
-    return set(json.loads(outcome.stdout.splitlines()[0]))
+def run_code(code: str, given: dict[str, Any]) -> tuple[dict[str, Any], set[str], dict[str, dict[str, str]]]:
+    """Where components are, the modules that a new process has, and the classes of packages by name."""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    outcome = subprocess.run(command, cwd=bundle_root(), input=json.dumps(given), capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+    located, modules, names = json.loads(outcome.stdout.splitlines()[-1])
+    return located, set(modules), names
 
 
-def test_monai_is_whole_without_what_is_not_needed() -> None:
-    lean, everything = modules_after(LEAN), modules_after(ALL)
-    assert not NOT_NEEDED & lean
-    assert {"matplotlib", "skimage", "torch.utils.tensorboard"} <= everything
-    of_monai = {name for name in everything if name.partition(".")[0] in ("monai", "ignite", "torchvision")}
-    assert of_monai <= lean
+def targets(content: Any) -> set[str]:
+    """Components that a config names without their package."""
+    if isinstance(content, dict):
+        own = {content["_target_"]} if "_target_" in content else set()
+        return {name for name in own if "." not in name}.union(*map(targets, content.values()))
+    return set().union(*map(targets, content)) if isinstance(content, list) else set()
+
+
+def test_monai_is_as_ever_but_imported_when_it_is_needed() -> None:
+    configs = [Path(bundle_root()) / "configs" / name for name in ("inference.json", *LEAN_OVERLAYS)]
+    named = set().union(*(targets(json.loads(config.read_text())) for config in configs))
+    assert {"SupervisedEvaluator", "TorchVisionFCModel", "Compose"} <= named
+    located, modules, names = run_code(ALL, {"targets": sorted(named), "names": dict.fromkeys(PACKAGES)})
+    assert {"matplotlib", "torchvision", "sympy", "torch._dynamo", "monai.networks.nets.unet"} <= modules
+    given = {"targets": sorted(named), "names": {package: list(found) for package, found in names.items()}}
+    lean_located, lean_modules, lean_names = run_code(LEAN, given)
+    assert lean_located == located
+    not_ours = NOT_NEEDED - {"PIL", "ignite.handlers", "openslide", "scipy", "skimage", "tifffile"}
+    left_out = {*not_ours, "sympy", "torch._dynamo", "torch._inductor", "torch.distributed.fsdp"}
+    assert lean_modules & left_out == set()
+    assert not lean_modules & {"monai.networks.nets.unet", "monai.apps.datasets", "ignite.handlers.checkpoint"}
+    assert lean_names == names
 
 
 def test_an_import_that_was_done_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
