@@ -8,6 +8,7 @@ tile that says so, and the other slides go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ..quality.classes import parse_classes
 from ..quality.examination import slide_appearance
 from ..quality.files import check_artifacts_name
 from ..slides.cells import CellReader, Part, kept_cells
+from ..slides.cucim_backend import import_cucim
 from ..slides.enlargement import check_enlargement, check_limit
 from ..slides.pool import SlidePool
 from ..slides.resampling import Region
@@ -131,6 +133,12 @@ class TileDataset(Dataset[dict[str, Any]]):
         self.cache = SlideCache(cache_dir, cache_gb)
         self._reader: CellReader | None = None
         self._num_planned = 0
+
+    def prepare(self) -> None:
+        """Import cuCIM, which takes a while, before a slide is asked for: in each process that opens slides."""
+        if self.slides.backend != "openslide":
+            with suppress(Exception):  # raised again where a slide is opened
+                import_cucim()
 
     def take_mpps(self, data: Sequence[dict[str, Any]]) -> None:
         """Note the resolutions that samples of slides state."""

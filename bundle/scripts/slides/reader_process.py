@@ -44,7 +44,8 @@ class ReaderProcess:
     """A process that reads for this one, started when it is first asked and again when it was lost.
 
     Args:
-        subject: whose methods it calls; None if it is asked for functions alone.
+        subject: whose methods it calls; None if it is asked for functions alone. If it has a method ``prepare``, the
+            process calls it before it is asked for anything.
         wait_seconds: how long it may take for an answer; planning a slide without a pyramid reads all of it.
         method: how it is started, see ``multiprocessing.get_context``; a process that has threads is best not forked,
             and what it is asked for must then be importable.
@@ -171,6 +172,7 @@ def _answer(connection: Connection, other: Connection, subject: object, folder: 
     root = logging.getLogger()
     root.handlers[:] = [logging.handlers.QueueHandler(told)]
     root.setLevel(level)
+    getattr(subject, "prepare", lambda: None)()
     while True:
         try:
             path, asked, arguments = connection.recv()

@@ -18,6 +18,7 @@ from PIL import Image
 from helpers.ramp import coded_image, decode, write_coded
 from scripts.errors import InputError
 from scripts.geometry import map_shape, map_to_level0
+from scripts.inference import tiles as module
 from scripts.inference.tile_plan import Tile, position_offsets, tile_blocks
 from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset, slide_datalist
@@ -511,3 +512,18 @@ def test_a_slide_without_tissue_has_no_looks(tmp_path: Path) -> None:
     plan = dataset_of(tmp_path / "a.tif").plan(str(tmp_path / "a.tif"), None, 0)[0].plan
     assert plan is not None
     assert plan.appearance is None
+
+
+@pytest.mark.parametrize(("backend", "found"), [("auto", ["cucim"]), ("openslide", [])])
+def test_cucim_is_imported_before_a_slide_is_asked_for(
+    backend: str, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = []
+
+    def import_cucim() -> None:
+        imported.append("cucim")
+        raise OSError("no driver")
+
+    monkeypatch.setattr(module, "import_cucim", import_cucim)
+    TileDataset([], backend=backend).prepare()
+    assert imported == found

@@ -46,6 +46,9 @@ class Subject:
     def pixels(self) -> npt.NDArray[np.uint8]:
         return np.arange(self.size * 7 * 3).astype(np.uint8).reshape(self.size, 7, 3)[::2]
 
+    def prepare(self) -> None:
+        logger.warning("prepared")
+
     def mask(self) -> npt.NDArray[np.bool_]:
         return np.eye(3, dtype=bool)
 
@@ -57,6 +60,13 @@ def test_a_process_ends_with_who_asks() -> None:
     reader._connection.close()
     process.join(300)
     assert process.exitcode == 0
+
+
+def test_a_process_prepares_its_subject_before_it_is_asked(caplog: pytest.LogCaptureFixture) -> None:
+    with ReaderProcess(Subject(3)) as reader:
+        for _ in range(2):
+            reader.ask("a", "mask")
+    assert caplog.messages == ["prepared"]
 
 
 def test_a_process_is_started_again() -> None:
