@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..slides.pool import SlidePool
 from ..slides.reader_process import LostReaderError, ReaderProcess
 from ..slides.slide import Slide
-from .tiles import Tile, cut_tile, encode_jpeg
+from .tiles import ScreenTile, cut_tile, encode_jpeg
 
 NUM_PROCESSES = 4
 """How many read at a time: two for each of two cores, one of which waits for the disk."""
@@ -68,7 +68,7 @@ class OpenSlides:
         """See `SlideReaders.bounds`."""
         return self.get(*asked).bounds
 
-    def tile(self, tile: Tile, *asked: Any) -> bytes:
+    def tile(self, tile: ScreenTile, *asked: Any) -> bytes:
         """See `SlideReaders.tile`."""
         return encode_jpeg(cut_tile(self.get(*asked), tile))
 
@@ -112,7 +112,7 @@ class SlideReaders:
         found: tuple[int, int, int, int] = self._ask("bounds", slide)
         return found
 
-    def tile(self, tile: Tile, *slide: Any) -> bytes:
+    def tile(self, tile: ScreenTile, *slide: Any) -> bytes:
         """A tile as JPEG, see `tiles.cut_tile`; raises as `bounds` does."""
         found: bytes = self._ask("tile", slide, tile)
         return found

@@ -29,7 +29,7 @@ THUMBNAIL_SIDE = 192
 _QUALITY = 85
 
 
-class Tile(NamedTuple):
+class ScreenTile(NamedTuple):
     """A place in the pyramid.
 
     Attributes:
@@ -63,7 +63,7 @@ def overview_stride(slide_shape: tuple[int, int]) -> int:
     return stride
 
 
-def locate_tile(slide_shape: tuple[int, int], downsample: int, row: int, col: int) -> Tile:
+def locate_tile(slide_shape: tuple[int, int], downsample: int, row: int, col: int) -> ScreenTile:
     """A tile of a slide.
 
     Args:
@@ -80,13 +80,13 @@ def locate_tile(slide_shape: tuple[int, int], downsample: int, row: int, col: in
         height, width = map_shape(slide_shape, downsample)
         shape = min(TILE_SIDE, height - row * TILE_SIDE), min(TILE_SIDE, width - col * TILE_SIDE)
         if row >= 0 and col >= 0 and min(shape) > 0:
-            return Tile(downsample, row, col, shape)
+            return ScreenTile(downsample, row, col, shape)
     raise InputError(
         f"no tile {row}, {col} at downsample {downsample} of a slide of {slide_shape} pixels; reload the page"
     )
 
 
-def cut_tile(slide: Slide, tile: Tile) -> npt.NDArray[np.uint8]:
+def cut_tile(slide: Slide, tile: ScreenTile) -> npt.NDArray[np.uint8]:
     """The pixels of a tile that is finer than the overview.
 
     Args:
@@ -102,7 +102,7 @@ def cut_tile(slide: Slide, tile: Tile) -> npt.NDArray[np.uint8]:
     return slide.read_region(tile.location, tile.shape, float(tile.downsample))
 
 
-def cut_overview(overview: npt.NDArray[np.uint8], stride: int, tile: Tile) -> npt.NDArray[np.uint8]:
+def cut_overview(overview: npt.NDArray[np.uint8], stride: int, tile: ScreenTile) -> npt.NDArray[np.uint8]:
     """The pixels of a tile that is as coarse as the overview, or coarser.
 
     Args:

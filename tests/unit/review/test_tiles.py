@@ -10,7 +10,7 @@ from PIL import Image
 from scripts.errors import InputError
 from scripts.review.tiles import (
     OVERVIEW_SIDE,
-    Tile,
+    ScreenTile,
     coarsest_downsample,
     cut_overview,
     cut_tile,
@@ -72,8 +72,8 @@ def test_tiles_are_the_slides_pixels(tmp_path: Path, backend: str) -> None:
 
 def test_coarse_tiles_are_means_of_the_overview() -> None:
     overview = np.random.default_rng(0).integers(0, 255, (751, 1152, 3), dtype=np.uint8)
-    assert np.array_equal(cut_overview(overview, 2, Tile(2, 2, 4, (239, 128))), overview[512:, 1024:])
-    found = cut_overview(overview, 2, Tile(8, 0, 1, (188, 32)))
+    assert np.array_equal(cut_overview(overview, 2, ScreenTile(2, 2, 4, (239, 128))), overview[512:, 1024:])
+    found = cut_overview(overview, 2, ScreenTile(8, 0, 1, (188, 32)))
     assert found.shape == (188, 32, 3)
     assert np.abs(found.astype(int) - downsample_image(overview, 4)[:, 256:]).max() <= 1
 
