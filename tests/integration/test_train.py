@@ -23,7 +23,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers.forked_commands import Started
 from integration.conftest import NETWORK_DEF, Loclabels, Outcome
 from scripts import bundle_root
-from scripts.network.network import load_weights
+from scripts.network.activations import kept_tops
+from scripts.network.network import load_weights, prepare_network
 
 pytestmark = pytest.mark.integration
 
@@ -90,6 +91,8 @@ def test_training_with_the_bundles_network(
     with torch.no_grad():
         assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 1, 1, 1)
     assert all(bool(torch.isfinite(value).all()) for value in state.values())
+    in_use = prepare_network(network, torch.device("cpu"), tmp_path / "run" / "model.pt", 0.243, 224)
+    assert [len(tops) for _, tops in kept_tops(in_use)] == [1, *[2] * 8], "infer may compute it in whole numbers"
     last = load(tmp_path / "run" / "last.pt")
     assert (last["epoch"], last["epoch_length"], last["best_metric_epoch"]) == (1, 2, 1)
     assert 0 <= last["best_metric"] <= 1
