@@ -236,6 +236,9 @@ def explain(error: BaseException) -> str:
         return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
     if isinstance(root, RuntimeError) and _OF_THE_OTHERS.search(str(root)):
         return f"another process of this run ended or hangs, and its own line says why ({one_line(root):.120})"
+    if isinstance(root, SyntaxError) and root.filename in ("<unknown>", "<string>"):  # MONAI parses expressions so
+        text = (root.text or "").strip()
+        return f"config: the expression {text!r:.80} is no Python ({root.msg}); mend what stands behind $"
     if (of_config := _of_config(error)) is not None:
         return of_config
     where = "" if root is error else f" in: {one_line(error):.90}"

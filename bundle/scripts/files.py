@@ -28,6 +28,7 @@ _NPY_ERRORS = (
 )
 
 
+_TORCH_FAILED = re.compile(r"iostream error|PytorchStreamWriter failed")  # its only words for a disk without room
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]+\.(tmp|old)(\.\w+)?")
 _LEFT_SECONDS = 3600.0  # what nobody has written to for so long is of a run that was killed
 
@@ -59,7 +60,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it to ``path``, on failure remove it.
 
     Raises:
-        InputError: if the folder is read-only, missing or full.
+        InputError: if the folder is read-only, missing or full, or a text is written that is not UTF-8, such as the
+            name of another file.
     """
     path = Path(path)
     temporary = _temporary(path)
@@ -68,9 +70,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path}: cannot be written ({reason}); check the folder's space and rights") from error
+    except UnicodeEncodeError as error:
+        name = str(error.object)[max(0, error.start - 40) : error.end + 40].strip()
+        raise InputError(f"{path}: cannot be written, since {name!r} in it is not UTF-8; rename that file") from error
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _TORCH_FAILED.search(str(error)):
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be written ({reason:.200}); check the folder's space and rights") from error
     finally:
         with suppress(OSError):  # the error on its way says more
             temporary.unlink(missing_ok=True)

@@ -58,6 +58,10 @@ def check_configs(paths: Sequence[Path], overrides: Mapping[str, Any]) -> None:
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(f"{path}: expected a config, an object of ids, found {content!r:.40}; mend it")
+        if path.read_bytes()[:1] not in (b"{", b" ", b"\t", b"\r", b"\n") or b"\0" in path.read_bytes():
+            raise InputError(f"{path}: expected UTF-8 without a byte order mark, which MONAI does not read; save it so")
+        if "" in content:
+            raise InputError(f"{path}: expected ids of one character or more, found an empty one; mend it")
         if path.resolve().parent != configs:
             check_settings(f"{path}: ", content, defaults)
             continue

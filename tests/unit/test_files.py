@@ -62,7 +62,7 @@ def test_atomic_path_replaces_the_whole_file(tmp_path: Path) -> None:
 def test_atomic_path_leaves_nothing_on_failure(tmp_path: Path) -> None:
     target = tmp_path / "map.npy"
     target.write_text("old")
-    with pytest.raises(UnicodeEncodeError), atomic_path(target) as temporary:
+    with pytest.raises(InputError), atomic_path(target) as temporary:
         temporary.write_text("half" * 10_000 + "\ud800", encoding="utf-8")
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["map.npy"]
@@ -79,6 +79,29 @@ def test_atomic_path_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match=r"map\.npy: cannot be written \(No space left on device\); check"):
         write_npy(tmp_path / "map.npy", np.zeros((3, 5)))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "basic_ios::clear: iostream error",
+        "[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0: file write failed",
+    ],
+)
+def test_atomic_path_on_a_disk_that_torch_finds_full(tmp_path: Path, said: str) -> None:
+    expected = r"a\.pt: cannot be written \(.*\); check the folder's space"
+    with pytest.raises(InputError, match=expected), atomic_path(tmp_path / "a.pt"):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="another fault"), atomic_path(tmp_path / "a.pt"):
+        raise RuntimeError("another fault")
+
+
+def test_atomic_path_of_a_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"a\.csv: cannot be written, since 'slide_\\udcff,1' in it is not UTF-8; rename"
+    ):
+        write_table(tmp_path / "a.csv", ("slide", "n"), [{"slide": "slide_\udcff", "n": 1}])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("parent", ["missing", "file"])

@@ -332,6 +332,7 @@ def test_an_overlay_over_what_it_lies_on_is_taken(names: list[str]) -> None:
         ({"a": "%gone", "run": ["$@a"]}, "config: "),
         ({"a": "$1/0", "run": ["$@a"]}, "config: Failed to evaluate ConfigExpression: '$1/0' (division by zero)"),
         ({"a": {"_target_": "scripts.nowhere.Nothing"}, "run": ["$@a"]}, "config: "),
+        ({"a": "$1 +", "run": ["$@a"]}, "config: the expression '1 +' is no Python (invalid syntax); mend what stands"),
     ],
 )
 def test_ids_that_lead_nowhere_are_one_line(tmp_path: Path, config: dict[str, object], expected: str) -> None:
@@ -340,6 +341,22 @@ def test_ids_that_lead_nowhere_are_one_line(tmp_path: Path, config: dict[str, ob
         run_bundle("run", "inference.json", {}, [str(tmp_path / "mine.json")])
     assert explain(caught.value).startswith(expected)
     assert "unexpected" not in explain(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xef\xbb\xbf{}", "expected UTF-8 without a byte order mark"),
+        ("{}".encode("utf-16"), "expected UTF-8 without a byte order mark"),
+        ("{}".encode("utf-16-le"), "expected UTF-8 without a byte order mark"),
+        (b'{"": 1}', "expected ids of one character or more"),
+        (b"[1]", "expected a config, an object of ids"),
+    ],
+)
+def test_a_config_that_monai_does_not_read_is_told_with_its_file(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "mine.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"mine\.json: {expected}"):
+        run_bundle("run", "inference.json", {}, [str(tmp_path / "mine.json")])
 
 
 def test_a_config_that_is_nested_too_deeply_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

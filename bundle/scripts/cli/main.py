@@ -6,6 +6,7 @@ once. The commands themselves import what they need when they run, so that ``--h
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
@@ -84,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s: %(message)s")
     if not debug:
         _hide_engine_exceptions()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8 must not end what can be told of it
+        sys.stdout.reconfigure(errors="backslashreplace")
     request = StopRequest(_interrupt)
     try:
         with request:

@@ -46,7 +46,7 @@ def slide_name(path: str | Path) -> str:
 def slide_file_name(path: str | Path) -> str:
     """The name of a slide's file as results state it, composed; for the folder of a DICOM slide it ends in .dcm."""
     path = Path(path)
-    is_folder = os.path.isdir(path)  # which a text of a table may be too long to be asked about otherwise
+    is_folder = os.path.isdir(path)  # false also of a text of a table that is too long for the disk
     return compose(f"{path.name}.dcm" if is_folder else path.name)
 
 
@@ -68,7 +68,7 @@ def named_file(folder: str | Path, name: str, suffix: str) -> Path:
     """
     path = Path(folder) / f"{name}{suffix}"
     decomposed = path.with_name(unicodedata.normalize("NFD", path.name))
-    return decomposed if decomposed.is_file() and not path.is_file() else path
+    return decomposed if os.path.isfile(decomposed) and not os.path.isfile(path) else path
 
 
 def check_result_name(path: str | Path, reserved: Sequence[str] = ()) -> None:

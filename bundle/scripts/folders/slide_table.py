@@ -151,7 +151,7 @@ def _slide_path(folder: Path, place: str, cell: str) -> str:
     if is_url(cell):
         return cell
     path = folder / os.path.expanduser(cell)
-    if not path.exists():
+    if not os.path.exists(path):  # a text too long for the disk names nothing
         raise InputError(
             f"{place}: path: {cell}: no such slide; {path} was looked for, since paths count from the table's folder; "
             "mend it, or remove the line"
@@ -179,7 +179,7 @@ def _file(folder: Path, place: str, column: str, cell: str) -> Path | None:
     if not cell:
         return None
     path = folder / os.path.expanduser(cell)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(
             f"{place}: {column}: {cell}: no such file; {path} was looked for, since paths count from the table's "
             "folder; mend it, or leave the cell empty"

@@ -403,6 +403,13 @@ def test_doctor_fails_for_slides_that_cannot_be_read(
 # --- as a process -------------------------------------------------------------------------------------------------
 
 
+def test_a_name_that_is_not_utf_8_can_be_told(tmp_path: Path) -> None:
+    code = "from scripts.cli import main; main._dispatch = lambda words: print('slide_\\udcff.tif'); main.main([])"
+    environment = os.environ | {"PYTHONPATH": str(cli.BUNDLE_ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("slide_\\udcff.tif\n", 0), done.stderr
+
+
 def test_the_installed_command(tmp_path: Path) -> None:
     done = subprocess.run([COMMAND, "infr"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")

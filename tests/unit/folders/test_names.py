@@ -75,6 +75,13 @@ def test_a_dicom_slide_is_named_by_its_folder(tmp_path: Path) -> None:
         check_result_name(folder, ("run.1",))
 
 
+def test_a_name_whose_decomposed_form_the_disk_does_not_take(tmp_path):
+    name = "ü" * 90
+    assert named_file(tmp_path, name, ".png") == tmp_path / f"{name}.png"
+    touch(tmp_path, f"{name}.png")
+    assert named_file(tmp_path, name, ".png").is_file()
+
+
 def test_a_text_that_no_disk_takes_has_a_name_too():
     """A cell of a table, which then names no slide; the table is told of, not the disk."""
     assert slide_name("9" * 400) == "9" * 400

@@ -81,6 +81,8 @@ def test_a_dicom_slide_is_listed_by_its_folder_or_one_of_its_files(tmp_path: Pat
         (["path,mpp", "a.tif,nan"], "line 2: mpp must be a number of µm per pixel from"),
         (["path,mpp", "a.tif,250"], "line 2: mpp must be a number of µm per pixel from .*250.*leave the cell empty"),
         (["path,label", "a.tif,benign"], "line 2: label: expected normal or tumor, or nothing, found 'benign'"),
+        (["path", "9" * 400], "line 2: path: 9+: no such slide; "),
+        (["path,mask", f"a.tif,{'9' * 400}"], "line 2: mask: 9+: no such file; "),
         (["path,mask", "a.tif,m.png"], "line 2: mask: m.png: no such file; .*leave the cell empty"),
         (["path,annotation", "a.tif,x"], "line 2: annotation: x: no such file"),
         (["path,patient", "a.tif,=1+1"], "line 2: patient: .*spreadsheets take that for a formula"),
