@@ -6,6 +6,8 @@ import os
 import sys
 import sysconfig
 
+from helpers.forked_commands import fork_torchrun
+
 DROPPED = ("PYTHONPATH", "CUFILE_LOGFILE_PATH", "CUFILE_ENV_PATH_JSON")
 """Settings of this project and its tests."""
 
@@ -18,3 +20,9 @@ def be_bare() -> None:
     standard = sysconfig.get_path("stdlib")
     sys.path[:] = [path for path in sys.path if path.startswith(standard) or path.endswith("-packages")]
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+
+
+def be_bare_with_torchrun() -> None:
+    """The same, and ``torchrun`` is forked off it."""
+    be_bare()
+    fork_torchrun()

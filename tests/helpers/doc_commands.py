@@ -111,7 +111,7 @@ def run(words: list[str], folder: Path, tumor_detection: Callable[..., object]) 
         with _arguments([words[1], *_expanded(words[2:], folder)]), _importing_from(script.resolve().parent):
             runpy.run_path(str(script), run_name="__main__")
         logging.disable(logging.NOTSET)  # a script may keep the process, which it takes for its own, quiet
-    elif words[0] == "torchrun":
+    elif words[0] == "torchrun" and "infer" not in words:  # that one is started as a user starts it
         with Started(words, folder, said=folder / ".said") as process:
             assert process.wait() == 0, f"{words}\n{process.said[-4000:]}"
     else:

@@ -6,6 +6,7 @@ import multiprocessing.process
 import os
 import runpy
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,27 @@ def _run_torchrun(arguments: list[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     run.elastic_launch = launch  # type: ignore[assignment,misc]
     run.main(arguments)
+
+
+def fork_torchrun() -> None:
+    """From now on fork off this process, as it is now, what `subprocess.check_call` would start by ``torchrun``."""
+    path = sys.path[:]
+
+    def run_as_new(words: list[str]) -> None:
+        sys.path[:] = path
+        for name in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
+            del sys.modules[name]
+        _run_here(words)
+
+    def check_call(words: list[str]) -> None:
+        assert words[:3] == [sys.executable, "-m", "torch.distributed.run"], words
+        process = multiprocessing.get_context("fork").Process(target=run_as_new, args=(["torchrun", *words[3:]],))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise subprocess.CalledProcessError(process.exitcode, words)
+
+    subprocess.check_call = check_call  # type: ignore[assignment]
 
 
 def _run_rank(*words: str) -> None:

@@ -20,6 +20,6 @@ def give_back() -> None:
 def set_aside() -> None:
     """Let no later collection look again at what is there, such as the objects of PyTorch's and MONAI's modules.
 
-    To be called after `give_back`, between two modules of tests: what a module made is gone by then.
+    To be called after `give_back`, between two tests: what one made is gone by then.
     """
     gc.freeze()

@@ -1,4 +1,4 @@
-"""A process that has imported PyTorch and MONAI and done nothing with them, off which others are forked.
+"""A process that has imported MONAI, PyTorch and Ignite and done nothing with them, off which others are forked.
 
 Each then saves the seconds that the imports take. This process itself will not do: where its autograd has threads, as
 they may be here, no process can be forked that trains.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing.context import ForkServerContext
 
-MODULES = ["torch", "ignite.distributed", "monai.engines", "monai.bundle", "torch.utils.tensorboard"]
+MODULES = ["monai.bundle"]
 
 
 def fork_context() -> ForkServerContext:

@@ -18,7 +18,7 @@ class Ended(NamedTuple):
 def torchrun(folder: Path, num_ranks: int, *command: object, restarts: int = 0) -> Ended:
     """Run ``torchrun``, forked off a process with its imports, as its own processes are; these take most of the time.
 
-    tests/zoo/test_pathology_tumor_detection_dist.py starts it as a user does.
+    The commands of docs/scaling.md start it as a user does.
 
     Args:
         folder: the working directory.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from helpers.memory import give_back
+from helpers.memory import give_back, set_aside
 from scripts.labels.loclabel import generate_loclabels
 from scripts.synthetic.cohort import Cohort, write_cohort
 
@@ -50,11 +50,20 @@ class Outcome(NamedTuple):
         return self.err.splitlines()[-1] if self.err else ""
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _imports_are_set_aside() -> None:
+    """Commands collect garbage after each run, which takes half a second among the objects of PyTorch and MONAI."""
+    import monai.bundle  # noqa: F401
+
+    set_aside()
+
+
 @pytest.fixture(autouse=True)
 def _free_what_a_test_computed() -> Iterator[None]:
     """A network and its activations take hundreds of MB."""
     yield
     give_back()
+    set_aside()
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,8 @@ SMALL: list[tuple[str, dict[str, str]]] = [
     (r"^torchrun .*--no-python", {"nproc_per_node": "1"}),
     (r"tumor-detection train |bundle run training", {"epochs": "1", "val_interval": "1", "num_workers": "0"}),
     (r"bundle run training .*train\.json'|bundle run training .*train\.json |--training_file ", {"batch_size": "2"}),
-    (r"--train_folders ", {"train_limit": "8", "batch_size": "4"}),
+    (r"--train_folders ", {"train_limit": "4", "batch_size": "2"}),
+    (r"train_dense\.json .*--truth_dir ", {"batch_size": "1"}),  # whole fields, which take much memory
     (r"--validation_folders ", {"validation_limit": "8"}),
     (r"tumor-detection infer |bundle run inference", {"stride": "512", "num_checks": "4", "num_workers": "0"}),
     # at this stride few patches are cheaper than a whole tile

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.bare_python import be_bare
+from helpers.bare_python import be_bare_with_torchrun
 from helpers.forked_commands import Started
 from scripts.release.consistency import NAME
 from scripts.release.release import package_bundle
@@ -32,7 +32,7 @@ class Forked(Traveller):
             return super().run(*arguments)
         said = self.cwd.with_suffix(".said")
         said.unlink(missing_ok=True)
-        with Started(["python", *map(str, arguments)], self.cwd, be_bare, said=said) as process:
+        with Started(["python", *map(str, arguments)], self.cwd, be_bare_with_torchrun, said=said) as process:
             if process.wait():
                 raise RuntimeError(f"{' '.join(map(str, arguments))}: {process.said[-3000:]}")
         return process.said
@@ -100,7 +100,6 @@ def test_the_unit_tests_of_the_zoo_run_from_its_folders(traveller: Forked, tmp_p
     shutil.copy(ZOO_TESTS / name, tmp_path / "ci" / "unit_tests" / name)
     zoo = copy.copy(traveller)
     zoo.cwd = tmp_path
-    zoo.is_real = name.endswith("_dist.py")  # which starts torchrun by the interpreter's name
     out = zoo.run(f"ci/unit_tests/{name}")
     assert "Ran 2 tests" in out
     assert "\nOK" in out

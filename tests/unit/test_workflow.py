@@ -3,9 +3,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.forked_commands import Started
 from scripts import bundle_root
 from scripts.errors import InputError, explain
 from scripts.workflow import _quiet_monai, check_configs, create_workflow, device_override, find_overlays, run_bundle
@@ -114,13 +113,10 @@ def test_all_lines_of_a_run_have_one_form_and_monai_tells_its_warnings_only(tmp_
     told = [("monai.bundle.scripts", "warning"), ("monai.bundle.workflows", "error"), ("scripts.inference", "info")]
     steps = [f"$logging.getLogger('{name}').{level}('{level} of {name}')" for name, level in told]
     (tmp_path / "overlay.json").write_text(json.dumps({"imports": ["$import logging"], "run": steps}))
-    environment = {**os.environ, "PYTHONPATH": bundle_root()}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "TIME ", line) for line in done.stderr.splitlines()]
+    with Started(["python", "-c", code], tmp_path) as process:
+        assert process.wait() == 0, process.said
+    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "TIME ", line) for line in process.said.splitlines()]
     assert lines == [f"TIME {level.upper()} {level} of {name}" for name, level in told]
-    assert done.stdout == ""
 
 
 # --- workflows that a Python user asks for ------------------------------------------------------------------------
