@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -236,6 +237,11 @@ def explain(error: BaseException) -> str:
         return f"{root.filename}: {root.strerror}; check the path, its rights and the space"
     if isinstance(root, RuntimeError) and _OF_THE_OTHERS.search(str(root)):
         return f"another process of this run ended or hangs, and its own line says why ({one_line(root):.120})"
+    if "shared memory" in str(root) or (isinstance(root, OSError) and root.errno == errno.ENOSPC):
+        return (
+            f"no space left in /dev/shm, through which readers hand over pixels, or in the temporary folder "
+            f"({one_line(root):.120}); give it more (docker run --shm-size), or --num_workers 0"
+        )
     if isinstance(root, SyntaxError) and root.filename in ("<unknown>", "<string>"):  # MONAI parses expressions so
         text = (root.text or "").strip()
         return f"config: the expression {text!r:.80} is no Python ({root.msg}); mend what stands behind $"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -213,6 +214,20 @@ def test_a_signal_that_comes_while_it_is_taken_up_is_heard_too(monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         run()
     assert len(started) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"),
+    ],
+)
+def test_a_full_shared_memory_is_no_fault_of_a_config(error: Exception) -> None:
+    wrapped = RuntimeError('Failed to evaluate ConfigExpression: "$@checkpoints.run(@train::trainer)"')
+    wrapped.__cause__ = error
+    assert explain(wrapped).startswith("no space left in /dev/shm")
+    assert "--num_workers 0" in explain(wrapped)
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
