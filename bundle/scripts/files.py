@@ -272,12 +272,14 @@ def make_output_dir(path: str | Path) -> Path:
     Temporary files of runs that were killed an hour ago or earlier are removed.
 
     Raises:
-        InputError: if it cannot be made or written, or begins with a ``~`` that no shell has replaced: a folder of this
-            name is a trap for whoever removes it.
+        InputError: if it cannot be made or written, or holds a ``~`` or a ``$HOME`` that no shell has replaced: a
+            folder of this name is a trap for whoever removes it.
     """
     folder = Path(path)
     if os.path.expanduser(path) != str(path):
         raise InputError(f"{path}: a config does not replace ~ by the home folder; write {os.path.expanduser(path)}")
+    if (expanded := os.path.expandvars(path)) != str(path):
+        raise InputError(f"{path}: only a shell replaces variables, outside of quotes; write {expanded}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = _temporary(folder / "probe")

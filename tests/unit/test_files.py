@@ -335,6 +335,20 @@ def test_make_output_dir_makes_no_folder_called_tilde(
     assert make_output_dir("~~maps").is_dir()
 
 
+@pytest.mark.parametrize("name", ["$HOME", "$HOME/maps", "a/${HOME}/maps"])
+def test_make_output_dir_makes_no_folder_called_like_a_variable(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.delenv("nothing", raising=False)
+    for path in (name, Path(name)):
+        with pytest.raises(InputError, match=r"only a shell replaces variables, outside of quotes; write .*/home/some"):
+            make_output_dir(path)
+    assert not list(tmp_path.iterdir())
+    assert make_output_dir("$nothing").is_dir()
+
+
 def test_make_output_dir_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")

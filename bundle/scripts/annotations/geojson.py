@@ -33,6 +33,10 @@ _LEGACY_TYPES = {
 """How QuPath 0.2, which kept them in a feature's id, and 0.3 call types of objects; see QuPath's QuPathTypeAdapters."""
 
 
+_TYPES = {name.lower(): name for name in NO_AREA_TYPES} | {old.lower(): new for old, new in _LEGACY_TYPES.items()}
+"""Types of objects by their names in lower case, which other programs do not keep to."""
+
+
 class Feature(NamedTuple):
     """An object of QuPath.
 
@@ -88,9 +92,8 @@ def read_features(path: Path, content: Any) -> Iterator[Feature]:
         geometry = feature.get("geometry") or {"type": "Point"}
         if not isinstance(properties, dict) or not isinstance(geometry, dict):
             raise InputError(f"{path}: {default_name}: properties and geometry must be objects; export it again")
-        children = properties.get("childObjects", properties.get("children"))
-        if isinstance(children, list):
-            waiting += [(f"{default_name}.{number}", child) for number, child in enumerate(children, start=1)][::-1]
+        children = enumerate(_children(feature, properties), start=1)
+        waiting += [(f"{default_name}.{number}", child) for number, child in children][::-1]
         identity = feature.get("id")
         if str(identity) in _LEGACY_TYPES:
             properties, identity = {"type": identity, **properties}, None
@@ -105,6 +108,13 @@ def read_features(path: Path, content: Any) -> Iterator[Feature]:
             geometry,
             properties,
         )
+
+
+def _children(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> list[Any]:
+    """The child objects of a feature: QuPath has them among its properties, others beside them or as a collection."""
+    found = [part.get(key) for part in (properties, feature) for key in ("childObjects", "children")]
+    lists = [part.get("features", [part]) if isinstance(part, dict) else part for part in found]
+    return [child for part in lists if isinstance(part, list) for child in part]
 
 
 def polygon_xy(polygon: Polygon, origin: tuple[int, int] = (0, 0)) -> list[list[list[float]]]:
@@ -199,7 +209,7 @@ def _object_type(properties: Mapping[str, Any]) -> str:
     """What an object of QuPath is, in its newest words: 0.4 and later name the key objectType, 0.3 object_type."""
     keys = (key for key in ("objectType", "object_type", "type") if key in properties)
     found = str(properties.get(next(keys, ""), "annotation"))
-    return _LEGACY_TYPES.get(found, found)
+    return _TYPES.get(found.lower(), found)
 
 
 def _label(classification: Any) -> str | None:

@@ -127,7 +127,7 @@ def _asap_outlines(path: Path, others: list[str]) -> Iterator[Outline]:
         try:
             coordinates = [
                 tuple(read_number(point.attrib[key]) for key in ("Order", "X", "Y"))
-                for point in element.iter("Coordinate")
+                for point in element.iterfind("./Coordinates/Coordinate")
             ]
         except (KeyError, ValueError) as error:
             raise InputError(

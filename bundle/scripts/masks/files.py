@@ -105,7 +105,10 @@ def read_level(path: Path, level: int) -> npt.NDArray[Any]:
         is_wide = colormap.max() > 255  # 16 bits as TIFF 6.0 says; some programs write 8
         return _of_palette(path, array, (colormap >> 8 if is_wide else colormap).T.astype(np.uint8))
     if photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
-        return ~array if array.dtype == np.bool_ else np.asarray((1 << bits) - 1 - array, dtype=array.dtype)
+        turned_over = ~array if array.dtype == np.bool_ else np.asarray((1 << bits) - 1 - array, dtype=array.dtype)
+        if array.ndim == 3:
+            turned_over[..., 1:] = array[..., 1:]  # transparency means what it meant
+        return turned_over
     if photometric not in _READABLE_PHOTOMETRICS:
         raise InputError(f"{path}: expected a gray mask, found photometric {photometric}; write it as plain gray")
     return array
@@ -184,6 +187,12 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
         try:
             with Image.open(path) as picture:
                 _check_size(path, picture.size[::-1])
+                if picture.mode in ("LA", "RGB", "RGBA") and ";16" in str(getattr(picture, "tile", "")):
+                    raise InputError(  # Pillow drops the lower byte, which holds all of a mask of 0 and 1 or 255
+                        f"{path}: expected a gray mask, found colors or transparency of 16 bits; write it as plain gray"
+                    )
+                if (num_pictures := getattr(picture, "n_frames", 1)) > 1:
+                    raise InputError(f"{path}: expected one mask, found {num_pictures} pictures; keep the mask alone")
                 check_upright(path, picture.getexif().get(ExifTags.Base.Orientation))
                 if picture.mode == "P":
                     return _of_palette(path, np.asarray(picture), _palette(picture), picture.info.get("transparency"))

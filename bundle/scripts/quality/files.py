@@ -83,15 +83,30 @@ def read_artifacts(path: str | Path, shape: tuple[int, int]) -> npt.NDArray[np.u
             if picture.mode not in ("P", "L"):
                 raise InputError(f"{path}: expected 8 bits a pixel, found {picture.mode!r}; write classes as numbers")
             classes = np.array(picture)
+            palette = picture.getpalette("RGB") if picture.mode == "P" else None
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such artifact mask; make it with 'tumor-detection foreground'") from error
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
         raise InputError(f"{path}: not a readable artifact mask ({error}); make it again") from error
+    if palette is not None:
+        classes = _by_color(path, classes, palette)
     if (highest := int(classes.max(initial=0))) >= len(Artifact):
         raise InputError(f"{path}: expected classes from 0 to {len(Artifact) - 1}, found {highest}; make it again")
     return classes
+
+
+def _by_color(path: str | Path, indices: npt.NDArray[np.uint8], palette: list[int]) -> npt.NDArray[np.uint8]:
+    """Classes by the colors of a palette, which programs put into an order of their own when they save a picture."""
+    colors = [tuple(palette[start : start + 3]) for start in range(0, len(palette), 3)]
+    used = np.unique(indices)
+    if strange := [index for index in used.tolist() if index >= len(colors) or colors[index] not in COLORS]:
+        shown = colors[strange[0]] if strange[0] < len(colors) else "none"
+        raise InputError(f"{path}: expected the colors of artifact classes, found {shown}; make it again")
+    classes = np.zeros(256, dtype=np.uint8)
+    classes[used] = [COLORS.index(colors[index]) for index in used]
+    return classes[indices]
 
 
 def with_artifacts(picture: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

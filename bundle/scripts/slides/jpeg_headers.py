@@ -12,6 +12,7 @@ _START_OF_IMAGE = b"\xff\xd8"
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _OTHER_FRAMES = frozenset(range(0xC0, 0xD0)) - {*_FRAMES, 0xC4, 0xC8, 0xCC}
 _ENDS = (0xD8, 0xD9, 0xDA)
+_JFIF, _ADOBE = 0xE0, 0xEE
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
 
 
@@ -27,6 +28,32 @@ class Frame(NamedTuple):
     shape: tuple[int, int]
     num_components: int
     precision: int
+
+
+def stated_colors(stream: bytes) -> str | None:
+    """What the encoder of a JPEG stream of three components says that they are.
+
+    Args:
+        stream: the stream, or its beginning.
+
+    Returns:
+        ``RGB`` or ``YCbCr`` by the marker of Adobe (its Technical Note 5116) or of JFIF (ITU-T T.871), or by
+        components named R, G and B, as libjpeg writes them; None where they say nothing, or not the same.
+    """
+    found: set[str] = set()
+    position = len(_START_OF_IMAGE)
+    while stream[position : position + 1] == b"\xff" and len(stream) >= position + 4:
+        marker, length = stream[position + 1], int.from_bytes(stream[position + 2 : position + 4], "big")
+        segment = stream[position + 4 : position + 2 + length]
+        if marker == _JFIF and segment.startswith(b"JFIF\0"):
+            found.add("YCbCr")
+        if marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
+            found.add({0: "RGB", 1: "YCbCr"}.get(segment[11], "other"))
+        if marker in _FRAMES:
+            found |= {"RGB"} if segment[6::3] == b"RGB" else set()
+            break
+        position += 2 + length
+    return found.pop() if len(found) == 1 and found <= {"RGB", "YCbCr"} else None
 
 
 def read_frame(stream: bytes) -> Frame | None:

@@ -28,10 +28,22 @@ _Read = Callable[[_Shape, _Shape, int], npt.NDArray[np.uint8]]
 _REDUCED = 1
 """NewSubfileType of a level (TIFF 6.0); Aperio writes 9 for a macro picture, and bit 2 stands for a mask."""
 
-_PATCHES = 8  # along each side
-_PATCH = 32  # px
+_PATCHES, _FEW_PATCHES = 8, 5  # along each side
+_PATCH, _BLOCK = 32, 4  # px
+_LEAST_BLOCKS = 16
 _LEAST_SIDE = 8  # px; fewer agree by chance
-_LEAST_CORRELATION = 0.6
+_LEAST_CORRELATION, _LEAST_OF_BLOCKS = 0.6, 0.85
+_LEAST_CONTRAST = 8.0
+"""Standard deviation of gray, of 255, from which on a picture shows more than glass and noise."""
+
+_TAKES_ANY = ("generic-tiff", "aperio", "dicom")
+"""Formats of which OpenSlide takes tiled pictures for levels, whatever they show."""
+
+MAX_DOUBTFUL_PIXELS = 1 << 21
+"""Labels, macro pictures and thumbnails are smaller; larger levels of the usual shape are believed without a look."""
+
+_MAX_WHOLE_PIXELS = 1 << 22
+_WHITE = 255  # of tiles that are not stored
 
 PHILIPS = "philips"
 """What OpenSlide calls the vendor of Philips TIFFs."""
@@ -66,7 +78,7 @@ def sound_levels(
     - the TIFF says that it is another picture, or it is the second one of its shape,
     - its pixels are not those of the level before. They are compared where its shape is one of whole tiles, which
       padding gives too, its downsample no multiple of that of the level before, or it is stored otherwise, as in a
-      SubIFD.
+      SubIFD; and at fewer places, only to find another picture, where it has up to `MAX_DOUBTFUL_PIXELS`.
 
     A Philips TIFF states the downsamples and leaves out the padding: its levels are taken as they are.
 
@@ -98,7 +110,9 @@ def sound_levels(
         )
     sound = [Level(0, shapes[0], 1.0, cells[0], True)]
     numbers = range(1, len(shapes))
-    if handle.properties.get(openslide.PROPERTY_NAME_VENDOR) == PHILIPS:
+    vendor = handle.properties.get(openslide.PROPERTY_NAME_VENDOR)
+    is_any = vendor in _TAKES_ANY
+    if vendor == PHILIPS:
         sound += _stated_levels(handle, shapes, cells)
         numbers = range(0)
     for number in sorted(numbers, key=lambda number: -shapes[number][0]):
@@ -112,13 +126,17 @@ def sound_levels(
         others = _padded(shapes[0], shape, cells[number], downsample)
         is_usual = (downsample / sound[-1].downsample).is_integer() and pages[number].form == pages[first].form
         try:
-            if (is_usual and not others) or _shows(candidate, sound[-1], others, read):
-                sound.append(candidate)
+            if is_usual and not others:
+                is_sound = not (is_any and _contradicts(candidate, sound[-1], read))
+            else:
+                is_sound = _shows(candidate, sound[-1], others, read)
         except OSError as error:  # after which OpenSlide gives nothing more
             raise InputError(
                 f"{path}: the tiles of level {number} or of the level before cannot be decoded ({error}); copy the "
                 "slide again from its source"
             ) from error
+        if is_sound:
+            sound.append(candidate)
     kept = {level.number for level in sound}
     passed = [f"{index} ({_x(shape)})" for index, shape in enumerate(shapes) if index not in kept]
     if passed:
@@ -206,20 +224,66 @@ def _shows(level: Level, finer: Level, others: Iterable[float], read: _Read) -> 
     return likeness > max([_LEAST_CORRELATION, *(_likeness(level, other, finer, read) for other in others)])
 
 
+def _contradicts(level: Level, finer: Level, read: _Read) -> bool:
+    """Whether a level shows something else than a finer one; two blank ones do not, and large ones are believed.
+
+    Blocks of pixels are compared: some programs make a level by a mean, others by leaving out pixels.
+    """
+    if level.shape[0] * level.shape[1] > MAX_DOUBTFUL_PIXELS:
+        return False
+    try:
+        patches = _patches(level, level.downsample, finer, _FEW_PATCHES, read)
+    except OSError:  # who reads the damaged tile will be told; other levels need not be
+        return False
+    found, expected = map(_blocks, patches) if patches else (np.zeros(0), np.zeros(0))
+    is_stored = (found < _WHITE) & (expected < _WHITE)
+    found, expected = found[is_stored], expected[is_stored]
+    if len(found) < _LEAST_BLOCKS or max(float(found.std()), float(expected.std())) < _LEAST_CONTRAST:
+        return False
+    return _correlation(found, expected) < _LEAST_OF_BLOCKS
+
+
+def _blocks(patches: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Means (N, rows, cols) of blocks of (N, height, width) patches."""
+    rows, cols = (side // _BLOCK for side in patches.shape[1:])
+    whole = patches[:, : rows * _BLOCK, : cols * _BLOCK].reshape(-1, rows, _BLOCK, cols, _BLOCK)
+    return np.asarray(whole.mean(axis=(2, 4)))
+
+
 def _likeness(level: Level, downsample: float, finer: Level, read: _Read) -> float:
     """Correlation of a level's gray with that of a finer level, at patches all over it; 0 if it is blank or tiny."""
+    patches = _patches(level, downsample, finer, _PATCHES, read)
+    return _correlation(*patches) if patches else 0.0
+
+
+def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    spread = float(one.std() * other.std())
+    return 0.0 if spread == 0 else float(((one - one.mean()) * (other - other.mean())).mean() / spread)
+
+
+def _patches(
+    level: Level, downsample: float, finer: Level, num_along: int, read: _Read
+) -> tuple[npt.NDArray[np.float64], ...]:
+    """Gray of a level, and of a finer one brought to its resolution, at patches all over it.
+
+    Returns:
+        (N, height, width) of each; nothing of a tiny level.
+    """
     scale = downsample / finer.downsample
     covered = [min(int(fine / scale), side) for fine, side in zip(finer.shape, level.shape, strict=True)]
     if min(covered) < _LEAST_SIDE:
-        return 0.0
+        return ()
     height, width = (min(_PATCH, side) for side in covered)
+    rows, cols = round(height * scale), round(width * scale)
+    num_pixels = finer.shape[0] * finer.shape[1]
+    is_read_once = num_along**2 * rows * cols > num_pixels and num_pixels <= _MAX_WHOLE_PIXELS
+    whole = read((0, 0), finer.shape, finer.number) if is_read_once else None
     found, expected = [], []
-    for row, col in np.ndindex(_PATCHES, _PATCHES):
-        top, left = (covered[0] - height) * row // (_PATCHES - 1), (covered[1] - width) * col // (_PATCHES - 1)
-        area = (round(height * scale), round(width * scale))
-        fine = Image.fromarray(read((round(top * scale), round(left * scale)), area, finer.number))
-        expected.append(np.asarray(fine.resize((width, height), Image.Resampling.BOX)).mean(axis=2).ravel())
-        found.append(read((top, left), (height, width), level.number).mean(axis=2).ravel())
-    one, other = np.concatenate(found), np.concatenate(expected)
-    spread = float(one.std() * other.std())
-    return 0.0 if spread == 0 else float(((one - one.mean()) * (other - other.mean())).mean() / spread)
+    for row, col in np.ndindex(num_along, num_along):
+        top, left = (covered[0] - height) * row // (num_along - 1), (covered[1] - width) * col // (num_along - 1)
+        at = round(top * scale), round(left * scale)
+        part = read(at, (rows, cols), finer.number) if whole is None else whole[at[0] :, at[1] :][:rows, :cols]
+        fine = Image.fromarray(part).resize((width, height), Image.Resampling.BOX)
+        expected.append(np.asarray(fine).mean(axis=2))
+        found.append(read((top, left), (height, width), level.number).mean(axis=2))
+    return np.stack(found), np.stack(expected)

@@ -23,6 +23,7 @@ class OpenSlidePixels:
 
     Attributes:
         vendor: the format as OpenSlide names it.
+        is_lost: whether a tile was damaged, after which OpenSlide gives nothing more of the slide.
     """
 
     name = "openslide"
@@ -30,6 +31,7 @@ class OpenSlidePixels:
     def __init__(self, handle: openslide.OpenSlide) -> None:
         self._handle = handle
         self.vendor = str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR))
+        self.is_lost = False
         self._downsamples = handle.level_downsamples  # by which OpenSlide divides; it tells nothing after an error
 
     def read(self, location: tuple[int, int], size: tuple[int, int], level: int) -> npt.NDArray[np.uint8]:
@@ -43,6 +45,7 @@ class OpenSlidePixels:
         try:
             rgba = np.asarray(self._handle.read_region(location_xy, level, size[::-1]))
         except openslide.OpenSlideError as error:
+            self.is_lost = True
             raise OSError(str(error)) from error
         alpha = rgba[..., 3:]
         if alpha.min() == 255:

@@ -65,6 +65,10 @@ class Slide:
         self._subifds = SubIfdPixels(path, len(file_shapes)) if self.vendor == "generic-tiff" else None
         in_subifds = () if self._subifds is None else self._subifds.levels
         levels = sound_levels(path, handle, lambda *part: self._first_reader(part[-1]).read(*part), in_subifds)
+        if self._openslide.is_lost:  # by a look at a damaged tile, which whoever reads it will be told of
+            handle.close()
+            handle = open_handle(finest_file(path))
+            self._openslide = OpenSlidePixels(handle)
         self.level_shapes = tuple(level.shape for level in levels)
         self.shape = self.level_shapes[0]
         self.downsamples = tuple(level.downsample for level in levels)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tifffile
 
 from ..errors import InputError
-from .jpeg_headers import read_frame
+from .jpeg_headers import read_frame, stated_colors
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its lines on damage name no file; the errors here do
 
@@ -27,6 +27,8 @@ _CUCIM_COMPRESSIONS = {3: (_UNCOMPRESSED, 5, _JPEG, 8, 32946), 1: (_UNCOMPRESSED
 """By samples per pixel: none, LZW, JPEG and the two numbers of Deflate (TIFF 6.0 and its technical notes). cuCIM 26.10
 refuses some of the others, and its JPEG 2000 colors differ. Deflate with a predictor ends the process; gray is decoded
 by the libtiff that it brings along, which has no Deflate."""
+
+_HEAD_BYTES = 4096  # hold the markers before the frame header
 
 _BLACK_IS_ZERO, _RGB, _YCBCR = 1, 2, 6
 _OPENSLIDE_SAMPLES = {
@@ -134,6 +136,8 @@ def _tile_layout(page: Any, level_shape: tuple[int, int]) -> TileLayout:
     rows, cols = (-(-side // tile) for side, tile in zip(level_shape, tile_shape, strict=True))
     offsets, sizes = (np.array(values, dtype=np.int64) for values in (page.dataoffsets, page.databytecounts))
     cucim_fault, openslide_fault = _cucim_fault(page), _openslide_fault(page)
+    if (contradiction := _contradiction(page)) is not None:
+        cucim_fault = openslide_fault = contradiction
     if not _may_hold(page, level_shape):
         cucim_fault = openslide_fault = "its page is too small, or far too large, for the shape that the XML states"
     if cucim_fault is None and -(-page.imagewidth // tile_shape[1]) != cols:
@@ -211,6 +215,21 @@ def _openslide_fault(page: Any) -> str | None:
     if page.photometric == _YCBCR and page.compression not in (_UNCOMPRESSED, _JPEG) and subsampling != (1, 1):
         return "its colors are subsampled, but not by JPEG; libtiff does not notice where the tiles are not"
     return None
+
+
+def _contradiction(page: Any) -> str | None:
+    """Where a page's tag takes its JPEG tiles for other colors than their encoder says: both readers trust the tag."""
+    expected = {_RGB: "RGB", _YCBCR: "YCbCr"}.get(page.photometric)
+    if page.compression != _JPEG or page.samplesperpixel != 3 or expected is None:
+        return None
+    start = next((offset for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False) if size), None)
+    if start is None:
+        return None
+    page.parent.filehandle.seek(start)
+    stated = stated_colors(page.parent.filehandle.read(_HEAD_BYTES))
+    if stated in (None, expected):
+        return None
+    return f"its tag PhotometricInterpretation says {expected}, but its JPEG tiles say {stated}"
 
 
 def _orientation(page: Any) -> int:

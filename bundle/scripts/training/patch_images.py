@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from ..files import check_is_file
+from ..files import check_is_file, read_rows
 from ..network.processors import count_processors
 
 _LABELS = {"0": 0.0, "1": 1.0}
@@ -56,24 +55,28 @@ def patch_datalist(
             raise InputError(f"{folder}: no pictures in subfolders 0 and 1; see docs/data.md")
         found += [{"image": path, "label": label} for path, label in pictures]
     for table in map(Path, tables):
-        check_is_file(table)
-        try:
-            with open(table, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            listed = [{"image": _beside(table, row["file"]), "label": _LABELS[row["label"]]} for row in rows]
-        except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(
-                f"{table}: expected a CSV with the columns file and label, 0 or 1 ({error!r}); mend it"
-            ) from error
-        if not listed:
-            raise InputError(f"{table}: no pictures below its header; see docs/data.md")
-        found += listed * table_repeats
+        found += _listed(table) * table_repeats
     if not found:
         raise InputError("no labelled pictures: no folder and no table is given; see docs/data.md")
     if limit is not None and limit < len(found):
         chosen = np.random.default_rng(seed).permutation(len(found))[:limit]
         found = [found[index] for index in chosen]
     return found
+
+
+def _listed(table: Path) -> list[dict[str, Any]]:
+    """The pictures of a table, and their labels."""
+    form = "a CSV with the columns file and label, 0 or 1"
+    rows = [cells for _, cells in read_rows(table, form)]
+    header = rows[0] if rows else []
+    try:
+        cells = [dict(zip(header, row, strict=True)) for row in rows[1:]]
+        listed = [{"image": _beside(table, row["file"]), "label": _LABELS[row["label"]]} for row in cells]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{table}: expected {form} ({error!r}); mend it") from error
+    if not listed:
+        raise InputError(f"{table}: no pictures below its header; see docs/data.md")
+    return listed
 
 
 def _beside(table: Path, file: str) -> str:

@@ -126,6 +126,40 @@ def test_read_outlines_reads_children_at_any_depth(tmp_path, key):
     assert found.others == ["feature 1.2", "feature 1.2.2"]
 
 
+@pytest.mark.parametrize("place", ["beside", "collection", "alone"])
+def test_read_outlines_finds_children_where_other_programs_keep_them(tmp_path, place):
+    parent, child = feature("Region*", EXCLUSION_XY), feature("Tumor", TUMOR_XY)
+    held = {"beside": [child], "collection": collection(child), "alone": child}[place]
+    if place == "beside":
+        parent["childObjects"] = held
+    else:
+        parent["properties"]["childObjects"] = held
+    found = read_outlines(write(tmp_path / "a.json", collection(parent)))
+    assert [outline.label for outline in found.areas] == ["Region*", "Tumor"]
+
+
+def test_a_number_of_children_is_no_child(tmp_path):
+    parent = feature("Tumor", TUMOR_XY)
+    parent["properties"]["children"] = 3
+    assert len(read_outlines(write(tmp_path / "a.json", parent)).areas) == 1
+
+
+@pytest.mark.parametrize("kind", ["DETECTION", "Cell", "TmaCore", "TMA_CORE"])
+def test_read_outlines_takes_types_in_any_case(tmp_path, kind):
+    found = read_outlines(write(tmp_path / "a.json", typed(kind, "objectType")))
+    assert (found.areas, found.others) == ([], ["feature 1"])
+
+
+def test_an_outline_has_its_own_points_alone(tmp_path):
+    inner = asap(("Exclusion", EXCLUSION_XY))
+    inner = inner[inner.index("<Annotation ") : inner.rindex("</Annotations>")]
+    nested = asap(("Tumor", TUMOR_XY)).replace("</Coordinates></Annotation>", f"</Coordinates>{inner}</Annotation>")
+    assert inner in nested
+    outer, found = read_outlines(write(tmp_path / "a.xml", nested)).areas
+    assert (outer.label, found.label) == ("Tumor", "Exclusion")
+    assert outer.rings_xy == read_outlines(write(tmp_path / "b.xml", asap(("Tumor", TUMOR_XY)))).areas[0].rings_xy
+
+
 def test_read_outlines_of_bare_geometries(tmp_path):
     polygon = feature(None, TUMOR_XY)["geometry"]
     several = feature(None, TUMOR_XY, EXCLUSION_XY, kind="MultiPolygon")["geometry"]

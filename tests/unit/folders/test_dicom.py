@@ -19,7 +19,8 @@ from scripts.slides.slide import open_slide
 
 
 def levels() -> list[npt.NDArray[np.uint8]]:
-    image = np.random.default_rng(2).integers(0, 255, (301, 203, 3), dtype=np.uint8)
+    blocks = np.random.default_rng(2).integers(0, 255, (19, 13, 3), dtype=np.uint8)
+    image = blocks.repeat(16, axis=0).repeat(16, axis=1)[:301, :203]
     return [image, image[::2, ::2], image[::4, ::4]]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -56,6 +58,53 @@ def test_read_mask_array_of_picture_modes(tmp_path, mode):
     path = tmp_path / "a.png"
     picture.save(path)
     np.testing.assert_array_equal(one_channel(path, read_mask_array(path)) != 0, MASK == 1)
+
+
+def _png_of_16_bits(path, samples, color_type):
+    """A PNG as libpng writes it (PNG 1.2, 4.1): Pillow writes none of 16 bits with colors."""
+    rows, cols = samples.shape[:2]
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, color_type, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    ]
+    packed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+
+
+@pytest.mark.parametrize(("color_type", "num_samples"), [(2, 3), (4, 2), (6, 4)], ids=["RGB", "gray and alpha", "RGBA"])
+@pytest.mark.parametrize("value", [1, 255])
+def test_colors_of_16_bits_are_refused(tmp_path, color_type, num_samples, value):
+    """Pillow makes 8 bits of them and drops the byte that holds the mask."""
+    samples = np.repeat(MASK[..., None].astype(np.uint16) * value, num_samples, axis=2)
+    if num_samples % 2 == 0:
+        samples[..., -1] = 65535
+    _png_of_16_bits(tmp_path / "a.png", samples, color_type)
+    with pytest.raises(InputError, match=r"a\.png: expected a gray mask, found colors or transparency of 16 bits"):
+        read_mask_array(tmp_path / "a.png")
+
+
+def test_gray_of_16_bits_is_read(tmp_path):
+    _png_of_16_bits(tmp_path / "a.png", MASK[..., None].astype(np.uint16), 0)
+    np.testing.assert_array_equal(read_mask_array(tmp_path / "a.png"), MASK)
+
+
+def test_a_png_of_several_pictures_is_refused(tmp_path):
+    """The first may be empty, and the slide would count as normal."""
+    pictures = [Image.fromarray(MASK * np.uint8(value)) for value in (0, 255)]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:])
+    with pytest.raises(InputError, match=r"a\.png: expected one mask, found 2 pictures; keep the mask alone"):
+        read_mask_array(tmp_path / "a.png")
+
+
+def test_transparency_beside_white_is_zero_stays(tmp_path):
+    stored = np.stack([255 - MASK * np.uint8(255), np.full_like(MASK, 255)], axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(read_level(tmp_path / "a.tif", 0)[..., 1], stored[..., 1])
+    np.testing.assert_array_equal(_read(tmp_path / "a.tif"), MASK * 255)
 
 
 def _with_palette(path, indices, *colors, **options):

@@ -29,6 +29,23 @@ def test_round_trip(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), np.array(COLORS, dtype=np.uint8)[CLASSES])
 
 
+@pytest.mark.parametrize("order", [(5, 4, 3, 2, 1, 0), (0, 3, 1, 5, 2, 4)])
+def test_a_palette_in_another_order_shows_the_same_classes(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """As editors save it, which order colors by how often they are there."""
+    picture = Image.fromarray(np.array(order, dtype=np.uint8)[CLASSES])
+    picture.putpalette([value for index in np.argsort(order) for value in COLORS[index]])
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_artifacts(tmp_path / "a.png", (13, 29)), CLASSES)
+
+
+def test_colors_that_no_class_has_are_refused(tmp_path: Path) -> None:
+    picture = Image.fromarray(CLASSES)
+    picture.putpalette([value for color in (*COLORS[:5], (255, 0, 0)) for value in color])
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: expected the colors of artifact classes, found \(255, 0, 0\)"):
+        read_artifacts(tmp_path / "a.png", (13, 29))
+
+
 def test_gray_masks_of_other_programs_are_read(tmp_path: Path) -> None:
     Image.fromarray(CLASSES).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_artifacts(tmp_path / "a.png", (13, 29)), CLASSES)

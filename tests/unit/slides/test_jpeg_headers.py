@@ -3,11 +3,12 @@ from __future__ import annotations
 import io
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.slides.jpeg_headers import Frame, read_frame
+from scripts.slides.jpeg_headers import Frame, read_frame, stated_colors
 
 
 def encode(mode: str = "RGB", **options: object) -> bytes:
@@ -51,3 +52,22 @@ def test_what_decoders_pass_over() -> None:
 def test_streams_that_are_refused(stream: bytes, reason: str) -> None:
     with pytest.raises(OSError, match=reason):
         read_frame(stream)
+
+
+def test_the_colors_that_encoders_state() -> None:
+    pixels = np.zeros((16, 16, 3), dtype=np.uint8)
+    of_rgb = imagecodecs.jpeg8_encode(pixels, colorspace="RGB", outcolorspace="RGB")
+    assert stated_colors(of_rgb) == "RGB"
+    assert stated_colors(of_rgb.replace(b"Adobe", b"adobe")) == "RGB", "by the names of its components"
+    assert stated_colors(encode()) == "YCbCr"
+    assert stated_colors(encode().replace(b"JFIF", b"jfif")) is None
+    assert stated_colors(encode(keep_rgb=True)) == "RGB"
+
+
+def test_streams_that_state_no_colors() -> None:
+    stream = encode()
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+    assert stated_colors(stream[:2] + adobe + b"\x00" + stream[2:]) is None, "two markers that contradict each other"
+    assert stated_colors(stream[:2] + adobe + b"\x02" + stream[stream.index(b"\xff\xdb") :]) is None, "YCCK"
+    for length in (0, 1, 2, 3, 5, 9):
+        assert stated_colors(stream[:length]) is None

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,73 @@ def test_another_picture_as_large_as_a_level_is_passed_over(
     assert len(caplog.records) == 1
 
 
+def turned(image: Image) -> Image:
+    return np.ascontiguousarray(image[::-1, ::-1])
+
+
+OTHERS: dict[str, Callable[[Image], Image]] = {
+    "noise": lambda level: np.random.default_rng(2).integers(0, 255, level.shape, dtype=np.uint8),
+    "blank": lambda level: np.full_like(level, 236),
+    "mirrored": lambda level: np.ascontiguousarray(level[:, ::-1]),
+    "turned": turned,
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("at", [1, 2], ids=["between levels", "last"])
+def test_another_picture_in_all_like_a_level_is_passed_over(
+    tmp_path: Path, backend: str, other: str, at: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its shape, its tags and its form are those of the level that is missing."""
+    image = picture((604, 908))
+    levels = pyramid_of(image, 1, 2, 4)
+    levels[at] = OTHERS[other](levels[at])
+    path = write_pages(tmp_path / "a.tif", as_pages(levels))
+    assert_reads(path, image, backend)
+    with open_slide(path, backend, assume_mpp=0.25) as slide:
+        assert slide.downsamples == ((1.0, 4.0) if at == 1 else (1.0, 2.0))
+    assert len(caplog.records) == 1
+
+
+def test_another_picture_in_a_dicom_slide_or_an_svs_is_passed_over(tmp_path: Path) -> None:
+    image = picture((604, 908))
+    levels = [*pyramid_of(image, 1, 2), OTHERS["noise"](downsample_image(image, 4))]
+    write_dicom_slide(tmp_path / "a", levels)
+    with tifffile.TiffWriter(tmp_path / "a.svs") as writer:
+        for level in levels:
+            text = "Aperio Image Library v11.2.1 \r\n908x604 (128x128) JPEG/RGB Q=90|AppMag = 40|MPP = 0.25"
+            form: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": 95}}
+            writer.write(level, tile=(TILE, TILE), description=text, metadata=None, software=False, **form)
+    for path in (tmp_path / "a", tmp_path / "a.svs"):
+        assert_reads(path, image, "openslide")
+        with open_slide(path, "openslide") as slide:
+            assert slide.downsamples == (1.0, 2.0)
+
+
+LEVELS: dict[str, Callable[[Image], list[Image]]] = {
+    "left out": lambda image: [np.ascontiguousarray(image[::step, ::step]) for step in (1, 2, 4)],
+    "noisy": lambda image: [
+        np.clip(level + np.random.default_rng(step).normal(0, 12, level.shape), 0, 255).astype(np.uint8)
+        for step, level in enumerate(pyramid_of(image, 1, 2, 4))
+    ],
+    "shifted": lambda image: [np.roll(level, 2, axis=(0, 1)) for level in pyramid_of(image, 1, 2, 4)],
+    "brighter": lambda image: [level // 2 + 40 * step for step, level in enumerate(pyramid_of(image, 1, 2, 4))],
+    "noise of glass": lambda image: [
+        np.random.default_rng(step).normal(240, 5, level.shape).clip(0, 255).astype(np.uint8)
+        for step, level in enumerate(pyramid_of(image, 1, 2, 4))
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_levels_stay_however_they_were_made(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_pages(tmp_path / "a.tif", as_pages(LEVELS[kind](picture((604, 908)))))
+    with open_slide(path, "openslide") as slide:
+        assert slide.downsamples == (1.0, 2.0, 4.0)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("shape", [(120, 300), (200, 300), (201, 302)], ids=["other form", "same form", "a third"])
 def test_a_tiled_label_is_passed_over(tmp_path: Path, backend: str, shape: tuple[int, int]) -> None:
@@ -193,6 +260,28 @@ def test_a_small_picture_before_the_slide_is_refused(tmp_path: Path, kind: int) 
         open_slide(path, assume_mpp=0.25)
 
 
+@pytest.mark.parametrize("page", [0, 1, 2])
+def test_a_damaged_tile_under_a_look_hides_no_level(
+    tmp_path: Path, page: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.tif"
+    image = picture((604, 908))
+    write_pyramid(path, image, 0.25, downsamples=(1, 2, 4), tile_size=128, compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[page].dataoffsets[0]
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"\x55" * 40)
+    with open_slide(path, "openslide") as slide:
+        assert slide.downsamples == (1.0, 2.0, 4.0)
+        assert slide.mpp == pytest.approx(0.25)
+        (top, left), size = (300, 300), (100, 100)
+        np.testing.assert_array_equal(slide.read_level((top, left), size, 0), image[top:, left:][:100, :100])
+        with pytest.raises(InputError, match=f"the tiles at level {page} "):
+            slide.read_level((0, 0), size, page)
+    assert not caplog.records
+
+
 def test_a_level_that_cannot_be_compared_for_its_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     write_pyramid(path, picture((768, 1536)), 0.25, downsamples=(1, 3))
@@ -213,15 +302,20 @@ def test_padded_levels_of_a_dicom_slide_are_passed_over(tmp_path: Path, caplog: 
     assert "passed over" in caplog.text
 
 
-@pytest.mark.parametrize("shape", [(603, 907), (1024, 1280), (3301, 205)])
-def test_no_pixel_of_an_ordinary_slide_is_read(tmp_path: Path, shape: tuple[int, int]) -> None:
-    def read(*_: object) -> Image:
-        raise AssertionError
+def test_no_pixel_of_a_large_level_of_the_usual_shape_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else is tiled in a file is small."""
+    read: list[int] = []
+
+    def note(location: tuple[int, int], size: tuple[int, int], number: int) -> Image:
+        read.append(number)
+        return np.full((*size, 3), 200, dtype=np.uint8)
 
     path = tmp_path / "a.tif"
-    write_pyramid(path, picture(shape), 0.25, downsamples=(1, 2, 4))
+    write_pyramid(path, picture((1204, 1281)), 0.25, downsamples=(1, 2, 4, 8))
+    monkeypatch.setattr("scripts.slides.levels.MAX_DOUBTFUL_PIXELS", 200 * 200)
     with openslide.OpenSlide(path) as handle:
-        assert [level.downsample for level in sound_levels(path, handle, read)] == [1, 2, 4]
+        assert [level.downsample for level in sound_levels(path, handle, note)] == [1, 2, 4, 8]
+    assert set(read) == {2, 3}, "the smallest level, and the one that it is compared with"
 
 
 def test_pages_are_no_levels_of_formats_that_say_so_otherwise(tmp_path: Path) -> None:

@@ -125,6 +125,12 @@ REFUSED: dict[str, tuple[Callable[[], Array], dict[str, Any]]] = {
         {"photometric": "minisblack", "extrasamples": ["unassalpha"]},
     ),
     "signed": (lambda: picture().view(np.int8), {}),
+    "JPEG of RGB with the tag of YCbCr": (picture, {**JPEG_RGB, "photometric_tag": 6}),
+    "JPEG of YCbCr with the tag of RGB": (picture, {"compression": "jpeg", "photometric_tag": 2}),
+    "JPEG of YCbCr, 4:4:4, with the tag of RGB": (
+        picture,
+        {"compression": "jpeg", "subsampling": (1, 1), "photometric_tag": 2},
+    ),
     "YCbCr that should be subsampled": (lambda: as_mode("YCbCr"), {"photometric_tag": 6}),
 }
 
@@ -218,7 +224,10 @@ def test_orientation_of_what_openslide_leaves_to_libtiff(tmp_path: Path, options
         open_slide(path)
 
 
-def test_orientation_of_a_level_that_openslide_must_interpolate(tmp_path: Path) -> None:
+def test_orientation_of_a_level_that_openslide_must_interpolate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.slides.levels.MAX_DOUBTFUL_PIXELS", 0)  # a large one, which is not looked at before
     path = tmp_path / "a.tif"
     extra = [(ORIENTATION, 3, 1, 3, True)]
     with tifffile.TiffWriter(path) as tiff:

@@ -119,8 +119,18 @@ def test_datalist_of_a_bad_table_is_refused(tmp_path: Path, content: str | None)
     path = tmp_path / "labels.csv"
     if content is not None:
         path.write_text(content, encoding="latin-1")
-    with pytest.raises(InputError, match=r"labels\.csv: expected a CSV with the columns file and label"):
+    with pytest.raises(InputError, match=r"labels\.csv: .*expected a CSV with the columns file and label"):
         patch_datalist(tables=[path])
+
+
+def test_a_byte_order_mark_and_blanks_make_no_difference(table: Path) -> None:
+    expected = patch_datalist(tables=table)
+    for text in (
+        "file,label\npatches/a.png,1\npatches/b.png,0\n",
+        "file, label\r\npatches/a.png, 1\r\n\r\npatches/b.png,0",
+    ):
+        table.write_text(text, encoding="utf-8-sig")
+        assert patch_datalist(tables=table) == expected
 
 
 # --- pictures -----------------------------------------------------------------------------------------------------
