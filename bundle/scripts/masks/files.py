@@ -192,7 +192,9 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
                         f"{path}: expected a gray mask, found colors or transparency of 16 bits; write it as plain gray"
                     )
                 if (num_pictures := getattr(picture, "n_frames", 1)) > 1:
-                    raise InputError(f"{path}: expected one mask, found {num_pictures} pictures; keep the mask alone")
+                    raise InputError(
+                        f"{path}: expected one mask, found {counted(num_pictures, 'picture')}; keep it alone"
+                    )
                 check_upright(path, picture.getexif().get(ExifTags.Base.Orientation))
                 if picture.mode == "P":
                     return _of_palette(path, np.asarray(picture), _palette(picture), picture.info.get("transparency"))

@@ -96,7 +96,7 @@ def test_a_png_of_several_pictures_is_refused(tmp_path):
     """The first may be empty, and the slide would count as normal."""
     pictures = [Image.fromarray(MASK * np.uint8(value)) for value in (0, 255)]
     pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:])
-    with pytest.raises(InputError, match=r"a\.png: expected one mask, found 2 pictures; keep the mask alone"):
+    with pytest.raises(InputError, match=r"a\.png: expected one mask, found 2 pictures; keep it alone"):
         read_mask_array(tmp_path / "a.png")
 
 
