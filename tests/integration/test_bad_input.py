@@ -347,7 +347,7 @@ def test_a_stride_that_is_not_positive_is_refused(
     [
         ("stride", "64.5", "stride: expected a whole number of pixels from 1 to 10000, found 64.5"),
         ("stride", "true", "stride: expected a whole number of pixels from 1 to 10000, found True"),
-        ("precision", "half", "precision must be one of auto, float32, bfloat16, but got 'half'"),
+        ("precision", "half", "precision must be one of auto, float32, bfloat16, int8, but got 'half'"),
         ("backend", "tifffile", "backend must be one of auto, cucim, openslide, but got 'tifffile'"),
         ("assume_mpp", "-1", "assume_mpp must be a number of µm per pixel from 0.01 to 100, but got"),
         ("assume_mpp", "fine", "assume_mpp: expected a number up to 1e12 or null, found 'fine'"),
