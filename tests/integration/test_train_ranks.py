@@ -112,7 +112,8 @@ def test_a_run_goes_on_in_one_three_and_two_processes(
     ended = torchrun(tmp_path, 2, "-m", "monai.bundle", "run", "training", "--config_file", files)
     assert ended.status == 1
     assert_ended_soon(tmp_path / "failed_at")
-    assert re.search(r"exitcode *: -9", ended.said), "torchrun names the one that was killed"
+    # torchrun names the one that was killed, or the other, which lost its partner, if it ended within the same tenth
+    assert re.search(r"exitcode *: -9|Connection (closed by peer|reset)", ended.said), ended.said[-2000:]
     assert load(output / "last.pt")["epoch"] == 4
 
     write_overlay(overlay, settings, output)
