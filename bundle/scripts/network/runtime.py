@@ -189,10 +189,18 @@ def choose_precision(precision: str, runtime: str, device: torch.device, has_top
     """
     if precision not in INFERENCE_PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(INFERENCE_PRECISIONS)}, but got {precision!r}")
-    if precision == "auto" and runtime == "openvino" and has_tops and is_int8_quick(torch.cpu.get_capabilities()):
+    is_quick = runtime == "openvino" and is_int8_quick(torch.cpu.get_capabilities())
+    if precision == "auto" and is_quick and has_tops:
         return "int8"
     if precision != "int8":
-        return str(resolve_precision(precision, device)).removeprefix("torch.")
+        chosen = str(resolve_precision(precision, device)).removeprefix("torch.")
+        if precision == "auto" and is_quick:
+            logger.info(
+                "precision auto is %s: no sidecar states the activations of these weights, which int8, faster, needs; "
+                "train writes them",
+                chosen,
+            )
+        return chosen
     if runtime != "openvino":
         raise InputError(f"precision int8: OpenVINO computes it, on a CPU, but runtime is {runtime}; give another")
     if not has_tops:

@@ -152,10 +152,19 @@ def test_runtimes_that_cannot_be_are_refused() -> None:
     ],
 )
 def test_auto_takes_whole_numbers_where_they_are_quick_and_the_network_is_known(
-    monkeypatch: pytest.MonkeyPatch, asked: str, runtime: str, has_tops: bool, is_quick: bool, expected: str
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    asked: str,
+    runtime: str,
+    has_tops: bool,
+    is_quick: bool,
+    expected: str,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": is_quick})
-    assert choose_precision(asked, runtime, CPU, has_tops) == expected
+    with caplog.at_level(logging.INFO):
+        assert choose_precision(asked, runtime, CPU, has_tops) == expected
+    is_told = asked == "auto" and runtime == "openvino" and is_quick and not has_tops
+    assert [text.partition(":")[0] for text in caplog.messages] == ["precision auto is float32"] * is_told
 
 
 def test_a_precision_that_cannot_be_is_refused() -> None:
