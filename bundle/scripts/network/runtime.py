@@ -196,7 +196,7 @@ def choose_precision(precision: str, runtime: str, device: torch.device, has_top
         chosen = str(resolve_precision(precision, device)).removeprefix("torch.")
         if precision == "auto" and is_quick:
             logger.info(
-                "precision auto is %s: no sidecar states the activations of these weights, which int8, faster, needs; "
+                "precision auto is %s: int8 would be faster, but no sidecar states the activations of these weights; "
                 "train writes them",
                 chosen,
             )
