@@ -24,6 +24,7 @@ from .growing_map import GrowingMap, GrowingScreen, Grown
 from .provenance import describe_weights, versions
 from .results import RESERVED_NAMES, open_results
 from .run_summary import RunSummary, outcome, tissue_warning
+from .tile_inferer import warm_up
 from .tile_plan import SlidePlan, Tile
 from .tile_sampler import TileSampler
 
@@ -114,6 +115,7 @@ class ProbabilityMapWriter:
         """
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # tumor-detection listens itself, MONAI does not
             self._stop_request.__enter__()
+        self.sampler.meanwhile = partial(warm_up, engine, self.timing)
         if self.queue.rank > 0:
             return
         self.results.lock()

@@ -230,6 +230,10 @@ class CascadeInferer(AutoInferer):
             return self.screen(inputs, self.screen_network, tile=tile, scaling=scaling)
         return super().__call__(inputs, network, tile=tile, scaling=scaling)
 
+    def warm_up(self, network: Any, scaling: Scaling | None) -> None:
+        """Make the screen's network ready, which computes first; see `TileInferer.warm_up`."""
+        self.screen.warm_up(self.screen_network, scaling)
+
     def report(self, path: str) -> dict[str, Any]:
         """Hand out what was noted of a slide; ``look_mode`` is null if the screen passed nothing on."""
         found = super().report(path)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy.ndimage import binary_dilation
 
 from ..errors import InputError
 from ..geometry import MAX_PATCH_SIZE, check_mpp
@@ -191,7 +191,7 @@ def choose(
     """
     passed = np.asarray(probabilities > np.float32(above))
     if margin:
-        passed = np.asarray(binary_dilation(passed, np.ones((2 * margin + 1,) * 2, dtype=bool)))
+        passed = np.asarray(scipy.ndimage.binary_dilation(passed, np.ones((2 * margin + 1,) * 2, dtype=bool)))
     return spread(passed, factor, (foreground.shape[0], foreground.shape[1])) & foreground
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from monai.inferers import Inferer
+from monai.networks import eval_mode
 
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
@@ -19,6 +21,7 @@ from ..network.preprocessing import Scaling
 from ..network.runtime import choose_precision, make_runtime, resolve_runtime
 from ..network.transfers import send
 from .tile_plan import SlidePlan, Tile, position_offsets
+from .timing import Timing
 
 
 class Work(NamedTuple):
@@ -104,7 +107,8 @@ class TileInferer(Inferer):
         Args:
             inputs: (1, 3, h, w) pixels of the tile, uint8 with a scaling, else float32; its first patch starts at
                 (0, 0). Of several tiles, a list.
-            network: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels; made ready at the first tile.
+            network: gives (N, 1, 1, 1) logits for (N, 3, patch_size, patch_size) pixels; made ready at the first tile,
+                unless `warm_up` did.
             args: unused.
             tile: tells which positions to compute, their stride and downsample. Of several tiles, a list.
             scaling: what makes the network's input of the pixels; None if they are that.
@@ -127,15 +131,25 @@ class TileInferer(Inferer):
                 numbers.append(np.full(len(works[-1].wanted), number))
         if not works:
             return logits
-        if network is not self._network or scaling != self._scaling:
-            self._scaling = scaling
-            self._make_ready(network)
+        self._get_ready(network, scaling)
         with torch.no_grad():
             found = self.compute(works)
         places = np.column_stack([np.concatenate(numbers), np.concatenate([work.wanted for work in works])])
         of_tile, at_row, at_col = send(places, logits.device).unbind(dim=1)
         logits[of_tile, 0, at_row, at_col] = found
         return logits
+
+    def warm_up(self, network: Any, scaling: Scaling | None) -> None:
+        """Make the network of the first tile ready to compute, before that tile is there.
+
+        Args:
+            network: see `__call__`.
+            scaling: see `__call__`.
+
+        Raises:
+            InputError: if the network does not suit the runtime.
+        """
+        self._get_ready(network, scaling)
 
     def compute(self, works: Sequence[Work]) -> torch.Tensor:
         """Compute logits of tiles: what each mode does in its way.
@@ -159,6 +173,11 @@ class TileInferer(Inferer):
             ``refined_positions``: how many were computed a second time, or None.
         """
         return {"mode": self.mode, "agreement": None, "refined_positions": None}
+
+    def _get_ready(self, network: Any, scaling: Scaling | None) -> None:
+        if network is not self._network or scaling != self._scaling:
+            self._network, self._scaling = None, scaling
+            self._make_ready(network)
 
     def _make_ready(self, network: Any) -> None:
         settings = self.settings["runtime"], self.device, self.settings["precision"]
@@ -190,3 +209,18 @@ class SlidingInferer(TileInferer):
     def compute(self, works: Sequence[Work]) -> torch.Tensor:
         """Compute logits; see `TileInferer.compute`."""
         return self._slide(works)
+
+
+def warm_up(engine: Any, timing: Timing) -> None:
+    """Let an evaluator's inferer make the network ready while another process plans the first slide.
+
+    Where this is not possible, nothing is said: the first tile fails for the same reason, and a run may have none.
+
+    Args:
+        engine: a ``SupervisedEvaluator``, which prepares batches with `network.preprocessing.PrepareTile`.
+        timing: where the time counts as computing.
+    """
+    timing.add("decode")
+    with suppress(Exception), eval_mode(engine.network):
+        engine.inferer.warm_up(engine.network, engine.prepare_batch.find_scaling())
+    timing.add("compute")

@@ -38,6 +38,7 @@ class TileSampler(Sampler[Tile | None]):
         look_planner: what plans its second turn in place of the dataset.
         settle: makes sure that `look` is called, or a slide put into ``skip``, once all tiles that were told are given
             to the device; called where nothing else is left to do.
+        meanwhile: what is done once, while the first slide is planned.
     """
 
     def __init__(self, dataset: TileDataset, queue: SlideQueue | None = None) -> None:
@@ -47,6 +48,7 @@ class TileSampler(Sampler[Tile | None]):
         self.planner: Planner | None = None
         self.look_planner: LookPlanner | None = None
         self.settle: Callable[[], None] = _nothing_computes
+        self.meanwhile: Callable[[], None] | None = None
         self._paths: Iterator[str] = iter(())
         self._coming: tuple[str, Callable[[], list[Tile]] | None] | None = None
         self._chosen: dict[str, tuple[SlidePlan, npt.NDArray[np.bool_]]] = {}
@@ -73,6 +75,9 @@ class TileSampler(Sampler[Tile | None]):
         screened: deque[str] = deque()
         while (coming := self._take()) is not None:
             path, planned = coming
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
+                meanwhile()
             if is_url(path):  # the cache has room for a slide in work and the next, which is being copied
                 yield from self._looks(screened, 0, begins=False)
             tiles = list(self.dataset.tiles(path, planned))

@@ -135,10 +135,10 @@ class TileDataset(Dataset[dict[str, Any]]):
         self._num_planned = 0
 
     def prepare(self) -> None:
-        """Import cuCIM, which takes a while, before a slide is asked for: in each process that opens slides."""
+        """Import cuCIM before a slide is asked for: in each process that opens slides, and does nothing else."""
         if self.slides.backend != "openslide":
             with suppress(Exception):  # raised again where a slide is opened
-                import_cucim()
+                import_cucim(with_cupy=False)
 
     def take_mpps(self, data: Sequence[dict[str, Any]]) -> None:
         """Note the resolutions that samples of slides state."""

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from skimage.color import rgb2hsv
-from skimage.filters import threshold_otsu
+import scipy
+import skimage
 
 from ..errors import InputError
 from ..quality.edges import find_black, light_of
@@ -86,7 +85,7 @@ def foreground_mask(
     Returns:
         (rows, cols) bool, true where there is tissue, and the saturation threshold used.
     """
-    hsv = rgb2hsv(overview)
+    hsv = skimage.color.rgb2hsv(overview)
     saturation, value = hsv[..., 1], hsv[..., 2]
     lit = value >= settings.min_value
     if settings.saturation is None:
@@ -113,7 +112,7 @@ def _to_split(
     saturation = hsv[..., 1]
     if not black.any():
         return np.asarray(saturation[lit])
-    lit = lit & ~ndimage.binary_dilation(black, np.ones((3, 3), dtype=bool))
+    lit = lit & ~scipy.ndimage.binary_dilation(black, np.ones((3, 3), dtype=bool))
     found = np.asarray(saturation[lit])
     if (
         not found.size
@@ -148,7 +147,7 @@ def _split(saturation: npt.NDArray[np.float64]) -> tuple[float, float, float]:
     """
     if not saturation.size or np.ptp(saturation) == 0:
         return 0.0, 0.0, 0.0
-    threshold = float(threshold_otsu(saturation))
+    threshold = float(skimage.filters.threshold_otsu(saturation))
     is_above = saturation > threshold
     share = float(is_above.mean())
     contrast = float(saturation[is_above].mean() - saturation[~is_above].mean())
@@ -157,7 +156,7 @@ def _split(saturation: npt.NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _fill_holes(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
     """The mask with its holes of up to `max_pixels` pixels; background that reaches the border is no hole."""
-    labels, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    labels, _ = scipy.ndimage.label(np.pad(~mask, 1, constant_values=True))
     is_hole = np.bincount(labels.ravel()) <= max_pixels
     is_hole[[0, labels[0, 0]]] = False
     filled: npt.NDArray[np.bool_] = mask | is_hole[labels][1:-1, 1:-1]
@@ -167,7 +166,7 @@ def _fill_holes(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[n
 def without_small(mask: npt.NDArray[np.bool_], max_pixels: float) -> npt.NDArray[np.bool_]:
     """The (rows, cols) bool mask without its components of up to `max_pixels` pixels, joined by their sides."""
     # scikit-image renamed the arguments of its own between 0.25, the last for Python 3.10, and 0.26
-    labels, _ = ndimage.label(mask)
+    labels, _ = scipy.ndimage.label(mask)
     is_kept = np.bincount(labels.ravel()) > max_pixels
     is_kept[0] = False
     kept: npt.NDArray[np.bool_] = is_kept[labels]

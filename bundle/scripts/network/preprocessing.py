@@ -85,9 +85,14 @@ class PrepareTile(PrepareBatch):
             found = self._prepare(images.to(device=device, non_blocking=non_blocking))
         return found, None, (), {"tile": batchdata["tile"], "scaling": self._scaling}
 
+    def find_scaling(self) -> Scaling | None:
+        """The scaling that is left to what computes the network, None if there is none; see `find_scaling`."""
+        if not self._is_known:
+            self._scaling, self._is_known = find_scaling(self.preprocessing), True
+        return self._scaling
+
     def _prepare(self, image: torch.Tensor) -> torch.Tensor:
         if not image.numel():
             return image
-        if not self._is_known:
-            self._scaling, self._is_known = find_scaling(self.preprocessing), True
-        return image if self._scaling is not None else self.preprocessing({"image": image})["image"]
+        scaling = self.find_scaling()
+        return image if scaling is not None else self.preprocessing({"image": image})["image"]

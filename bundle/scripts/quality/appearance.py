@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from skimage.color import hed_from_rgb
+import skimage
 
 from .density import chromatic_coordinates
 
@@ -96,7 +96,7 @@ def measure_patch(patch: npt.NDArray[np.uint8]) -> dict[str, float]:
     count = max(1, round(max(share, _LEAST_STAINED) * len(mean)))
     stained = np.argpartition(mean, len(mean) - count)[-count:]
     densities = densities[stained]
-    hematoxylin, eosin = (densities @ hed_from_rgb[:, :2].astype(np.float32)).mean(axis=0)
+    hematoxylin, eosin = (densities @ skimage.color.hed_from_rgb[:, :2].astype(np.float32)).mean(axis=0)
     # hematoxylin takes away red light and eosin hardly any; green light is taken by both
     order = np.arctan2(densities[:, 0], densities[:, 1])
     tail = max(1, round(_TAIL * count))

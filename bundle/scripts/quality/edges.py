@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 _BLACK = 6
 """Brightest channel, of 255, up to which a pixel is black: what was never scanned is 0, more only by compression."""
@@ -60,7 +60,7 @@ def find_black(light: Light, pixel_um: float) -> npt.NDArray[np.bool_]:
     black = light.brightest <= _BLACK
     if not black.any():
         return black
-    labels, _ = ndimage.label(black)
+    labels, _ = scipy.ndimage.label(black)
     is_large = np.bincount(labels.ravel()) * pixel_um**2 >= _LEAST_BLACK_MM2 * 1e6
     is_large[0] = False
     large: npt.NDArray[np.bool_] = is_large[labels]
@@ -83,7 +83,7 @@ def find_dark_edges(light: Light, pixel_um: float, black: npt.NDArray[np.bool_])
     border = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
     if not border.any():
         return np.zeros_like(dark)
-    labels, count = ndimage.label(dark, _AROUND)
+    labels, count = scipy.ndimage.label(dark, _AROUND)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     on_border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
     lengths = np.bincount(on_border, minlength=count + 1)
@@ -110,11 +110,12 @@ def find_coverslip_edges(light: Light, pixel_um: float, excluded: npt.NDArray[np
     gray = light.darkest.astype(np.float32)
     glass = (~excluded).astype(np.float32)
     side = max(3, round(_GLASS_UM / pixel_um))
-    around = ndimage.uniform_filter(gray * glass, side) / np.maximum(ndimage.uniform_filter(glass, side), 1e-3)
+    in_reach, share = (scipy.ndimage.uniform_filter(values, side) for values in (gray * glass, glass))
+    around = in_reach / np.maximum(share, 1e-3)
     is_gray = light.brightest - light.darkest < _LINE_COLOR
     line = (around - gray > _LINE_CONTRAST) & is_gray & ~excluded
-    labels, _ = ndimage.label(line, _AROUND)
-    for number, part in enumerate(ndimage.find_objects(labels), start=1):
+    labels, _ = scipy.ndimage.label(line, _AROUND)
+    for number, part in enumerate(scipy.ndimage.find_objects(labels), start=1):
         sides = [axis.stop - axis.start for axis in part]
         if float(np.hypot(*sides)) * pixel_um >= _LEAST_LINE_UM:
             is_own = labels[part] == number

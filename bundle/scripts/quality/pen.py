@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .density import chromatic_coordinates, color_densities, color_index
 
@@ -139,12 +139,12 @@ def _same_ink(
     least_amount = max(_LEAST_AMOUNT, _upper_limit(amount, num_tissue))
     least_share = min(_MOST_SHARE, max(_LEAST_SHARE, _upper_limit(share, num_tissue)))
     amounts, in_shares = (
-        ndimage.uniform_filter(values.astype(np.float32)[index], 3) for values in (amount, share)
+        scipy.ndimage.uniform_filter(values.astype(np.float32)[index], 3) for values in (amount, share)
     )  # single pixels of tissue may look like ink, a stroke is smooth
     labels, is_large = _large_components((amounts > least_amount) & (in_shares > least_share), least_pixels)
     strong = is_large[labels] | sure
     weak = (amounts > _WEAK * least_amount) & (in_shares > _WEAK * least_share) & _dilated(strong, reach)
-    labels, count = ndimage.label(weak | strong, _AROUND)
+    labels, count = scipy.ndimage.label(weak | strong, _AROUND)
     is_joined = np.zeros(count + 1, dtype=np.bool_)
     is_joined[np.unique(labels[strong])] = True
     joined: npt.NDArray[np.bool_] = is_joined[labels]
@@ -163,7 +163,7 @@ def _large_components(
     mask: npt.NDArray[np.bool_], least_pixels: float
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
     """Labels of the components of a mask, 0 outside, and which labels are of large ones."""
-    labels, _ = ndimage.label(mask, _AROUND)
+    labels, _ = scipy.ndimage.label(mask, _AROUND)
     is_large = np.bincount(labels.ravel()) >= least_pixels
     is_large[0] = False
     return labels, is_large
@@ -171,5 +171,5 @@ def _large_components(
 
 def _dilated(mask: npt.NDArray[np.bool_], pixels: float) -> npt.NDArray[np.bool_]:
     """The mask and what is near it, in a square."""
-    grown: npt.NDArray[np.bool_] = ndimage.maximum_filter(mask, 2 * max(1, round(pixels)) + 1)
+    grown: npt.NDArray[np.bool_] = scipy.ndimage.maximum_filter(mask, 2 * max(1, round(pixels)) + 1)
     return grown

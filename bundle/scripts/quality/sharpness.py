@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from skimage.measure import blur_effect
+import skimage
 
 from .places import choose_places
 
@@ -44,7 +44,7 @@ def measure_blur(picture: npt.NDArray[np.uint8]) -> float | None:
         The blur; None where the place shows nothing.
     """
     gray = picture.mean(axis=-1, dtype=np.float32)
-    return None if gray.std() < _LEAST_CONTRAST else float(blur_effect(gray / 255))
+    return None if gray.std() < _LEAST_CONTRAST else float(skimage.measure.blur_effect(gray / 255))
 
 
 class Sharpness(NamedTuple):

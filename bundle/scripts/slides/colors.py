@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import tifffile
-from scipy import ndimage
 
 from ..errors import InputError
 from ..folders.dicom import finest_file
@@ -92,8 +92,8 @@ def check_color(path: Path, overview: npt.NDArray[np.uint8]) -> None:
     bright = np.percentile(brightness, 99) - _LEAST_DIFFERENCE
     is_shown = (brightness < bright) & (brightness > _DARKEST)
     # Where black meets glass pixels are gray, which counts on a small slide.
-    is_border = (ndimage.minimum_filter(brightness, 5) <= _DARKEST) & (ndimage.maximum_filter(brightness, 5) >= bright)
-    is_shown &= ~is_border
+    darkest, brightest = scipy.ndimage.minimum_filter(brightness, 5), scipy.ndimage.maximum_filter(brightness, 5)
+    is_shown &= ~((darkest <= _DARKEST) & (brightest >= bright))
     if is_shown.mean() > _LEAST_SHARE:
         raise InputError(
             f"{path}: expected a stained slide in RGB, found gray pixels alone; write the slide again with its colors"

@@ -8,7 +8,9 @@ in: nothing else in this package imports cuCIM.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,18 +39,33 @@ def prepare_cufile() -> None:
         os.environ.setdefault("CUFILE_ENV_PATH_JSON", str(CUFILE_CONFIG))
 
 
-def import_cucim() -> ModuleType | None:
+def import_cucim(with_cupy: bool = True) -> ModuleType | None:
     """Import cuCIM's reader safely.
+
+    Args:
+        with_cupy: false leaves out CuPy, which cuCIM imports for its functions on a GPU and which takes twelve times as
+            long as the reader: for processes that only read.
 
     Returns:
         The module, or None where cuCIM is not installed (it exists for Linux only).
     """
     prepare_cufile()
     try:
-        import cucim
+        with nullcontext() if with_cupy or "cupy" in sys.modules else _cupy_left_out():
+            import cucim
     except ImportError:
         return None
     return cucim if hasattr(cucim, "CuImage") else None
+
+
+@contextmanager
+def _cupy_left_out() -> Iterator[None]:
+    """Python refuses to import what is None among its modules; cuCIM then does without."""
+    sys.modules["cupy"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["cupy"]
 
 
 class NotForCucimError(OSError):

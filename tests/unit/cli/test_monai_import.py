@@ -84,6 +84,7 @@ def test_monai_is_as_ever_but_imported_when_it_is_needed() -> None:
     assert lean_located == located
     not_ours = NOT_NEEDED - {"PIL", "ignite.handlers", "openslide", "scipy", "skimage", "tifffile"}
     left_out = {*not_ours, "sympy", "torch._dynamo", "torch._inductor", "torch.distributed.fsdp"}
+    left_out |= {"scipy.linalg", "scipy.ndimage", "skimage.color", "skimage.filters"}  # for processes that read slides
     assert lean_modules & left_out == set()
     assert not lean_modules & {"monai.networks.nets.unet", "monai.apps.datasets", "ignite.handlers.checkpoint"}
     assert lean_names == names

@@ -5,13 +5,14 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from helpers.ahead import come_late
 from scripts.errors import InputError
@@ -22,6 +23,7 @@ from scripts.inference.tile_plan import SlidePlan, Tile
 from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset
 from scripts.masks.foreground import ForegroundSettings
+from scripts.network.preprocessing import PrepareTile, Scaling
 
 SIDECAR_KEYS = {
     *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles", "notes"),
@@ -108,6 +110,21 @@ def test_sidecar_says_what_the_map_is(tmp_path: Path, writer: ProbabilityMapWrit
     assert sidecar["seconds"] >= 0
     assert {"pathology_tumor_detection", "monai", "torch", "numpy", "openslide-python"} <= sidecar["versions"].keys()
     assert sidecar["versions"]["torch"].startswith(torch.__version__.partition("+")[0])
+
+
+def test_the_network_is_made_ready_while_the_first_slide_is_planned(
+    writer: ProbabilityMapWriter, sampler: TileSampler
+) -> None:
+    found: list[Any] = []
+    engine: Any = Engine(lambda engine, item: None)
+    engine.network = torch.nn.Identity()
+    engine.inferer = SimpleNamespace(warm_up=lambda *arguments: found.append(arguments))
+    engine.prepare_batch = PrepareTile(lambda sample: {"image": sample["image"] * 2.0})
+    writer.attach(engine)
+    engine.fire_event(Events.STARTED)
+    assert sampler.meanwhile is not None
+    sampler.meanwhile()
+    assert found == [(engine.network, Scaling(2.0, 0.0))]
 
 
 def test_tiles_of_slides_may_come_in_any_order(tmp_path: Path, writer: ProbabilityMapWriter) -> None:

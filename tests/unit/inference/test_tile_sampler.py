@@ -157,6 +157,32 @@ def test_a_slide_is_planned_while_the_one_before_is_handed_out() -> None:
     assert events_of(TileSampler(slides("a", "b", "c"))) == expected
 
 
+def test_what_is_done_meanwhile_is_done_once_before_the_first_plan_is_waited_for() -> None:
+    events: list[str] = []
+
+    class Noted(Slides):
+        def plan(self, path: str, copy: str | None, first_tile: int) -> list[Tile]:
+            events.append(f"wait for {path}")
+            return super().plan(path, copy, first_tile)
+
+    sampler = TileSampler(Noted([{"image": path} for path in "ab"]))
+    for _ in range(2):
+        sampler.meanwhile = lambda: events.append("meanwhile")
+        assert events_of(sampler)[:2] == ["take a", "begin a 0"]
+        assert events == ["meanwhile", "wait for a", "wait for b"]
+        events.clear()
+
+
+def test_nothing_is_done_meanwhile_where_there_is_no_slide() -> None:
+    def fail() -> None:
+        raise AssertionError("nothing to do")
+
+    sampler = TileSampler(slides("a"))
+    sampler.skip.add("a")
+    sampler.meanwhile = fail
+    assert events_of(sampler) == ["take a"]
+
+
 def test_slides_that_processes_share_are_taken_when_the_one_before_is_nearly_handed_out() -> None:
     found = events_of(TileSampler(slides("a", "b"), Shared()))
     assert found == ["take a", "begin a 0", "a tile", "take b", "begin b 1", "a tile", "b tile", "b tile"]

@@ -520,8 +520,8 @@ def test_cucim_is_imported_before_a_slide_is_asked_for(
 ) -> None:
     imported = []
 
-    def import_cucim() -> None:
-        imported.append("cucim")
+    def import_cucim(with_cupy: bool = True) -> None:
+        imported.append("cucim and cupy" if with_cupy else "cucim")
         raise OSError("no driver")
 
     monkeypatch.setattr(module, "import_cucim", import_cucim)

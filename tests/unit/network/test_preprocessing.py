@@ -90,6 +90,11 @@ def test_a_scaling_is_left_to_the_network() -> None:
     assert keywords == {"tile": batch["tile"], "scaling": find_scaling(BUNDLE)}
 
 
+def test_the_scaling_is_known_before_there_is_a_tile() -> None:
+    assert PrepareTile(BUNDLE).find_scaling() == find_scaling(BUNDLE)
+    assert PrepareTile(on_image(lambda image: image.float().sqrt())).find_scaling() is None
+
+
 def test_any_other_preprocessing_is_applied() -> None:
     batch = tile_of(torch.arange(48, dtype=torch.uint8).reshape(1, 3, 4, 4))
     image, *_, keywords = PrepareTile(on_image(lambda image: image.float().sqrt()))(batch, device=CPU)

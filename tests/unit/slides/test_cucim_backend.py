@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -114,6 +115,36 @@ def test_prepare_cufile_respects_the_user(monkeypatch: pytest.MonkeyPatch, tmp_p
     prepare_cufile()
     assert os.environ["CUFILE_ENV_PATH_JSON"] == "mine.json"
     assert os.environ["CUFILE_LOGFILE_PATH"] == "mine.log"
+
+
+CUCIM = """
+try:
+    import cupy
+    has_cupy = True
+except ImportError:
+    has_cupy = False
+CuImage = object
+"""
+
+
+@pytest.mark.parametrize(
+    ("with_cupy", "is_imported", "found"), [(True, False, True), (False, False, False), (False, True, True)]
+)
+def test_cucim_comes_without_cupy_where_it_shall(
+    with_cupy: bool, is_imported: bool, found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cucim.py").write_text(CUCIM)
+    (tmp_path / "cupy.py").touch()
+    for name in ("cucim", "cupy"):
+        monkeypatch.setitem(sys.modules, name, None)  # so that it is restored
+        del sys.modules[name]
+    monkeypatch.syspath_prepend(tmp_path)
+    if is_imported:
+        importlib.import_module("cupy")
+    cucim = import_cucim(with_cupy)
+    assert cucim is not None
+    assert cucim.has_cupy is found
+    assert importlib.import_module("cupy").__file__ == str(tmp_path / "cupy.py")  # others can import it still
 
 
 @pytest.mark.parametrize("module", [None, object()], ids=["missing", "without CuImage"])
