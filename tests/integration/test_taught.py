@@ -48,8 +48,9 @@ def test_a_network_follows_its_teachers_and_not_the_labels(tumor_detection: Comm
         assert outcome.status == 0, outcome.err
         assert load(tmp_path / f"teacher_{seed}" / "last.pt")["best_metric"] > 0.9
 
-    teachers = str([str(tmp_path / f"teacher_{seed}" / "model.pt") for seed in (0, 1)])
-    run = ["--train_folders", tmp_path / "swapped", "--teacher", teachers, "--output_dir", tmp_path / "student"]
+    teacher, other = (tmp_path / f"teacher_{seed}" / "model.pt" for seed in (0, 1))
+    run = ["--train_folders", tmp_path / "swapped", "--teacher", teacher, "--output_dir", tmp_path / "student"]
+    run += ["--other_teacher", other, "--other_teacher_def", "@network_def", "--teacher_turns", 1]
     outcome = tumor_detection("train", *configs, "train_taught.json", *flags, *run, "--epochs", 3)
     assert outcome.status == 0, outcome.err
     assert load(tmp_path / "student" / "last.pt")["best_metric"] > 0.9, "by the labels it would be near 0"

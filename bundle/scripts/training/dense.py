@@ -8,7 +8,6 @@ follows a teacher, a network that sees the patches on their own: then it need no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad, smooth_l1
 from ..errors import InputError
 from ..network.modes import NETWORK_STRIDE
 from ..network.network import AutocastInferer
-from ..network.orientations import NUM_ORIENTATIONS, orient
 from .augmentation import PrepareAugmented
+from .teaching import mean_of_given
 
 
 class PrepareDense(PrepareAugmented):
@@ -32,7 +31,7 @@ class PrepareDense(PrepareAugmented):
         label_size: (height, width) in pixels of the patch that a label stands for.
         num_alone: patches per picture that the network also sees on their own. Half of them, rounded up, have a label;
             the others may be any, since what a patch gives inside the picture and alone shall agree everywhere.
-        teacher: weights of a teacher, see `teaching.make_teacher`; with one, all of them may be any.
+        teachers: weights of teachers; where one is not None, all of them may be any.
         arguments: see `augmentation.PrepareAugmented`; its ``patch_size`` is the picture's here.
 
     Raises:
@@ -44,7 +43,7 @@ class PrepareDense(PrepareAugmented):
         self,
         label_size: Sequence[int],
         num_alone: int = 1,
-        teacher: str | Path | Sequence[str | Path] | None = None,
+        teachers: Sequence[Any] = (),
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -57,7 +56,8 @@ class PrepareDense(PrepareAugmented):
                 f"but is {list(self.patch_size)}"
             )
         self.num_alone = num_alone
-        self.num_labelled = 0 if teacher is not None else (num_alone + 1) // 2
+        taught = any(weights is not None for weights in teachers)
+        self.num_labelled = 0 if taught else (num_alone + 1) // 2
         self.grid_shape = tuple(length // NETWORK_STRIDE + 1 for length in beyond)
 
     def __call__(  # type: ignore[override]
@@ -104,30 +104,22 @@ class DenseTrainingInferer(Inferer):
     Args:
         patch_size: (height, width) of a patch in pixels.
         precision: see `network.network.resolve_precision`.
-        teacher: see `teaching.make_teacher`.
-        teacher_turns: in how many orientations, drawn for each patch, the teacher sees it; it gives their mean. 0 is
-            the patch as it is. What the network learns over the steps is then the mean over all eight orientations.
+        teachers: see `teaching.mean_of_given`.
+        teacher_turns: see `teaching.MeanOfNetworks`.
 
     Raises:
-        InputError: if ``teacher_turns`` is no integer from 0 to 8, or patches are turned that are not square.
+        InputError: see `teaching.MeanOfNetworks`.
     """
 
     def __init__(
         self,
         patch_size: Sequence[int],
         precision: str = "auto",
-        teacher: torch.nn.Module | None = None,
+        teachers: Sequence[torch.nn.Module | None] = (),
         teacher_turns: int = 0,
     ) -> None:
-        if isinstance(teacher_turns, bool) or teacher_turns not in range(NUM_ORIENTATIONS + 1):
-            raise InputError(
-                f"teacher_turns must be an integer from 0 to {NUM_ORIENTATIONS}, but got {teacher_turns!r}"
-            )
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
-        if teacher_turns and self.patch_size[0] != self.patch_size[1]:
-            raise InputError(f"teacher_turns needs square patches, but patch_size is {list(patch_size)}; give 0")
-        self.teacher = teacher
-        self.teacher_turns = teacher_turns
+        self.teacher = mean_of_given(teachers, teacher_turns)
         self.forward = AutocastInferer(precision)
 
     def __call__(
@@ -161,16 +153,8 @@ class DenseTrainingInferer(Inferer):
         found = [inside, _on_grid(self.forward(stacked, network, *args, **kwargs), alone, inside)]
         if self.teacher is not None:
             with torch.no_grad():
-                found.append(_on_grid(self._taught(stacked), alone, inside))
+                found.append(_on_grid(self.forward(stacked, self.teacher), alone, inside))
         return torch.cat(found, dim=1)
-
-    def _taught(self, patches: torch.Tensor) -> torch.Tensor:
-        """The teacher's logits, (N, 1, 1, 1)."""
-        if not self.teacher_turns:
-            return self.forward(patches, self.teacher)
-        kinds = torch.rand(len(patches), NUM_ORIENTATIONS).argsort(dim=1)[:, : self.teacher_turns]
-        turned = [self.forward(orient(patches, of_each), self.teacher) for of_each in kinds.T]
-        return torch.stack(turned).mean(dim=0)
 
 
 def _on_grid(logits: torch.Tensor, indices: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

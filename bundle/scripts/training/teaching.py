@@ -3,7 +3,7 @@
 The mean of several networks ranks patches better than each of them, and a single network may keep some of that if it
 follows the mean on patches changed at random (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Beyer et al. 2022,
 https://arxiv.org/abs/2106.05237: teacher and student see the same changes and mixed patches).
-`docs/experiments.md` says how little it brought here.
+`docs/experiments.md` says what it brought here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from ..errors import InputError
 from ..geometry import PATCH_SIZE
 from ..network.network import AutocastInferer, prepare_network
-from ..network.orientations import center_crop
+from ..network.orientations import NUM_ORIENTATIONS, center_crop, orient
 from .augmentation import PrepareAugmented
 
 
@@ -29,11 +29,19 @@ class MeanOfNetworks(torch.nn.Module):
 
     Args:
         networks: the networks, at least one.
+        turns: in how many of the eight orientations, drawn for each patch, they see it; the mean counts. 0 is the patch
+            as it is. What a network learns from them over the steps is then the mean over all eight orientations.
+
+    Raises:
+        InputError: if ``turns`` is no integer from 0 to 8.
     """
 
-    def __init__(self, networks: Sequence[torch.nn.Module]) -> None:
+    def __init__(self, networks: Sequence[torch.nn.Module], turns: int = 0) -> None:
         super().__init__()
+        if isinstance(turns, bool) or turns not in range(NUM_ORIENTATIONS + 1):
+            raise InputError(f"teacher_turns must be an integer from 0 to {NUM_ORIENTATIONS}, but got {turns!r}")
         self.networks = torch.nn.ModuleList(networks)
+        self.turns = turns
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run all of them.
@@ -42,13 +50,40 @@ class MeanOfNetworks(torch.nn.Module):
             inputs: (N, 3, h, w) float32.
 
         Returns:
-            Logits of the shape that each network gives, float32.
+            (N, 1, rows, cols) float32 logits; of patches, (N, 1, 1, 1).
+
+        Raises:
+            InputError: if patches are turned that are not square.
         """
-        return torch.stack([network(inputs).float() for network in self.networks]).mean(dim=0)
+        if not self.turns:
+            return self._mean(inputs)
+        if inputs.shape[2] != inputs.shape[3]:
+            raise InputError(f"teacher_turns needs square patches, but patch_size is {list(inputs.shape[2:])}; give 0")
+        kinds = torch.rand(len(inputs), NUM_ORIENTATIONS).argsort(dim=1)[:, : self.turns]
+        return torch.stack([self._mean(orient(inputs, of_each)) for of_each in kinds.T]).mean(dim=0)
+
+    def _mean(self, inputs: torch.Tensor) -> torch.Tensor:
+        logits = [network(inputs).float() for network in self.networks]
+        return torch.stack([each[:, :, None, None] if each.ndim == 2 else each for each in logits]).mean(dim=0)
+
+
+def mean_of_given(teachers: Sequence[torch.nn.Module | None], turns: int = 0) -> MeanOfNetworks | None:
+    """The mean of those teachers that there are, or None where there is none.
+
+    Args:
+        teachers: see `make_teacher` and `make_fine_teacher`.
+        turns: see `MeanOfNetworks`.
+
+    Raises:
+        InputError: see `MeanOfNetworks`.
+    """
+    given = [teacher for teacher in teachers if teacher is not None]
+    mean = MeanOfNetworks(given, turns)
+    return mean.eval() if given else None
 
 
 def make_teacher(
-    network: torch.nn.Module,
+    network: torch.nn.Module | None,
     device: torch.device,
     weights: str | Path | Sequence[str | Path] | None,
     mpp: float,
@@ -57,17 +92,20 @@ def make_teacher(
     """Copies of a network with weights of their own, which training leaves as they are.
 
     Args:
-        network: the network; left as it is.
+        network: the network; left as it is. It may be another than the one that learns, and None where there are no
+            weights for it.
         device: where the copies shall run.
         weights: a plain state dict for each copy, or None for no teacher.
         mpp: µm per pixel of what they see, for which the weights must be.
         patch_size: side of their patches in pixels, or (height, width).
 
     Raises:
-        InputError: if the list is empty, and see `network.network.prepare_network`.
+        InputError: if the list is empty, there is no network, and see `network.network.prepare_network`.
     """
     if weights is None:
         return None
+    if network is None:
+        raise InputError("other_teacher_def: other_teacher needs the network of its weights; give it, as network_def")
     paths = [weights] if isinstance(weights, (str, Path)) else list(weights)
     if not paths:
         raise InputError("teacher: expected a file of weights, or a list of some, but the list is empty; name one")
@@ -181,19 +219,21 @@ class TaughtInferer(Inferer):
     """Runs the network and its teacher.
 
     Args:
-        teachers: see `make_teacher` and `make_fine_teacher`; those that are None are left out, and of the others the
-            mean is taken.
+        teachers: see `mean_of_given`.
         precision: see `network.network.resolve_precision`.
+        teacher_turns: see `MeanOfNetworks`.
 
     Raises:
-        InputError: if there is no teacher.
+        InputError: if there is no teacher, and see `MeanOfNetworks`.
     """
 
-    def __init__(self, teachers: Sequence[torch.nn.Module | None], precision: str = "auto") -> None:
-        given = [teacher for teacher in teachers if teacher is not None]
-        if not given:
+    def __init__(
+        self, teachers: Sequence[torch.nn.Module | None], precision: str = "auto", teacher_turns: int = 0
+    ) -> None:
+        teacher = mean_of_given(teachers, teacher_turns)
+        if teacher is None:
             raise InputError("teacher: expected a file of weights, or a list of some; give --teacher \"['a.pt']\"")
-        self.teacher = MeanOfNetworks(given)
+        self.teacher = teacher
         self.forward = AutocastInferer(precision)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -17,6 +17,7 @@ from scripts.training.dense import (
     TakeLabelledd,
     center_grid,
 )
+from scripts.training.teaching import MeanOfNetworks
 
 CPU = torch.device("cpu")
 FIELD, PATCH = (288, 288), (224, 224)
@@ -101,7 +102,7 @@ def test_the_inferer_runs_pictures_and_patches_alone() -> None:
 
 def test_patches_of_pictures_without_labels_go_to_a_teacher() -> None:
     label = torch.tensor([1.0]).reshape(1, 1, 1, 1)
-    _, grid, _, keywords = prepare(num_alone=200, teacher="weights.pt")(batch(1, 300, label), CPU)
+    _, grid, _, keywords = prepare(num_alone=200, teachers=[None, "weights.pt"])(batch(1, 300, label), CPU)
     assert int(grid.isnan().sum()) == 8
     assert set(keywords["alone"].flatten().tolist()) == set(range(9))
 
@@ -110,7 +111,7 @@ def test_the_teacher_sees_patches_alone_and_learns_nothing() -> None:
     network, teacher = padded_network().train(), padded_network(seed=3).eval()
     pictures = torch.rand(2, 3, 288, 320, generator=torch.Generator().manual_seed(1)) - 0.5
     alone = torch.tensor([[0, 7], [11, 5]])
-    logits = DenseTrainingInferer(PATCH, "float32", teacher)(pictures, network, alone=alone)
+    logits = DenseTrainingInferer(PATCH, "float32", [teacher])(pictures, network, alone=alone)
     assert logits.shape == (2, 3, 3, 4)
     plain = DenseTrainingInferer(PATCH, "float32")(pictures, network, alone=alone)
     torch.testing.assert_close(logits[:, :2], plain, equal_nan=True)
@@ -130,13 +131,13 @@ def test_a_teacher_of_turns_gives_their_mean() -> None:
     views = [torch.rot90(view, turns, (2, 3)) for view in (patches, patches.flip(3)) for turns in range(4)]
     each = torch.stack([teacher(view).flatten() for view in views])
     assert each.std(dim=0).min() > 1e-4, "orientations differ"
-    taught = DenseTrainingInferer(PATCH, "float32", teacher, 8)(pictures, network, alone=alone)[:, 2].flatten()[
+    taught = DenseTrainingInferer(PATCH, "float32", [None, teacher], 8)(pictures, network, alone=alone)[:, 2].flatten()[
         alone[0]
     ]
     torch.testing.assert_close(taught, each.mean(dim=0))
     torch.manual_seed(0)
     some = [
-        DenseTrainingInferer(PATCH, "float32", teacher, 1)(pictures, network, alone=alone)[:, 2].flatten()[alone[0]]
+        DenseTrainingInferer(PATCH, "float32", [teacher], 1)(pictures, network, alone=alone)[:, 2].flatten()[alone[0]]
         for _ in range(12)
     ]
     drawn = (torch.stack(some)[:, None] - each).abs().argmin(dim=1)
@@ -148,12 +149,12 @@ def test_a_teacher_of_turns_gives_their_mean() -> None:
 @pytest.mark.parametrize("turns", [-1, 9, True, 1.5])
 def test_turns_that_are_none_are_refused(turns: Any) -> None:
     with pytest.raises(InputError, match="teacher_turns must be an integer from 0 to 8"):
-        DenseTrainingInferer(PATCH, "float32", None, turns)
+        DenseTrainingInferer(PATCH, "float32", [], turns)
 
 
 def test_turns_of_patches_that_are_not_square_are_refused() -> None:
     with pytest.raises(InputError, match="teacher_turns needs square patches"):
-        DenseTrainingInferer((224, 192), "float32", None, 1)
+        MeanOfNetworks([padded_network()], 1)(torch.zeros(1, 3, 224, 192))
 
 
 def test_with_a_teacher_labels_count_nowhere() -> None:

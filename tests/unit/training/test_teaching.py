@@ -15,11 +15,13 @@ from scripts.network.purpose import make_purpose, write_weights
 from scripts.slides.slide import MODEL_MPP
 from scripts.training.teaching import (
     Enlarged,
+    MeanOfNetworks,
     PrepareMixed,
     TaughtInferer,
     TeacherLoss,
     make_fine_teacher,
     make_teacher,
+    mean_of_given,
 )
 
 CPU = torch.device("cpu")
@@ -57,6 +59,36 @@ def test_several_teachers_give_the_mean_of_their_logits(tmp_path: Path) -> None:
     expected = sum(network(inputs) for network in networks) / 3
     assert expected.std() > 1e-3, "places differ"
     torch.testing.assert_close(teacher(inputs), expected)
+
+
+def test_a_network_of_another_kind_teaches_beside_the_others(tmp_path: Path) -> None:
+    own = padded_network(seed=3).eval()
+    other = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, 1))
+    given = [
+        make_teacher(padded_network(), CPU, weights_of(own, tmp_path / "own.pt"), MODEL_MPP),
+        make_teacher(other, CPU, weights_of(other, tmp_path / "other.pt"), MODEL_MPP),
+        make_teacher(None, CPU, None, MODEL_MPP),
+    ]
+    teacher = mean_of_given(given)
+    assert teacher is not None
+    assert not teacher.training
+    inputs = pictures(2)
+    torch.testing.assert_close(teacher(inputs), (own(inputs) + other(inputs)[:, :, None, None]) / 2)
+    assert mean_of_given([None, None]) is None
+
+
+def test_weights_of_another_network_need_its_definition(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^other_teacher_def: other_teacher needs the network of its weights; give"):
+        make_teacher(None, CPU, tmp_path / "other.pt", MODEL_MPP)
+
+
+def test_a_turned_teacher_gives_the_mean_over_orientations() -> None:
+    network, inputs = padded_network(seed=3).eval(), pictures(2)
+    views = [torch.rot90(view, turns, (2, 3)) for view in (inputs, inputs.flip(3)) for turns in range(4)]
+    each = torch.stack([network(view) for view in views])
+    assert each.std(dim=0).min() > 1e-4, "orientations differ"
+    found = TaughtInferer([MeanOfNetworks([network])], "float32", 8)(inputs, padded_network())[:, 1:]
+    torch.testing.assert_close(found, each.mean(dim=0))
 
 
 def test_an_empty_list_of_teachers_is_refused() -> None:
