@@ -76,6 +76,8 @@ def settings(
         "validation_folders": [str(patches)],
         "teacher": str(weights),
         "teacher_40x": str(weights),
+        "other_teacher": str(weights),
+        "other_teacher_def": "@network_def",
         "weights": str(weights),
         "output_dir": str(tmp_path / "output"),
         "device": "$torch.device('cpu')",
