@@ -1,18 +1,19 @@
-"""Networks in OpenVINO's form, kept from one run to the next: to convert one takes longer than to compile it.
+"""Networks compiled by OpenVINO, kept from one run to the next: to convert and compile one takes a second.
 
-Each is a file in the user's cache: a line of JSON, then the model's XML, then its weights. No code is in it. The line
-says what the model was made of, and a file that says something else, or is damaged, is made anew.
+Each is a file in the user's cache: a line of JSON, then the model as OpenVINO exports it, its layers and its weights. No
+code is in it. The line says what the model was made of, and a file that says something else, or is damaged, is made
+anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,8 +32,9 @@ VARIABLE = "TUMOR_DETECTION_NETWORKS"
 """The environment variable that names another folder, or says ``off``."""
 
 MAX_BYTES = 1 << 29
-_FORM = 2  # to be raised when networks are converted in another way
+_FORM = 3  # to be raised when networks are converted or kept in another way
 _SUFFIX = ".network"
+_DEVICE = "CPU"
 _KNOWN_CODE = ("torch.nn.modules.", "torchvision.models.", "monai.networks.")
 _PACKAGES = ("torch", "torchvision", "monai", "openvino")
 _APART = ("_parameters", "_buffers", "_modules", "training")
@@ -55,8 +57,8 @@ def cache_folder() -> Path | None:
 
 
 def fetch_model(
-    openvino: Any,
     core: Any,
+    options: Mapping[str, Any],
     network: torch.nn.Module,
     scaling: Scaling | None,
     convert: Callable[[], Any],
@@ -66,8 +68,8 @@ def fetch_model(
     """Take a network's model from the cache, or make it and put it there.
 
     Args:
-        openvino: the package.
-        core: its core.
+        core: OpenVINO's core.
+        options: how the model is compiled for the CPU, see OpenVINO's properties.
         network: the network. One whose code is not of PyTorch, torchvision or MONAI is not kept.
         scaling: what becomes a part of the model.
         convert: makes the model.
@@ -75,27 +77,37 @@ def fetch_model(
         form: in which of several ways the model is made.
 
     Returns:
-        The model, not compiled.
+        The model, compiled.
     """
-    folder, key = cache_folder(), describe(network, scaling, patch_size, form)
+    folder, compiling = cache_folder(), [dict(options), _describe_processor(core)]
+    key = describe(network, scaling, patch_size, form, compiling)
     if folder is None or key is None:
-        return convert()
+        return core.compile_model(convert(), _DEVICE, options)
     path = folder / f"{key}{_SUFFIX}"
     with suppress(OSError, ValueError, RuntimeError):  # OpenVINO raises RuntimeError
-        model = core.read_model(*_read(path, key))
+        model = core.import_model(_read(path, key), _DEVICE, options)
         os.utime(path)  # the latest used stay
         return model
-    model = convert()
+    model = core.compile_model(convert(), _DEVICE, options)
     try:
-        _write(openvino, model, path, key)
+        _write(model, path, key)
         _drop_oldest(folder)
-    except (OSError, InputError) as error:
-        logger.info("the converted network is not kept for the next run: %s", error)
+    except (OSError, InputError, RuntimeError) as error:  # OpenVINO may not export it
+        logger.info("the compiled network is not kept for the next run: %s", error)
     return model
 
 
+def _describe_processor(core: Any) -> list[Any]:
+    """What a processor can do, on which it depends how OpenVINO changes a model when it compiles it."""
+    return [sorted(torch.cpu.get_capabilities().items()), core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")]
+
+
 def describe(
-    network: torch.nn.Module, scaling: Scaling | None, patch_size: int = PATCH_SIZE, form: str = ""
+    network: torch.nn.Module,
+    scaling: Scaling | None,
+    patch_size: int = PATCH_SIZE,
+    form: str = "",
+    compiling: Any = None,
 ) -> str | None:
     """SHA-256 of all that a network's model depends on: versions, layers and their settings, weights, scaling.
 
@@ -104,6 +116,7 @@ def describe(
         scaling: what becomes a part of its model.
         patch_size: see `fetch_model`.
         form: see `fetch_model`.
+        compiling: how and where the model is compiled, as values of JSON.
 
     Returns:
         The hash; None for a network whose code may be another under the same name, or that has settings of other kinds
@@ -113,7 +126,7 @@ def describe(
         versions = [version(name) for name in _PACKAGES]
     except PackageNotFoundError:  # installed under another name
         return None
-    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling, patch_size, form]).encode())
+    digest = hashlib.sha256(json.dumps([_FORM, versions, scaling, patch_size, form, compiling]).encode())
     for name, module in network.named_modules(remove_duplicate=False):
         kind = type(module)
         settings = {key: value for key, value in vars(module).items() if key not in _APART and not _is_empty(value)}
@@ -122,7 +135,7 @@ def describe(
         digest.update(json.dumps([name, kind.__module__, kind.__qualname__, settings], sort_keys=True).encode())
     for name, value in _tensors(network):
         digest.update(json.dumps([name, str(value.dtype), value.shape]).encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -141,8 +154,8 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-def _read(path: Path, key: str) -> tuple[bytes, bytes]:
-    """XML and weights of a file.
+def _read(path: Path, key: str) -> bytes:
+    """The model in a file.
 
     Raises:
         OSError: if it is missing or cannot be read.
@@ -153,30 +166,23 @@ def _read(path: Path, key: str) -> tuple[bytes, bytes]:
         raise ValueError("no file of this user")
     with open(path, "rb") as file:
         line = file.readline(_MAX_LINE)
-        found = json.loads(line)
-        if not isinstance(found, dict) or not isinstance(found.get("xml_bytes"), int):
-            raise ValueError("no line that says what it holds")
-        xml = file.read(found["xml_bytes"])
-        weights = file.read()
-    if line != _line(key, xml, weights):
+        content = file.read()
+    if line != _line(key, content):
         raise ValueError("damaged, or made of something else")
-    return xml, weights
+    return content
 
 
-def _line(key: str, xml: bytes, weights: bytes) -> bytes:
-    digest = hashlib.sha256(xml)
-    digest.update(weights)
-    about = {"made_of": key, "xml_bytes": len(xml), "sha256": digest.hexdigest()}
-    return json.dumps(about).encode() + b"\n"
+def _line(key: str, content: bytes) -> bytes:
+    return json.dumps({"made_of": key, "sha256": hashlib.sha256(content).hexdigest()}).encode() + b"\n"
 
 
-def _write(openvino: Any, model: Any, path: Path, key: str) -> None:
+def _write(model: Any, path: Path, key: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=False)
-        xml, weights = ((Path(folder) / f"model.{suffix}").read_bytes() for suffix in ("xml", "bin"))
+    stream = io.BytesIO()
+    model.export_model(stream)
+    content = stream.getvalue()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(b"".join([_line(key, xml, weights), xml, weights]))
+        temporary.write_bytes(_line(key, content) + content)
 
 
 def _drop_oldest(folder: Path) -> None:

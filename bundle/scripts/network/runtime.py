@@ -98,8 +98,7 @@ class OpenVINORuntime:
         }
         make = functools.partial(convert, network, scaling, patch_size, tops)
         form = precision if tops else ""
-        model = fetch_model(import_openvino(), _core(), network, scaling, make, patch_size, form)
-        compiled = _core().compile_model(model, "CPU", options)
+        compiled = fetch_model(_core(), options, network, scaling, make, patch_size, form)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise InputError(
                 f"precision {precision}: OpenVINO does not compute it on this processor; give --precision float32 or "

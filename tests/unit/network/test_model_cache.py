@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ def test_a_network_is_converted_once(folder: Path, converted: list[torch.nn.Modu
     network = make_network()
     with torch.no_grad():
         torch.testing.assert_close(second, network(SCALING.apply(pixels())), rtol=1e-5, atol=1e-5)
-    assert [path.name for path in folder.iterdir()] == [f"{describe(network, SCALING)}.network"]
+    assert entry(folder).suffix == ".network"
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -114,6 +115,42 @@ def test_whatever_changes_the_network_changes_its_name(change: Callable[[torch.n
     assert describe(changed, SCALING) == describe(network, SCALING)
     change(changed)
     assert describe(changed, SCALING) not in (None, describe(network, SCALING))
+
+
+@pytest.mark.parametrize("change", ["options", "processor", "OpenVINO's view of it"])
+def test_what_is_compiled_in_another_way_or_elsewhere_is_kept_apart(
+    change: str, folder: Path, converted: list[torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(make_network())
+    if change == "options":
+        monkeypatch.setattr(runtime, "count_threads", lambda: 3)
+    elif change == "processor":
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})
+    else:
+        core = runtime._core()
+        capable = ["FP32"]
+        other = SimpleNamespace(
+            get_property=lambda *names: capable, compile_model=core.compile_model, import_model=core.import_model
+        )
+        monkeypatch.setattr(runtime, "_core", lambda: other)
+    compute(make_network())
+    compute(make_network())
+    assert len(converted) == len(list(folder.iterdir())) == 2
+
+
+def test_what_openvino_does_not_export_is_computed_all_the_same(
+    folder: Path, converted: list[torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = compute(make_network())
+    entry(folder).unlink()
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("not implemented")
+
+    monkeypatch.setattr(runtime.import_openvino().CompiledModel, "export_model", fail)
+    assert torch.equal(compute(make_network()), expected)
+    assert len(converted) == 2
+    assert not list(folder.iterdir())
 
 
 def test_scaling_patches_and_versions_change_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +207,10 @@ def with_a_changed_weight(path: Path) -> None:
     path.write_bytes(content)
 
 
-def with_changed_xml(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b"Convolution", b"Convolutiom"))
+def with_a_changed_layer(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def cut_off(path: Path) -> None:
@@ -191,13 +230,13 @@ def without_lines(path: Path) -> None:
 
 
 def that_openvino_does_not_read(path: Path) -> None:
-    path.write_bytes(model_cache._line(path.stem, b"<net>", b"") + b"<net>")
+    path.write_bytes(model_cache._line(path.stem, b"<net>") + b"<net>")
 
 
 DAMAGES = [
     of_another_network,
     with_a_changed_weight,
-    with_changed_xml,
+    with_a_changed_layer,
     cut_off,
     emptied,
     with_a_line_of_something_else,
@@ -252,14 +291,20 @@ def test_the_folder_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_was_used_last_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f"{describe(make_network(seed), SCALING)}.network" for seed in range(4)]
-    for seed in (0, 1, 2):
+    paths: list[Path] = []
+
+    def compute_once(seed: int) -> Path:
         compute(make_network(seed))
-        os.utime(folder / names[seed], (seed, seed))
+        (new,) = set(folder.iterdir()) - set(paths)
+        return new
+
+    for seed in (0, 1, 2):
+        paths.append(compute_once(seed))
+        os.utime(paths[seed], (seed, seed))
     compute(make_network(0))  # used again
-    monkeypatch.setattr(model_cache, "MAX_BYTES", int(2.5 * (folder / names[0]).stat().st_size))
-    compute(make_network(3))
-    assert {path.name for path in folder.iterdir()} == {names[0], names[3]}
+    monkeypatch.setattr(model_cache, "MAX_BYTES", int(2.5 * paths[0].stat().st_size))
+    latest = compute_once(3)
+    assert set(folder.iterdir()) == {paths[0], latest}
     monkeypatch.setattr(model_cache, "MAX_BYTES", 1)
     compute(make_network(1))
-    assert {path.name for path in folder.iterdir()} == {names[1]}
+    assert entry(folder) == paths[1]
