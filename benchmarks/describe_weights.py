@@ -26,9 +26,10 @@ from monai.bundle import ConfigParser  # noqa: E402
 from scripts.errors import InputError  # noqa: E402
 from scripts.files import read_json, write_json  # noqa: E402
 from scripts.network.activations import measure_tops  # noqa: E402
+from scripts.network.hashes import file_sha256  # noqa: E402
 from scripts.network.modes import NETWORK_STRIDE  # noqa: E402
 from scripts.network.network import load_weights  # noqa: E402
-from scripts.network.purpose import file_sha256, read_purpose, sidecar_path  # noqa: E402
+from scripts.network.purpose import read_purpose, sidecar_path  # noqa: E402
 from scripts.quality.appearance import MEASURES  # noqa: E402
 from scripts.training.looks import measure_pictures  # noqa: E402
 from scripts.training.patch_images import PatchImageDataset, patch_datalist  # noqa: E402

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..network.purpose import bundle_version, file_sha256, read_purpose
+from ..network.hashes import file_sha256
+from ..network.purpose import bundle_version, read_purpose
 
 logger = logging.getLogger(__name__)
 

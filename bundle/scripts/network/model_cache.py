@@ -1,7 +1,7 @@
 """Networks compiled by OpenVINO, kept from one run to the next: to convert and compile one takes a second.
 
-Each is a file in the user's cache: a line of JSON, then the model as OpenVINO exports it, its layers and its weights. No
-code is in it. The line says what the model was made of, and a file that says something else, or is damaged, is made
+Each is a file in the user's cache: a line of JSON, then the model as OpenVINO exports it, its layers and its weights.
+No code is in it. The line says what the model was made of, and a file that says something else, or is damaged, is made
 anew.
 """
 
@@ -135,7 +135,7 @@ def describe(
         digest.update(json.dumps([name, kind.__module__, kind.__qualname__, settings], sort_keys=True).encode())
     for name, value in _tensors(network):
         digest.update(json.dumps([name, str(value.dtype), value.shape]).encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

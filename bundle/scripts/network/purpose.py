@@ -6,7 +6,6 @@ that it counts for no others. The sidecars in ``models`` tell the shipped weight
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,10 @@ import torch
 
 from .. import bundle_root
 from ..errors import InputError
-from ..files import atomic_path, check_is_file, read_json, write_json
+from ..files import atomic_path, read_json, write_json
 from ..geometry import MAX_PATCH_SIZE, check_mpp
 from ..ranks import is_first_rank
+from .hashes import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -124,21 +124,6 @@ def sidecar_path(weights: str | Path) -> Path:
     """Where the purpose of weights stands: ``model.json`` for ``model.pt``, ``model.onnx.json`` for ``model.onnx``."""
     path = Path(weights)
     return path.with_suffix(".json") if path.suffix == ".pt" else path.with_name(f"{path.name}.json")
-
-
-def file_sha256(weights: str | Path) -> str:
-    """Hash of a file of weights.
-
-    Raises:
-        InputError: if it cannot be read.
-    """
-    check_is_file(weights)
-    try:
-        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise InputError(f"{weights}: no such file of weights; give another path or train first") from error
-    except OSError as error:
-        raise InputError(f"{weights}: cannot be read ({error.strerror}); give a file of weights") from error
 
 
 def read_purpose(weights: str | Path) -> Purpose | None:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from ..files import read_json
-from ..network.purpose import file_sha256, sidecar_path
+from ..network.hashes import file_sha256
+from ..network.purpose import sidecar_path
 
 MAX_BYTES = 25_000_000
 """Larger files must not be in the model zoo's repository but be listed in ``large_files.yml``."""

@@ -15,8 +15,9 @@ import torch
 
 from ..errors import InputError
 from ..files import atomic_path, make_output_dir, write_json
+from ..network.hashes import file_sha256
 from ..network.preprocessing import Scaling, find_scaling
-from ..network.purpose import Purpose, file_sha256, make_purpose
+from ..network.purpose import Purpose, make_purpose
 from ..workflow import create_workflow
 
 TORCHSCRIPT_NAME, CONFIG_NAME = "torchscript_model.pt", "config.json"

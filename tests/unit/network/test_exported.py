@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from scripts.errors import InputError
 from scripts.network.exported import OnnxNetwork, load_torchscript
 from scripts.network.forwards import DenseForward, PatchForward
+from scripts.network.hashes import file_sha256
 from scripts.network.preprocessing import Scaling
-from scripts.network.purpose import file_sha256
 from scripts.network.runtime import ONNXRuntime, make_runtime, resolve_runtime
 
 CPU = torch.device("cpu")

@@ -14,10 +14,10 @@ import torch
 
 from scripts import bundle_root
 from scripts.errors import InputError
+from scripts.network.hashes import file_sha256
 from scripts.network.network import load_weights
 from scripts.network.purpose import (
     check_purpose,
-    file_sha256,
     make_purpose,
     overlay_for,
     read_purpose,

@@ -17,8 +17,9 @@ from scripts import bundle_root
 from scripts.cli.main import main
 from scripts.errors import InputError
 from scripts.exports.export import export_maps
+from scripts.network.hashes import file_sha256
 from scripts.network.preprocessing import Scaling
-from scripts.network.purpose import file_sha256, make_purpose
+from scripts.network.purpose import make_purpose
 from scripts.release.wsinfer import CLASS_NAMES, wsinfer_config
 from scripts.workflow import create_workflow
 
