@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -224,9 +225,16 @@ def read_number(text: str) -> float:
 
 
 def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
-    """Write a numpy array atomically."""
+    """Write a numpy array atomically.
+
+    Raises:
+        InputError: if it cannot be written whole. NumPy itself does not say so where the last 4 kB find no space, since
+            ``numpy.ndarray.tofile`` ignores what ``fclose`` returns.
+    """
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
     with atomic_path(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
+        temporary.write_bytes(content.getbuffer())
 
 
 def read_rows(path: str | Path, form: str = "a CSV file") -> list[tuple[int, list[str]]]:

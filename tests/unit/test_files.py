@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -306,6 +307,19 @@ def test_write_npy_round_trip(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="allow_pickle"):
         write_npy(tmp_path / "b.npy", np.array([object()]))
     assert os.listdir(tmp_path) == ["a.npy"]
+
+
+@pytest.mark.parametrize("limit", [100, 5_000, 10_000, 10_879])
+def test_an_array_is_written_whole_or_not_at_all(tmp_path: Path, limit: int) -> None:
+    array = np.ones((42, 64), dtype=np.float32)  # a file of 10,880 bytes
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"a\.npy: cannot be written \(File too large\)"):
+            write_npy(tmp_path / "a.npy", array)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []
 
 
 def test_make_output_dir_makes_parents_and_leaves_no_probe(tmp_path: Path) -> None:
