@@ -1,5 +1,5 @@
 # make demo    install into .venv, find a real metastasis, then run every step on synthetic slides; the results are in demo/
-# make test    install with the test extra, then lint and run all tests, with coverage of bundle/scripts
+# make test    install with the test extra, then lint and run all tests; the unit tests' coverage of bundle/scripts
 # make lint    only the checks that run no test
 # make docs    build the docs as a site in docs/_build/html; any warning, such as a link that leads nowhere, is an error
 # make clean   remove what these made, .venv included
@@ -10,9 +10,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# glibc keeps less of what tests give back: one arena, and large blocks go to the system at once.
+# glibc keeps less of what tests give back: one arena, whose end goes to the system. Blocks below 8 MiB come from there:
+# the system fills each page that it hands out with zeros, which took a quarter of the time of a network's step.
 # A process that dies ends the run, which names its test; pytest-xdist would run that test again, and then wait for ever.
-PYTEST := OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=8388608 MALLOC_TRIM_THRESHOLD_=33554432 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 PAGES := tests/integration/test_doc_commands.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -23,12 +24,13 @@ demo: $(VENV)/.installed
 	$(BIN)/tumor-detection demo --output demo
 
 # Four runs of pytest: each starts without what the libraries of the one before keep in memory. The first runs the pages'
-# commands, and mypy beside it, which takes one processor.
+# commands, and mypy beside it, which takes one processor. Coverage is that of the unit tests: the other runs would take a
+# fifth longer with it.
 test: style
 	$(MAKE) --jobs 2 types pages
-	$(PYTEST) --cov --cov-report= tests/unit
-	$(PYTEST) --cov --cov-append --cov-report= $(filter-out $(PAGES), $(wildcard tests/integration/test_[a-i]*.py))
-	$(PYTEST) --cov --cov-append --cov-report=term $(wildcard tests/integration/test_[j-z]*.py)
+	$(PYTEST) --cov --cov-report=term tests/unit
+	$(PYTEST) $(filter-out $(PAGES), $(wildcard tests/integration/test_[a-i]*.py))
+	$(PYTEST) $(wildcard tests/integration/test_[j-z]*.py)
 
 lint: style types
 
@@ -41,8 +43,7 @@ style: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
-# One file, so each process takes the other's tests once it has none. Coverage would cost a fifth more time, and other
-# tests run the same code.
+# One file, so each process takes the other's tests once it has none.
 pages: $(VENV)/.installed-test
 	$(PYTEST) --dist worksteal $(PAGES)
 

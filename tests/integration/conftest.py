@@ -16,7 +16,7 @@ from helpers.memory import give_back, set_aside
 from scripts.labels.loclabel import generate_loclabels
 from scripts.synthetic.cohort import Cohort, write_cohort
 
-SHAPE = (1501, 2203)
+SHAPE = (1201, 1603)
 """(height, width) of the cohort's slides in level-0 pixels."""
 
 NETWORK_DEF = {

@@ -239,7 +239,7 @@ def test_copied_bundle_uses_its_own_weights(zoo_bundle: Path, cohort: Cohort, tm
     monai_bundle_again(tmp_path, "run", *flags, "--mode", "sliding", "--output_dir", "maps")
     sidecar = json.loads((tmp_path / "maps" / "test_001.json").read_text())
     assert sidecar["weights_sha256"] == hashlib.sha256((other / "models" / "model.pt").read_bytes()).hexdigest()
-    assert np.load(tmp_path / "maps" / "test_001.npy").shape == (3, 5)
+    assert np.load(tmp_path / "maps" / "test_001.npy").shape == (3, 4)
 
 
 # --- the other commands ----------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from scripts.inference.tiles import TileDataset
 from scripts.network.preprocessing import PrepareTile
 from scripts.slides.pyramid import downsample_image, write_pyramid
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 Command = Callable[..., Outcome]
 ROOT = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ def _write_maps(folder: Path) -> np.ndarray:
     prob_map = np.zeros(map_shape(SHAPE, STRIDE), dtype=np.float32)
     prob_map[10:20, 8:22] = 0.8
     prob_map[13:15, 11:14] = 0.3
-    prob_map[28:34, 40:50] = 0.7
+    prob_map[22:28, 30:40] = 0.7
     for name, content in ((NAME, prob_map), ("test_002", np.zeros_like(prob_map))):
         np.save(folder / f"{name}.npy", content)
         sidecar = {"slide": f"{name}.tif", "shape": list(SHAPE), "stride": STRIDE, "mpp": MPP}
@@ -55,7 +55,7 @@ def _edit_as_qupath_would(content: dict) -> dict:
         properties |= {} if label is None else {"classification": {"name": label, "color": [0, 128, 0]}}
         return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
 
-    features += [drawn("Tumor", 1499.5, 300.25, 1900.5, 700.25), drawn("Tissue", 150, 150, 2050, 1400)]
+    features += [drawn("Tumor", 1099.5, 300.25, 1500.5, 700.25), drawn("Tissue", 150, 150, 1450, 1100)]
     return {"type": "FeatureCollection", "features": features}
 
 
@@ -88,22 +88,22 @@ def test_a_corrected_detection_is_trained_on(
     outcome = run("groundtruth", annotations="corrected", slides=slides, output="truth", stride=STRIDE)
     assert "Detection" not in outcome.err, "they are what the export wrote"
     truth = np.asarray(Image.open(tmp_path / "truth" / f"{NAME}.png")) > 0
-    assert not truth[28:34, 40:50].any(), "the false lesion is gone"
+    assert not truth[22:28, 30:40].any(), "the false lesion is gone"
     assert truth[10:13, 8:22].all(), "the true one is there,"
     assert not truth[13:15, 11:14].any(), "with its hole,"
     assert truth[19, 22], "and wider where a corner was moved"
     drawn = tumor_mask(read_annotation(edited), SHAPE, STRIDE) != 0
     np.testing.assert_array_equal(truth, drawn)
-    assert truth[8 + 2, 41:51].all()
+    assert truth[8 + 2, 31:41].all()
     assert not (np.asarray(Image.open(tmp_path / "truth" / "test_002.png")) > 0).any()
 
     foreground = {"annotations": "corrected", "slides": slides, "output": "foreground", "stride": 128}
     run("foreground", **foreground)
     mask = np.asarray(Image.open(tmp_path / "foreground" / f"{NAME}.png")) > 0
     rows, cols = ((indices + 0.5) * 128 for indices in np.indices(mask.shape))
-    np.testing.assert_array_equal(mask, (rows >= 150) & (rows < 1400) & (cols >= 150) & (cols < 2050))
+    np.testing.assert_array_equal(mask, (rows >= 150) & (rows < 1100) & (cols >= 150) & (cols < 1450))
 
-    (tmp_path / "centers.txt").write_text(f"{NAME},700,700\n{NAME},1700,1150\n{NAME},1700,500\ntest_002,700,700\n")
+    (tmp_path / "centers.txt").write_text(f"{NAME},700,700\n{NAME},1200,900\n{NAME},1200,500\ntest_002,700,700\n")
     run("loclabel", coords="centers.txt", annotations="corrected", output="labels.csv")
     rows_of = [line.split(",") for line in (tmp_path / "labels.csv").read_text().splitlines()]
     assert [row[7] for row in rows_of] == ["1", "0", "1", "0"], "the central label, of the corrected truth"

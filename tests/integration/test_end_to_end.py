@@ -19,7 +19,7 @@ from scripts.geometry import map_shape
 from scripts.slides.pyramid import write_pyramid
 from scripts.synthetic.cohort import MPP, sample_centers, synthetic_slide, write_asap_xml
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHAPE = (2101, 2903)
 STRIDE = 128

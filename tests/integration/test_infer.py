@@ -153,7 +153,7 @@ def test_one_map_and_sidecar_per_slide(cohort_maps: Path, cohort: Cohort, weight
     assert {path.name for path in cohort_maps.iterdir()} == expected
     for name in names:
         prob_map, sidecar = read_map(cohort_maps, name)
-        assert prob_map.shape == map_shape(SHAPE, STRIDE) == (6, 9)
+        assert prob_map.shape == map_shape(SHAPE, STRIDE) == (5, 7)
         assert prob_map.dtype == np.float32
         assert 0 < (prob_map > 0).sum() == sidecar["num_positions"] <= prob_map.size
         assert prob_map.max() < 1

@@ -20,7 +20,7 @@ from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.network.purpose import check_purpose
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CONFIGS = Path(bundle_root()) / "configs"
 OVERLAYS = ["train_patches.json", "train_10x.json", "pretrain.json"]

@@ -21,7 +21,8 @@ from helpers.forked_commands import Started
 from integration.conftest import Outcome
 from scripts import bundle_root
 from scripts.inference.folder_results import ResultFolder
-from scripts.synthetic.cohort import Cohort
+from scripts.slides.pyramid import write_pyramid
+from scripts.synthetic.cohort import synthetic_slide
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -30,13 +31,23 @@ Flags = Callable[..., list[str]]
 NAMES = [f"slide_{index}" for index in range(4)]
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A slide with tumor and one without, as small as can be drawn."""
+    folder = tmp_path_factory.mktemp("drawn")
+    paths = [folder / "tumor.tif", folder / "normal.tif"]
+    for path, shape, num_lesions in zip(paths, ((667, 1009), (673, 1003)), (1, 0), strict=True):
+        write_pyramid(path, synthetic_slide(shape, num_lesions, seed=3).image, 0.243)
+    return paths
+
+
 @pytest.fixture
-def slides(cohort: Cohort, tmp_path: Path) -> Path:
+def slides(drawn: list[Path], tmp_path: Path) -> Path:
     """Four slides, two of each kind."""
     folder = tmp_path / "slides"
     folder.mkdir()
     for index, name in enumerate(NAMES):
-        shutil.copy(cohort.testing[index % 2], folder / f"{name}.tif")
+        shutil.copy(drawn[index % 2], folder / f"{name}.tif")
     return folder
 
 
@@ -253,17 +264,17 @@ def test_two_runs_into_one_folder(flags: Flags, maps: Path, tumor_detection: Com
 
 
 def limit() -> None:
-    """No file may grow above 10 kB, which is less than a map at stride 32."""
+    """No file may grow above 10 kB, which is less than a map at stride 16."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
 
 def test_a_full_disk_keeps_what_is_done(flags: Flags, maps: Path, tumor_detection: Command) -> None:
     assert tumor_detection(*flags(slides=maps.parent / "slides" / "slide_0.tif")).status == 0
-    with Started(["tumor-detection", *flags(stride=32)], maps.parent, limit) as process:
+    with Started(["tumor-detection", *flags(stride=16)], maps.parent, limit) as process:
         assert process.wait() == 1
     error = process.said.splitlines()[-1]
-    assert re.search(r"slide_0\.npy: cannot be written \(.*written\); check the folder's space and rights", error)
+    assert re.search(r"slide_0\.npy: cannot be written \(File too large\); check the folder's space and rights", error)
     assert [path.name for path in maps.iterdir() if path.name.startswith(".")] == [".lock"]
     assert summary(maps)["slides_done"] == []
 

@@ -26,7 +26,7 @@ from scripts import bundle_root
 from scripts.network.activations import kept_tops
 from scripts.network.network import load_weights, prepare_network
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 BUNDLE = Path(bundle_root())
 TINY = {"network_def": {"_target_": "helpers.networks.TinyNetwork"}}

@@ -48,7 +48,7 @@ class Data(NamedTuple):
 
 def make_data(folder: Path) -> Data:
     """Draw a small synthetic cohort: one step of training, two slides to infer."""
-    cohort = write_cohort(folder, num_train=2, num_test=2, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
+    cohort = write_cohort(folder, num_train=2, num_test=2, shape=(1201, 1603), num_train_regions=2, num_valid_regions=2)
     for coords, name in ((cohort.train_coords, "training"), (cohort.valid_coords, "validation")):
         generate_loclabels(coords, cohort.annotations_dir, folder / f"{name}.csv")
     dirs = cohort.training[0].parent, cohort.testing[0].parent

@@ -27,7 +27,7 @@ class TestTumorDetectionMGPU(unittest.TestCase):
         from scripts.synthetic.cohort import write_cohort
 
         cls.folder = tempfile.mkdtemp()
-        cohort = write_cohort(cls.folder, 2, 2, shape=(1501, 2203), num_train_regions=2, num_valid_regions=2)
+        cohort = write_cohort(cls.folder, 2, 2, shape=(1201, 1603), num_train_regions=2, num_valid_regions=2)
         cls.train_dir, cls.test_dir = (os.path.dirname(slides[0]) for slides in (cohort.training, cohort.testing))
         cls.labels = {}
         for name, coords in (("training_file", cohort.train_coords), ("validation_file", cohort.valid_coords)):
