@@ -17,8 +17,8 @@ from scripts.synthetic.cohort import MPP, synthetic_slide
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SHAPE = (1503, 1101)
-SMALL = ("--tile_size", 1024, "--num_checks", 0)  # four tiles, each with a quarter of the activations
+SHAPE = (1103, 803)
+SMALL = ("--tile_size", 768, "--num_checks", 0)  # four tiles, each with a quarter of the activations
 Infer = Callable[..., npt.NDArray[np.float32]]
 
 
