@@ -51,7 +51,7 @@ def test_a_rejected_place_has_a_lower_probability_after_a_step(
     assert outcome.out.startswith(f"{num_rejected} hard negatives and {num_tumor} regions of tumor of 1 slide; 0 ")
     rows = read_loclabels(tmp_path / "judged.csv")
     files = {"dataset_dir": SLIDE.parent, "training_file": "judged.csv", "validation_file": "judged.csv"}
-    settings = {"epochs": 3, "batch_size": 4, "learning_rate": 0.0003, "num_workers": 0, "ema_decay": 0.0}
+    settings = {"epochs": 1, "batch_size": 2, "learning_rate": 0.0003, "num_workers": 0, "ema_decay": 0.0}
     run("train", config_file="finetune.json", output_dir="trained", **files, **settings)
     run("infer", slides=SLIDE, weights="trained/model.pt", stride=STRIDE, output_dir="again")
     after = read_map(read_map_info(tmp_path / "again" / f"{info.name}.npy"))
