@@ -91,7 +91,7 @@ def test_a_resnet_runs_over_patches_and_over_tiles(
     assert state["fc.weight"].dtype == torch.float16
     sliding, about = infer(*flags, "--mode", "sliding", "--runtime", runtime)
     assert about["mode"] == "sliding"
-    auto, about = infer(*flags, "--refine_above", 0, "--runtime", runtime)
+    auto, about = infer(*flags, "--refine_above", 0, "--refine_below", 1, "--runtime", runtime)
     assert about["mode"] == "refined", "densely first, then all again as patches"
     assert about["agreement"]["num_checks"] > 0
     np.testing.assert_allclose(auto, sliding, rtol=0, atol=1e-5)

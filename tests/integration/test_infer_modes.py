@@ -55,14 +55,15 @@ def test_modes_detect_the_same(infer: Infer) -> None:
     found = non_maximum_suppression(maps["refined"], radius=6)
     np.testing.assert_array_equal(found.row, expected.row)
     np.testing.assert_array_equal(found.col, expected.col)
-    np.testing.assert_allclose(found.prob, expected.prob, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.prob, expected.prob, rtol=0, atol=0.01)  # as in dense where that is above 0.95
     np.testing.assert_array_equal(maps["refined"] > 0.5, sliding > 0.5)
     differs = np.abs(maps["dense"] - sliding)
     assert differs.max() > 0.01, "zero padding is seen"
     assert np.corrcoef(maps["dense"][sliding > 0], sliding[sliding > 0])[0, 1] > 0.85
     again = np.abs(maps["refined"] - sliding) < 1e-5
-    assert again[maps["dense"] > 0.2].all(), "all above refine_above"
-    lower = np.abs(infer("--mode", "refined", "--precision", "float32", "--refine_above", 0.1) - sliding) < 1e-5
+    assert again[(maps["dense"] > 0.2) & (maps["dense"] <= 0.95)].all(), "all between the limits"
+    limits = ("--refine_above", 0.1, "--refine_below", 1)
+    lower = np.abs(infer("--mode", "refined", "--precision", "float32", *limits) - sliding) < 1e-5
     assert lower[sliding > 0.3].all()
     assert (maps["refined"][~again] == maps["dense"][~again]).mean() > 0.99
 

@@ -46,7 +46,7 @@ class DenseInferer(TileInferer):
         if not isinstance(num_checks, int) or isinstance(num_checks, bool) or num_checks < 0:
             raise InputError(f"num_checks must be an integer of at least 0 positions, but got {num_checks!r}")
         self.num_checks = num_checks
-        self.refine_above = 1.0
+        self.refine_above, self.refine_below = 1.0, 1.0
         self._agreements: dict[str, Agreement] = {}
         self._num_refined: dict[str, int] = {}
 
@@ -82,7 +82,9 @@ class DenseInferer(TileInferer):
         """Which logits to compute a second time; the only look at them here that waits for the device."""
         if self.refine_above >= 1:
             return np.zeros(0, dtype=np.int64)
-        return np.flatnonzero((found.sigmoid() > self.refine_above).cpu().numpy())
+        probabilities = found.sigmoid()
+        wanted = (probabilities > self.refine_above) & (probabilities <= self.refine_below)
+        return np.flatnonzero(wanted.cpu().numpy())
 
     def report(self, path: str) -> dict[str, Any]:
         """Hand out what was noted of a slide, and warn if the modes do not agree; see `TileInferer.report`."""
@@ -105,11 +107,13 @@ class DenseInferer(TileInferer):
 
 
 class RefinedInferer(DenseInferer):
-    """As `DenseInferer`, then as `SlidingInferer` wherever the probability found exceeds a limit.
+    """As `DenseInferer`, then as `SlidingInferer` wherever the probability found lies between two limits.
 
     Args:
-        refine_above: the limit, a probability. Weights that were trained on patches only, such as a fine-tuned
+        refine_above: the lower limit, a probability. Weights that were trained on patches only, such as a fine-tuned
             network's, need a lower one than the shipped (docs/benchmarks.md).
+        refine_below: the upper limit, a probability. Above it `SlidingInferer` finds tumor as well, and nearly the same
+            probability. 1 is no limit.
         arguments: see `DenseInferer`.
 
     Raises:
@@ -118,12 +122,18 @@ class RefinedInferer(DenseInferer):
 
     mode = "refined"
 
-    def __init__(self, refine_above: float = 0.2, **arguments: Any) -> None:
+    def __init__(self, refine_above: float = 0.2, refine_below: float = 0.95, **arguments: Any) -> None:
         super().__init__(**arguments)
-        if isinstance(refine_above, bool) or not isinstance(refine_above, (int, float)) or not 0 <= refine_above <= 1:
-            raise InputError(f"refine_above must be a probability from 0 to 1, but got {refine_above!r}")
-        self.refine_above = float(refine_above)
-        self.settings["refine_above"] = self.refine_above
+        for name, limit in (("refine_above", refine_above), ("refine_below", refine_below)):
+            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
+                raise InputError(f"{name} must be a probability from 0 to 1, but got {limit!r}")
+        if refine_below < refine_above:
+            raise InputError(
+                f"refine_below must be at least refine_above, {refine_above}, but is {refine_below}; to compute "
+                "nothing again, give --mode dense"
+            )
+        self.refine_above, self.refine_below = float(refine_above), float(refine_below)
+        self.settings |= {"refine_above": self.refine_above, "refine_below": self.refine_below}
 
 
 class AutoInferer(RefinedInferer):
@@ -202,7 +212,7 @@ class CascadeInferer(AutoInferer):
                 "mode cascade: runtime onnxruntime computes ONNX files, but the screen is none; give another --mode, "
                 "or an overlay with a screen_network of scripts.network.exported.OnnxNetwork"
             )
-        of_screen = {key: value for key, value in arguments.items() if key != "refine_above"}
+        of_screen = {key: value for key, value in arguments.items() if key not in ("refine_above", "refine_below")}
         of_screen |= {"patch_size": screen.patch_size, "network": screen_network}
         self.screen = ScreenInferer(screen.is_dense, **of_screen)
         self.screen_network = screen_network.eval()
@@ -244,6 +254,7 @@ class CascadeInferer(AutoInferer):
 def make_inferer(
     mode: str = "auto",
     refine_above: float = 0.2,
+    refine_below: float = 0.95,
     num_checks: int = 64,
     patch_size: int = PATCH_SIZE,
     batch_size: int | str = "auto",
@@ -260,6 +271,7 @@ def make_inferer(
     Args:
         mode: one of `network.modes.MODES`.
         refine_above: see `RefinedInferer`; of no effect in modes dense and sliding.
+        refine_below: likewise.
         num_checks: see `DenseInferer`; of no effect in mode sliding.
         patch_size: see `TileInferer`, as all that follow.
         batch_size: patches per forward pass, or ``auto``.
@@ -283,6 +295,7 @@ def make_inferer(
         "tta": tta,
         "network": network,
     }
+    limits: dict[str, Any] = {"refine_above": refine_above, "refine_below": refine_below}
     if check_mode(mode) == "sliding":
         return SlidingInferer(**shared)
     if mode == "dense":
@@ -290,6 +303,6 @@ def make_inferer(
     if mode == "cascade":
         if screen is None:
             raise InputError("mode cascade needs a screen; give --mode cascade to the whole config, not to inferer")
-        return CascadeInferer(screen, screen_network, refine_above=refine_above, num_checks=num_checks, **shared)
+        return CascadeInferer(screen, screen_network, **limits, num_checks=num_checks, **shared)
     kind = RefinedInferer if mode == "refined" else AutoInferer
-    return kind(refine_above=refine_above, num_checks=num_checks, **shared)
+    return kind(**limits, num_checks=num_checks, **shared)

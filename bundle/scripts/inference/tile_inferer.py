@@ -86,6 +86,7 @@ class TileInferer(Inferer):
             "runtime": chosen,
             "precision": choose_precision(precision, chosen, self.device, bool(kept_tops(network))),
             "refine_above": None,
+            "refine_below": None,
             "tta": tta,
         }
         self._network: Any = None

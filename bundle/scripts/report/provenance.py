@@ -66,8 +66,10 @@ def _mode(sidecar: dict[str, Any]) -> str:
     if not mode:
         return _UNKNOWN
     key, screen = ("screen_above", " of the screen") if mode == "cascade" else ("refine_above", "")
-    above = f", again above {sidecar[key]}{screen}" if mode in ("refined", "cascade") and key in sidecar else ""
-    return f"{mode}{above}{', mean of eight orientations' if sidecar.get('tta') else ''}"
+    again = f", again above {sidecar[key]}{screen}" if mode in ("refined", "cascade") and key in sidecar else ""
+    if mode == "refined" and (below := sidecar.get("refine_below")) not in (None, 1):
+        again += f" and up to {below}"
+    return f"{mode}{again}{', mean of eight orientations' if sidecar.get('tta') else ''}"
 
 
 def _resolution(sidecar: dict[str, Any]) -> str:

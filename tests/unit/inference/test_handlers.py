@@ -28,7 +28,17 @@ from scripts.network.preprocessing import PrepareTile, Scaling
 SIDECAR_KEYS = {
     *("slide", "shape", "stride", "mpp", "model_downsample", "mask", "backend", "num_positions", "num_tiles", "notes"),
     *("max_probability", "seconds", "mode", "agreement", "refined_positions", "weights", "weights_sha256", "versions"),
-    *("slide_bytes", "slide_modified", "mode_asked", "runtime", "precision", "refine_above", "tta", "model_mpp"),
+    *(
+        "slide_bytes",
+        "slide_modified",
+        "mode_asked",
+        "runtime",
+        "precision",
+        "refine_above",
+        "refine_below",
+        "tta",
+        "model_mpp",
+    ),
     *("weights_purpose", "patch_size", "tile_size", "reader", "assume_mpp", "foreground", "bundle_version"),
     *("bounds_origin", "bounds_shape", "cucim_fault", "artifacts", "sharpness", "skip_artifacts", "appearance"),
 }

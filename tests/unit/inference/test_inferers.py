@@ -301,16 +301,19 @@ def test_modes_agree_for_a_network_that_sees_only_the_patch(
         assert report["agreement"]["crossings"] == 0
 
 
-def test_refined_computes_again_what_exceeds_the_limit_and_nothing_else() -> None:
+def test_refined_computes_again_what_lies_between_the_limits_and_nothing_else() -> None:
     network = padded_network(scale=20)
     tile = make_tile(np.ones((6, 9), dtype=bool))
     dense, sliding = (run(kind(**EXACT), network, tile) for kind in (DenseInferer, SlidingInferer))
     np.testing.assert_allclose(sliding, patch_logits(network, tile, NOISE), rtol=0, atol=1e-4)
     limit = float(np.median(1 / (1 + np.exp(-dense))))
-    inferer = RefinedInferer(refine_above=limit, **EXACT)
+    upper = float(np.quantile(1 / (1 + np.exp(-dense)), 0.9))
+    inferer = RefinedInferer(refine_above=limit, refine_below=upper, **EXACT)
     found = run(inferer, network, tile)
-    chosen = 1 / (1 + np.exp(-dense)) > limit
-    assert 20 < chosen.sum() < 34
+    probabilities = 1 / (1 + np.exp(-dense))
+    chosen = (probabilities > limit) & (probabilities <= upper)
+    assert 15 < chosen.sum() < 29
+    assert (probabilities > upper).sum() > 3
     assert (np.abs(sliding - dense)[1:-1, 1:-1] > 1e-3).all(), "the modes differ inside the tile"
     np.testing.assert_allclose(found[chosen], sliding[chosen], rtol=0, atol=1e-4)
     np.testing.assert_array_equal(found[~chosen], dense[~chosen])
@@ -329,7 +332,7 @@ def test_tiles_computed_together_give_what_each_gives_alone(mode: str) -> None:
         torch.roll(NOISE, index, 3)[..., : (rows - 1) * 64 + 224, : (cols - 1) * 64 + 224]
         for index, (rows, cols) in enumerate(positions.shape for positions in blocks)
     ]
-    alone, together = (make_inferer(mode, refine_above=0.5, num_checks=60, **EXACT) for _ in range(2))
+    alone, together = (make_inferer(mode, refine_above=0.5, refine_below=1, num_checks=60, **EXACT) for _ in range(2))
     found = together(images, network, tile=tiles)
     assert found.shape == (4, 1, 4, 7)
     for image, tile, logits in zip(images, tiles, found[:, 0], strict=True):
@@ -349,7 +352,7 @@ def test_tiles_computed_together_give_what_each_gives_alone(mode: str) -> None:
 
 @pytest.mark.parametrize(("refine_above", "count"), [(0.0, 54), (1.0, 0)])
 def test_limits_of_refinement(refine_above: float, count: int) -> None:
-    inferer = RefinedInferer(refine_above=refine_above, num_checks=0, **EXACT)
+    inferer = RefinedInferer(refine_above=refine_above, refine_below=1.0, num_checks=0, **EXACT)
     run(inferer, padded_network(), make_tile(np.ones((6, 9), dtype=bool)))
     assert inferer.report("a.tif") == {"mode": "refined", "agreement": None, "refined_positions": count}
 
@@ -370,7 +373,7 @@ def test_checks_compare_the_map_with_sliding() -> None:
 
 
 def test_reports_are_of_one_slide_and_handed_out_once() -> None:
-    inferer, network = RefinedInferer(refine_above=0.0, num_checks=7, **EXACT), padded_network()
+    inferer, network = RefinedInferer(refine_above=0.0, refine_below=1.0, num_checks=7, **EXACT), padded_network()
     first = make_tile(CHECKED)
     second = first._replace(path="b.tif", positions=np.ones((2, 3), dtype=bool))
     for tile in (first, second, first):
@@ -452,6 +455,7 @@ def test_settings_say_what_computes() -> None:
         "runtime": "openvino",
         "precision": "float32",
         "refine_above": 0.3,
+        "refine_below": 0.95,
         "tta": True,
     }
     settings = make_inferer("sliding", runtime="torch", precision="bfloat16").settings
@@ -460,6 +464,7 @@ def test_settings_say_what_computes() -> None:
         "runtime": "torch",
         "precision": "bfloat16",
         "refine_above": None,
+        "refine_below": None,
         "tta": False,
     }
 
@@ -476,6 +481,8 @@ def test_batch_size_must_be_a_positive_integer(batch_size: Any) -> None:
         ({"mode": "quick"}, "mode must be one of auto, refined, dense, sliding, cascade, but got 'quick'"),
         ({"refine_above": 1.5}, "refine_above must be a probability from 0 to 1, but got 1.5"),
         ({"refine_above": True}, "refine_above must be a probability"),
+        ({"refine_below": -0.1}, "refine_below must be a probability from 0 to 1, but got -0.1"),
+        ({"refine_above": 0.5, "refine_below": 0.4}, "refine_below must be at least refine_above, 0.5, but is 0.4"),
         ({"num_checks": -1}, "num_checks must be an integer of at least 0"),
         ({"tta": 1}, "tta must be true or false, but got 1"),
         ({"runtime": "openvino", "device": "cuda"}, "runtime openvino computes on a CPU"),

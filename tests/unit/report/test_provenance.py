@@ -14,6 +14,7 @@ SIDECAR = {
     "weights_sha256": "86de723e076e",
     "mode": "refined",
     "refine_above": 0.2,
+    "refine_below": 0.95,
     "tta": False,
     "runtime": "openvino",
     "precision": "bfloat16",
@@ -39,7 +40,7 @@ def test_settings_and_times_of_maps(tmp_path: Path) -> None:
     found = lines(tmp_path, *(SIDECAR | {"seconds": seconds} for seconds in (60.25, 2.0, 131.06)))
     assert found == {
         "Weights of the maps": "model.pt (SHA-256 86de723e…)",
-        "Mode": "refined, again above 0.2",
+        "Mode": "refined, again above 0.2 and up to 0.95",
         "Stride (one map pixel)": "32 level-0 pixels, 8.0 µm",
         "Resolution of the network": "0.243 µm per pixel, patches of 224 px, tiles of 2048 px",
         "Foreground": "saturation null, max_hole_um2 50000.0",
@@ -49,13 +50,15 @@ def test_settings_and_times_of_maps(tmp_path: Path) -> None:
         "The last run": "slides: 2 computed, 1 kept, 0 failed; 184 s; processes: 2; most time in: compute",
         "Versions": "torch 2.15.0, numpy 2.4.6",
     }
+    for no_limit in ({"refine_below": 1.0}, {"refine_below": None}):
+        assert lines(tmp_path, *(SIDECAR | no_limit,) * 3)["Mode"] == "refined, again above 0.2"
 
 
 def test_maps_that_differ_are_counted(tmp_path: Path) -> None:
     masks = {"mode": "dense", "tta": True, "foreground": "53409107", "mask": "/of/nobody/s1.png"}
     found = lines(tmp_path, SIDECAR | {"seconds": 3}, SIDECAR | masks | {"seconds": 5}, SIDECAR | {"mode": "sliding"})
     assert found["Mode"] == (
-        "refined, again above 0.2: 1 slide; dense, mean of eight orientations: 1 slide; sliding: 1 slide"
+        "refined, again above 0.2 and up to 0.95: 1 slide; dense, mean of eight orientations: 1 slide; sliding: 1 slide"
     )
     assert "masks that were given (--foreground_dir): 1 slide" in found["Foreground"]
     assert "nobody" not in str(found), "no folders of the machine that made the maps"
