@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -60,6 +62,13 @@ class TileLoader:
         self._lost: dict[str, str] = {}
         self._num_given = 0
         sampler.planner, sampler.look_planner = self._plan, self._plan_look
+        ending = weakref.finalize(self, _close, [self._planner, *self._readers], os.getpid())
+        ending.atexit = False  # processes that are left then are ended anyway
+
+    def start(self) -> None:
+        """Start the processes before they are needed; meanwhile one imports what it takes to plan a slide."""
+        self._planner.ask(lambda planner: planner.ask("", "prepare_to_plan"))
+        self._start_readers()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield what `tile_plan.make_sample` makes of each tile of the sampler, in its order; of several, lists."""
@@ -89,8 +98,7 @@ class TileLoader:
     def _samples(self) -> Iterator[_Sample | None]:
         """The tiles of the sampler; None where those before must be computed for the sampler to go on."""
         waiting: deque[Future[_Sample]] = deque()
-        for reader in self._readers if not self.feed.is_ahead else ():
-            reader.start()
+        self._start_readers()
         for tile in self.sampler:
             if tile is None:
                 yield waiting.popleft().result() if waiting else None
@@ -105,9 +113,11 @@ class TileLoader:
 
     def close(self) -> None:
         """End the processes."""
-        self._planner.close()
-        for reader in self._readers:
-            reader.close()
+        _close([self._planner, *self._readers], os.getpid())
+
+    def _start_readers(self) -> None:
+        for reader in self._readers if not self.feed.is_ahead else ():
+            reader.start()
 
     def _plan(self, path: str, copy: str | None, num_before: int) -> Callable[[], list[Tile]]:
         first_tile = self._num_given + num_before
@@ -134,6 +144,12 @@ class TileLoader:
             if isinstance(error, LostReaderError):
                 self._lost[tile.path] = str(error)
             return _Sample(tile._replace(positions=NO_POSITIONS, error=str(error)))
+
+
+def start_reading(dataloader: Any) -> None:
+    """Start the processes of a loader while the network is made; one that is no `TileLoader` is left alone."""
+    if isinstance(dataloader, TileLoader):
+        dataloader.start()
 
 
 class _Sample(NamedTuple):
@@ -202,3 +218,10 @@ class _Asker:
             if not self._is_closed:
                 answer()
         self._reader.close()
+
+
+def _close(askers: list[_Asker], owner: int) -> None:
+    """End processes, in the process that started them: a copy of the loader in another is none of theirs."""
+    if os.getpid() == owner:
+        for asker in askers:
+            asker.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,11 @@ class TileDataset(Dataset[dict[str, Any]]):
         if self.slides.backend != "openslide":
             with suppress(Exception):  # raised again where a slide is opened
                 import_cucim(with_cupy=False)
+
+    def prepare_to_plan(self) -> None:
+        """Import what it takes to plan a slide, which is half of that time: in a process that plans, before it does."""
+        for name in ("scipy.ndimage", "skimage.color.colorconv", "skimage.filters.thresholding"):
+            import_module(name)
 
     def take_mpps(self, data: Sequence[dict[str, Any]]) -> None:
         """Note the resolutions that samples of slides state."""

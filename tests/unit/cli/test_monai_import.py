@@ -36,6 +36,8 @@ from monai.networks.nets import TorchVisionFCModel
 TorchVisionFCModel("resnet18", 1, use_conv=True, pool=("avg", {{"kernel_size": 7, "stride": 1}}))
 import scripts.inference.handlers, scripts.inference.inferers, scripts.inference.tile_loader
 modules = sorted(sys.modules)
+scripts.inference.tiles.TileDataset([]).prepare_to_plan()
+assert {{"scipy.ndimage", "skimage.color", "skimage.filters"}} <= sys.modules.keys()
 {DESCRIBE}
 import matplotlib.pyplot, requests, scipy.stats, skimage.filters
 print(json.dumps([located, modules, names]))

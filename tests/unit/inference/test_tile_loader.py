@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ import torch
 from helpers.ahead import Ahead, feed_ahead
 from helpers.ramp import write_coded
 from scripts.errors import InputError
-from scripts.inference.tile_loader import TileLoader
+from scripts.inference.tile_loader import TileLoader, start_reading
 from scripts.inference.tile_plan import NO_POSITIONS, SlidePlan, Tile
 from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset
@@ -184,6 +185,56 @@ def test_processes_end_with_the_iteration_or_stay(persistent: bool) -> None:
     assert all(part._process is None for part in parts)
     assert [sample["tile"].map_location[0] for sample in loader] == list(range(NUM_TILES))
     loader.close()
+
+
+class Early(Slides):
+    """Says when it got ready to plan, and may end then."""
+
+    def prepare_to_plan(self) -> None:
+        path = self.data[0]["image"]
+        Path(path).touch()
+        end(path, "prepare")
+
+
+@pytest.mark.parametrize("name", ["a", "prepare exit", "prepare raise"])
+def test_processes_may_start_before_they_are_needed(name: str, tmp_path: Path) -> None:
+    path = str(tmp_path / name)
+    dataset = Early([{"image": path}])
+    loader = TileLoader(dataset, TileSampler(dataset))
+    start_reading(loader)
+    while not Path(path).exists():
+        time.sleep(0.01)
+    parts = [asker._reader for asker in (loader._planner, *loader._readers)]
+    processes = [part._process for part in parts]
+    assert None not in processes
+    assert results_of(loader) == (Counter({path: NUM_TILES}), {})
+    assert all(part._process is None for part in parts)
+
+
+def test_processes_of_a_loader_that_nobody_has_any_more_end() -> None:
+    loader = make_loader("a")
+    start_reading(loader)
+    processes = [asker._reader._process for asker in (loader._planner, *loader._readers)]
+    del loader
+    gc.collect()
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_a_copy_of_a_loader_in_another_process_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = make_loader("a")
+    loader.start()
+    askers = [loader._planner, *loader._readers]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        del loader
+        gc.collect()
+    assert all(asker._reader._process.is_alive() for asker in askers)
+    for asker in askers:
+        asker.close()
+
+
+def test_a_loader_of_another_kind_is_left_alone() -> None:
+    start_reading([{"image": torch.zeros(1)}])
 
 
 def test_warnings_of_planning_are_passed_on(caplog: pytest.LogCaptureFixture) -> None:
