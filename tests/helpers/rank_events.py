@@ -132,8 +132,13 @@ class KillReaders:
     """
 
     def attach(self, engine: Engine) -> None:
-        if pool.open_slide is not _open_or_die:
-            pool.open_slide = _open_or_die
+        kill_readers()
+
+
+def kill_readers() -> None:
+    """What `KillReaders` does, before there are readers."""
+    if pool.open_slide is not _open_or_die:
+        pool.open_slide = _open_or_die
 
 
 def _open_or_die(path: Path, *arguments: Any, **named: Any) -> Any:

@@ -61,9 +61,10 @@ def write_overlay(path: Path, settings: dict[str, Any], folder: Path | None = No
     content = dict(settings)
     if folder is not None:
         folder.mkdir()
-        deadly = {"_target_": "helpers.rank_events.KillReaders"}
         note = {"_target_": "helpers.rank_events.NoteSlides", "folder": str(folder), "kill": kill}
-        content["+handlers"] = [note, deadly]
+        content["deadly"] = {"_target_": "helpers.rank_events.kill_readers"}
+        content["+handlers"] = [note]
+        content["+initialize"] = ["@deadly"]  # before there are readers
     path.write_text(json.dumps(content))
     return path
 
