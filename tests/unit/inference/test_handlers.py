@@ -341,11 +341,13 @@ def test_slide_that_fails_halfway_leaves_nothing(tmp_path: Path, writer: Probabi
 def test_full_disk_leaves_nothing_half_written(
     tmp_path: Path, writer: ProbabilityMapWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, *_: Any, **__: Any) -> None:
-        Path(path).write_bytes(b"half")
+    write = Path.write_bytes
+
+    def fail(path: Path, content: bytes) -> None:
+        write(path, bytes(content)[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(InputError, match=r"a\.npy: cannot be written \(No space left on device\)"):
         run(writer, [ONE_TILE])
     assert files_of(tmp_path / "maps") == ["run.json"]
