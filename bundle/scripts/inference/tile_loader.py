@@ -146,10 +146,19 @@ class TileLoader:
             return _Sample(tile._replace(positions=NO_POSITIONS, error=str(error)))
 
 
-def start_reading(dataloader: Any) -> None:
-    """Start the processes of a loader while the network is made; one that is no `TileLoader` is left alone."""
-    if isinstance(dataloader, TileLoader):
-        dataloader.start()
+def start_reading(dataloader: Any) -> bool:
+    """Start the processes of a loader while the network is made; one that is no `TileLoader` is left alone.
+
+    Args:
+        dataloader: the loader.
+
+    Returns:
+        Whether they start.
+    """
+    if not isinstance(dataloader, TileLoader):
+        return False
+    dataloader.start()
+    return True
 
 
 class _Sample(NamedTuple):

@@ -213,7 +213,7 @@ def test_processes_may_start_before_they_are_needed(name: str, tmp_path: Path) -
 
 def test_processes_of_a_loader_that_nobody_has_any_more_end() -> None:
     loader = make_loader("a")
-    start_reading(loader)
+    assert start_reading(loader) is True
     processes = [asker._reader._process for asker in (loader._planner, *loader._readers)]
     del loader
     gc.collect()
@@ -234,7 +234,7 @@ def test_a_copy_of_a_loader_in_another_process_ends_nothing(monkeypatch: pytest.
 
 
 def test_a_loader_of_another_kind_is_left_alone() -> None:
-    start_reading([{"image": torch.zeros(1)}])
+    assert start_reading([{"image": torch.zeros(1)}]) is False
 
 
 def test_warnings_of_planning_are_passed_on(caplog: pytest.LogCaptureFixture) -> None:
