@@ -4,7 +4,7 @@
     PYTHONPATH=benchmarks tumor-detection train --config_file train_patches.json train_10x.json \
       --network_def "{'_target_':'pretrained_teacher.make_network'}" \
       --train_folders "['pcam/train','pcam/extra']" --validation_folders "['pcam/valid']" \
-      --batch_size 64 --epochs 2 --output_dir runs/pretrained
+      --batch_size 64 --learning_rate 0.0005 --epochs 2 --output_dir runs/pretrained
 
 Both packages are of Apache-2.0. The weights are Google's, converted: https://github.com/tensorflow/tpu, in the folder
 models/official/efficientnet/lite. They take pixels in [-1, 1], as this package's configs give them. The network is that

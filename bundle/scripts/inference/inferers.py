@@ -129,8 +129,8 @@ class RefinedInferer(DenseInferer):
                 raise InputError(f"{name} must be a probability from 0 to 1, but got {limit!r}")
         if refine_below < refine_above:
             raise InputError(
-                f"refine_below must be at least refine_above, {refine_above}, but is {refine_below}; to compute "
-                "nothing again, give --mode dense"
+                f"refine_below must be at least refine_above, {refine_above}, but is {refine_below}; give a "
+                "--refine_below up to 1, or --mode dense to compute nothing again"
             )
         self.refine_above, self.refine_below = float(refine_above), float(refine_below)
         self.settings |= {"refine_above": self.refine_above, "refine_below": self.refine_below}

@@ -482,7 +482,7 @@ def test_batch_size_must_be_a_positive_integer(batch_size: Any) -> None:
         ({"refine_above": 1.5}, "refine_above must be a probability from 0 to 1, but got 1.5"),
         ({"refine_above": True}, "refine_above must be a probability"),
         ({"refine_below": -0.1}, "refine_below must be a probability from 0 to 1, but got -0.1"),
-        ({"refine_above": 0.5, "refine_below": 0.4}, "refine_below must be at least refine_above, 0.5, but is 0.4"),
+        ({"refine_above": 0.5, "refine_below": 0.4}, "refine_above, 0.5, but is 0.4; give a --refine_below up to 1"),
         ({"num_checks": -1}, "num_checks must be an integer of at least 0"),
         ({"tta": 1}, "tta must be true or false, but got 1"),
         ({"runtime": "openvino", "device": "cuda"}, "runtime openvino computes on a CPU"),
