@@ -11,8 +11,10 @@ import re
 import signal
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..network.processors import count_processors
@@ -81,6 +83,34 @@ def start_reader(worker_id: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     become_reader()
     worker_init_fn(worker_id)
+
+
+@contextmanager
+def watched_readers(*loaders: Any) -> Iterator[None]:
+    """Tell what is lost if a loader's process dies, and end all of them at once.
+
+    Else Python ends them when it collects the engines, which name each other. It closes the queues first then, so no
+    process hears that it shall end, and torch waits five seconds for each.
+
+    Args:
+        loaders: torch's loaders. Each may be used again: it starts new processes then.
+
+    Raises:
+        InputError: names the slide if a process that read it is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        lost = lost_reader(error)
+        if lost is None:
+            raise
+        raise lost from error
+    finally:
+        for loader in loaders:
+            iterator = getattr(loader, "_iterator", None)  # None without processes of its own
+            if iterator is not None:
+                iterator._shutdown_workers()
+                loader._iterator = None
 
 
 def lost_reader(error: BaseException | None) -> InputError | None:

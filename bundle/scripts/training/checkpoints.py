@@ -18,7 +18,7 @@ from ..network.activations import measure_tops
 from ..network.network import load_checkpoint
 from ..network.purpose import Purpose, check_sidecar, make_purpose, write_weights
 from ..slides.fallbacks import tell_fallbacks
-from ..slides.readers import lost_reader
+from ..slides.readers import watched_readers
 from .averaging import WeightAverage
 from .cosine import change_length
 from .interruption import Interruption, RandomNumbers, can_resume_within, steps_in_epoch
@@ -110,14 +110,11 @@ class TrainingCheckpoints:
             Stopped: if one did, after a line that says what is saved.
             InputError: names the slide if a process that read for this one is gone.
         """
+        engines = [trainer] if self.evaluator is None else [trainer, self.evaluator]
+        loaders = [getattr(engine, "data_loader", None) for engine in engines]
         try:
-            with self.interruption.request:
+            with watched_readers(*loaders), self.interruption.request:
                 trainer.run()
-        except RuntimeError as error:
-            lost = lost_reader(error)
-            if lost is None:
-                raise
-            raise lost from error
         finally:
             self.folder.unlock()  # a training that failed must not keep others out as long as this process lives
         if self.interruption.request.number is not None:

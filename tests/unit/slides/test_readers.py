@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from scripts.slides.readers import (
     readers_of_gpu,
     slide_of,
     start_reader,
+    watched_readers,
     write_line,
 )
 
@@ -74,6 +76,54 @@ class Interrupted(Dataset[int]):
 def test_a_reader_leaves_the_signals_of_a_terminal_to_its_process(context: str) -> None:
     settings = {"num_workers": 1, "worker_init_fn": start_reader, "multiprocessing_context": context}
     assert [int(index) for index in DataLoader(Interrupted(), batch_size=1, **settings)] == [0, 1, 2]
+
+
+class Numbers(Dataset[int]):
+    """Two samples, each read by a process of its own."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+class Engine:
+    """Names its loader and itself, as Ignite's engines and their handlers name each other."""
+
+    def __init__(self) -> None:
+        self.loader = DataLoader(Numbers(), batch_size=1, num_workers=2, persistent_workers=True)
+        self.itself = self
+
+    def run(self) -> list[int]:
+        return [int(index) for index in self.loader]
+
+
+def test_readers_hear_that_they_shall_end() -> None:
+    engine = Engine()
+    loader = engine.loader
+    with watched_readers(loader, None):
+        assert engine.run() == [0, 1]
+        processes = loader._iterator._workers
+    assert [process.exitcode for process in processes] == [0, 0]  # torch ends by a signal what does not hear
+    with watched_readers(loader):
+        assert engine.run() == [0, 1]
+
+
+def test_readers_end_where_a_run_fails() -> None:
+    engine = Engine()
+    loader = engine.loader
+
+    def fail() -> None:
+        with watched_readers(loader):
+            engine.run()
+            processes.extend(loader._iterator._workers)
+            raise RuntimeError("as of a network")
+
+    processes: list[BaseProcess] = []
+    with pytest.raises(RuntimeError, match="as of a network"):
+        fail()
+    assert [process.exitcode for process in processes] == [0, 0]
 
 
 def in_a_fork(do: Callable[[], None]) -> int:

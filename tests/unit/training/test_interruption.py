@@ -110,6 +110,7 @@ def test_a_run_stops_after_its_step_and_goes_on_as_if_it_had_not(
     trainer, checkpoints = make_run(tmp_path / "cut", workers=workers)
     checkpoints.run(trainer)
     assert trainer.state.iteration == EPOCHS * STEPS
+    assert trainer.data_loader._iterator is None, "its processes have ended"
     torch.testing.assert_close(load(tmp_path / "cut"), load(tmp_path / "straight"), rtol=0, atol=0)
 
 
