@@ -12,8 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # glibc keeps less of what tests give back: one arena, and large blocks go to the system at once. With blocks up to 8 MiB
 # kept, networks compute a fifth faster, but a process grows beyond 2 GB.
+# Python keeps what it compiles, whatever the shell says: tests start hundreds of processes.
 # A process that dies ends the run, which names its test; pytest-xdist would run that test again, and then wait for ever.
-PYTEST := OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 PAGES := tests/integration/test_doc_commands.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..network.modes import NETWORK_STRIDE
 from ..network.network import AutocastInferer
 from .augmentation import PrepareAugmented
+from .jitter import SharpnessJitter
 from .teaching import mean_of_given
 
 
@@ -106,6 +107,7 @@ class DenseTrainingInferer(Inferer):
         precision: see `network.network.resolve_precision`.
         teachers: see `teaching.mean_of_given`.
         teacher_turns: see `teaching.MeanOfNetworks`.
+        jitter: see `teaching.TaughtInferer`.
 
     Raises:
         InputError: see `teaching.MeanOfNetworks`.
@@ -117,9 +119,11 @@ class DenseTrainingInferer(Inferer):
         precision: str = "auto",
         teachers: Sequence[torch.nn.Module | None] = (),
         teacher_turns: int = 0,
+        jitter: SharpnessJitter | None = None,
     ) -> None:
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
         self.teacher = mean_of_given(teachers, teacher_turns)
+        self.jitter = jitter
         self.forward = AutocastInferer(precision)
 
     def __call__(
@@ -141,20 +145,25 @@ class DenseTrainingInferer(Inferer):
         for module in network.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        inside = self.forward(inputs, network, *args, **kwargs)
-        num_cols = inside.shape[3]
+        changed = inputs if self.jitter is None else self.jitter(inputs)
+        inside = self.forward(changed, network, *args, **kwargs)
+        patches = self._cut(changed, alone, inside.shape[3])
+        found = [inside, _on_grid(self.forward(patches, network, *args, **kwargs), alone, inside)]
+        if self.teacher is not None:
+            patches = patches if changed is inputs else self._cut(inputs, alone, inside.shape[3])
+            with torch.no_grad():
+                found.append(_on_grid(self.forward(patches, self.teacher), alone, inside))
+        return torch.cat(found, dim=1)
+
+    def _cut(self, pictures: torch.Tensor, indices: torch.Tensor, num_cols: int) -> torch.Tensor:
+        """The patches at (N, K) places of a grid with so many columns, (N * K, 3, h, w)."""
         height, width = self.patch_size
         patches = [
             picture[:, row : row + height, col : col + width]
-            for picture, indices in zip(inputs, alone.tolist(), strict=True)
-            for row, col in ((i // num_cols * NETWORK_STRIDE, i % num_cols * NETWORK_STRIDE) for i in indices)
+            for picture, places in zip(pictures, indices.tolist(), strict=True)
+            for row, col in ((i // num_cols * NETWORK_STRIDE, i % num_cols * NETWORK_STRIDE) for i in places)
         ]
-        stacked = torch.stack(patches)
-        found = [inside, _on_grid(self.forward(stacked, network, *args, **kwargs), alone, inside)]
-        if self.teacher is not None:
-            with torch.no_grad():
-                found.append(_on_grid(self.forward(stacked, self.teacher), alone, inside))
-        return torch.cat(found, dim=1)
+        return torch.stack(patches)
 
 
 def _on_grid(logits: torch.Tensor, indices: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

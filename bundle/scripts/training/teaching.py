@@ -22,6 +22,7 @@ from ..geometry import PATCH_SIZE
 from ..network.network import AutocastInferer, prepare_network
 from ..network.orientations import NUM_ORIENTATIONS, center_crop, orient
 from .augmentation import PrepareAugmented
+from .jitter import SharpnessJitter
 
 
 class MeanOfNetworks(torch.nn.Module):
@@ -222,18 +223,25 @@ class TaughtInferer(Inferer):
         teachers: see `mean_of_given`.
         precision: see `network.network.resolve_precision`.
         teacher_turns: see `MeanOfNetworks`.
+        jitter: changes what the network alone sees, so that it learns to bear what its teacher need not; None for
+            nothing.
 
     Raises:
         InputError: if there is no teacher, and see `MeanOfNetworks`.
     """
 
     def __init__(
-        self, teachers: Sequence[torch.nn.Module | None], precision: str = "auto", teacher_turns: int = 0
+        self,
+        teachers: Sequence[torch.nn.Module | None],
+        precision: str = "auto",
+        teacher_turns: int = 0,
+        jitter: SharpnessJitter | None = None,
     ) -> None:
         teacher = mean_of_given(teachers, teacher_turns)
         if teacher is None:
             raise InputError("teacher: expected a file of weights, or a list of some; give --teacher \"['a.pt']\"")
         self.teacher = teacher
+        self.jitter = jitter
         self.forward = AutocastInferer(precision)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -250,6 +258,7 @@ class TaughtInferer(Inferer):
         """
         with torch.no_grad():
             wanted = self.forward(inputs, self.teacher)
+        inputs = inputs if self.jitter is None else self.jitter(inputs)
         return torch.cat([self.forward(inputs, network, *args, **kwargs), wanted], dim=1)
 
 

@@ -17,6 +17,7 @@ from scripts.training.dense import (
     TakeLabelledd,
     center_grid,
 )
+from scripts.training.jitter import SharpnessJitter
 from scripts.training.teaching import MeanOfNetworks
 
 CPU = torch.device("cpu")
@@ -121,6 +122,22 @@ def test_the_teacher_sees_patches_alone_and_learns_nothing() -> None:
     loss.backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_network_alone_sees_what_is_changed() -> None:
+    network, teacher = padded_network().eval(), padded_network(seed=3).eval()
+    pictures = torch.rand(2, 3, 288, 320, generator=torch.Generator().manual_seed(1)) - 0.5
+    alone = torch.tensor([[0, 7], [11, 5]])
+    changed = pictures.flip(1)
+    jitter = SharpnessJitter(0.0, 0.243)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SharpnessJitter, "__call__", lambda _, patches: patches.flip(1))
+        found = DenseTrainingInferer(PATCH, "float32", [teacher], jitter=jitter)(pictures, network, alone=alone)
+    learning = DenseTrainingInferer(PATCH, "float32")(changed, network, alone=alone)
+    taught = DenseTrainingInferer(PATCH, "float32", [teacher])(pictures, network, alone=alone)
+    torch.testing.assert_close(found[:, :2], learning, equal_nan=True)
+    torch.testing.assert_close(found[:, 2:], taught[:, 2:], equal_nan=True)
+    assert not torch.equal(learning[:, 0], taught[:, 0])
 
 
 def test_a_teacher_of_turns_gives_their_mean() -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2hed
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from helpers.made_patches import tissue
 from scripts.errors import InputError
-from scripts.training.jitter import ColorJitter, StainJitter, color_map
+from scripts.training.jitter import ColorJitter, SharpnessJitter, StainJitter, color_map, gaussian_blur
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +114,53 @@ def test_bad_jitter_is_refused() -> None:
         ColorJitter(contrast=-1)
     with pytest.raises(InputError, match="strength must be from 0 to 1"):
         StainJitter(2)
+
+
+# --- sharpness ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.7])
+def test_patches_are_blurred_as_scipy_blurs(sigma: float) -> None:
+    patches = torch.rand(2, 3, 37, 29)
+    expected = gaussian_filter(patches.numpy(), (0, 0, sigma, sigma), mode="mirror", radius=int(np.ceil(3 * sigma)))
+    torch.testing.assert_close(gaussian_blur(patches, sigma), torch.from_numpy(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("sharpened", "sign"), [(0.0, -1), (1.0, 1)])
+def test_a_share_of_the_patches_loses_or_gains_contrast(sharpened: float, sign: int) -> None:
+    patches = tissue(40).float() / 127.5 - 1
+    changed = SharpnessJitter(0.6, 0.972, sharpened)(patches)
+    differs = (changed != patches).flatten(1).any(dim=1)
+    assert 15 <= int(differs.sum()) <= 33
+    gain = changed[differs].std(dim=(1, 2, 3)) - patches[differs].std(dim=(1, 2, 3))
+    assert (gain * sign > 0).all()
+    assert len(gain.unique()) == len(gain)
+    assert (changed.amax(dim=(1, 2, 3)) <= patches.amax(dim=(1, 2, 3))).all()
+    assert (changed.amin(dim=(1, 2, 3)) >= patches.amin(dim=(1, 2, 3))).all()
+
+
+def test_a_sharpened_patch_is_one_less_its_blur() -> None:
+    patches = 0.4 + 0.2 * torch.rand(1, 3, 24, 24)
+    patches[:, :, 0, 0], patches[:, :, 0, 1] = 0.0, 1.0  # so that nothing else is clipped
+    changed = SharpnessJitter(1.0, 0.5, 1.0, (0.6, 0.6))(patches)
+    expected = (2 * patches - gaussian_blur(patches, 1.2)).clamp(0, 1)
+    torch.testing.assert_close(changed, expected)
+
+
+def test_without_a_share_patches_stay() -> None:
+    patches = torch.rand(3, 3, 16, 16)
+    assert SharpnessJitter(0.0, 0.243)(patches) is patches
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"share": 1.1}, "share must be from 0 to 1, but got 1.1"),
+        ({"share": 0.5, "sharpened": -0.1}, "sharpened must be from 0 to 1, but got -0.1"),
+        ({"share": 0.5, "sigma_um": (0.5, 0.2)}, "sigma_um must be two growing positive numbers"),
+        ({"share": 0.5, "sigma_um": (0.0, 0.2)}, "sigma_um must be two growing positive numbers"),
+    ],
+)
+def test_settings_of_sharpness_out_of_range_are_refused(settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        SharpnessJitter(mpp=0.243, **settings)

@@ -13,6 +13,7 @@ from helpers.dense_networks import padded_network
 from scripts.errors import InputError
 from scripts.network.purpose import make_purpose, write_weights
 from scripts.slides.slide import MODEL_MPP
+from scripts.training.jitter import SharpnessJitter
 from scripts.training.teaching import (
     Enlarged,
     MeanOfNetworks,
@@ -110,6 +111,18 @@ def test_the_network_and_its_teacher_see_the_same_and_only_the_network_learns(tm
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert teacher is not None
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_the_network_alone_sees_what_is_changed() -> None:
+    network, other = padded_network().eval(), padded_network(seed=3).eval()
+    inputs = pictures(3)
+    jitter = SharpnessJitter(1.0, 0.243)
+    torch.manual_seed(2)
+    found = TaughtInferer([MeanOfNetworks([other])], "float32", jitter=jitter)(inputs, network)
+    torch.manual_seed(2)
+    torch.testing.assert_close(found[:, :1], network(jitter(inputs)))
+    torch.testing.assert_close(found[:, 1:], other(inputs))
+    assert not torch.equal(found[:, :1], network(inputs))
 
 
 class Center(torch.nn.Module):
