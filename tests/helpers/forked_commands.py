@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from helpers.preloaded import fork_context
+from helpers.preloaded import as_by_itself, fork_context
 
 
 class Started:
@@ -76,6 +76,7 @@ class Started:
 
 
 def _run(words: list[str], folder: Path, said: Path, prepare: Callable[[], object] | None, threads: int) -> None:
+    as_by_itself()
     os.setsid()
     os.chdir(folder)
     multiprocessing.process.ORIGINAL_DIR = str(folder)  # type: ignore[attr-defined] # a process that it spawns begins there

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from helpers.preloaded import fork_context
+from helpers.preloaded import as_by_itself, fork_context
 
 
 def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *arguments: Any) -> list[Any]:
@@ -46,6 +46,7 @@ def run_ranks(function: Callable[..., Any], num_ranks: int, folder: Path, *argum
 def _run(
     function: Callable[..., Any], rank: int, num_ranks: int, folder: Path, pipe: Any, arguments: tuple[Any, ...]
 ) -> None:
+    as_by_itself()
     torch.set_num_threads(1)
     try:
         dist.init_process_group(

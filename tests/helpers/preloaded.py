@@ -17,3 +17,11 @@ def fork_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(MODULES)
     return context
+
+
+def as_by_itself() -> None:
+    """From now on this process starts others in Python's usual way, as one that nobody forked does.
+
+    Else it would start a forkserver of its own for its readers, and each would import PyTorch and MONAI anew.
+    """
+    multiprocessing.set_start_method(None, force=True)

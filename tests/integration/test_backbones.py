@@ -15,7 +15,7 @@ from PIL import Image
 from scripts.slides.pyramid import write_pyramid
 from scripts.synthetic.cohort import synthetic_slide
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHAPE = (1101, 903)
 VIT = {
