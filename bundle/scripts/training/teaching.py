@@ -84,7 +84,7 @@ def mean_of_given(teachers: Sequence[torch.nn.Module | None], turns: int = 0) ->
 
 
 def make_teacher(
-    network: torch.nn.Module | None,
+    network: torch.nn.Module,
     device: torch.device,
     weights: str | Path | Sequence[str | Path] | None,
     mpp: float,
@@ -93,25 +93,48 @@ def make_teacher(
     """Copies of a network with weights of their own, which training leaves as they are.
 
     Args:
-        network: the network; left as it is. It may be another than the one that learns, and None where there are no
-            weights for it.
+        network: the network; left as it is.
         device: where the copies shall run.
         weights: a plain state dict for each copy, or None for no teacher.
         mpp: µm per pixel of what they see, for which the weights must be.
         patch_size: side of their patches in pixels, or (height, width).
 
     Raises:
-        InputError: if the list is empty, there is no network, and see `network.network.prepare_network`.
+        InputError: if the list is empty, and see `network.network.prepare_network`.
     """
     if weights is None:
         return None
-    if network is None:
-        raise InputError("other_teacher_def: other_teacher needs the network of its weights; give it, as network_def")
     paths = [weights] if isinstance(weights, (str, Path)) else list(weights)
     if not paths:
         raise InputError("teacher: expected a file of weights, or a list of some, but the list is empty; name one")
     networks = [prepare_network(copy.deepcopy(network), device, path, mpp, patch_size, "train.json") for path in paths]
     return MeanOfNetworks(networks).eval().requires_grad_(False)
+
+
+def make_other_teacher(
+    network: torch.nn.Module | None,
+    device: torch.device,
+    weights: str | Path | Sequence[str | Path] | None,
+    mpp: float,
+    patch_size: int | Sequence[int] = PATCH_SIZE,
+) -> MeanOfNetworks | None:
+    """As `make_teacher`, for a network of another kind than the one that learns; None where neither is given.
+
+    Args:
+        network: the network; left as it is.
+        device: see `make_teacher`, as the next three.
+        weights: of each copy.
+        mpp: of what they see.
+        patch_size: of their patches.
+
+    Raises:
+        InputError: if only one of network and weights is given, and see `make_teacher`.
+    """
+    if network is None and weights is not None:
+        raise InputError("other_teacher_def: other_teacher needs the network of its weights; give it, as network_def")
+    if network is not None and weights is None:
+        raise InputError("other_teacher: other_teacher_def needs weights; give a file of them, or a list of some")
+    return None if network is None else make_teacher(network, device, weights, mpp, patch_size)
 
 
 class Enlarged(torch.nn.Module):

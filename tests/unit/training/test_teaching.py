@@ -21,6 +21,7 @@ from scripts.training.teaching import (
     TaughtInferer,
     TeacherLoss,
     make_fine_teacher,
+    make_other_teacher,
     make_teacher,
     mean_of_given,
 )
@@ -67,8 +68,8 @@ def test_a_network_of_another_kind_teaches_beside_the_others(tmp_path: Path) -> 
     other = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, 1))
     given = [
         make_teacher(padded_network(), CPU, weights_of(own, tmp_path / "own.pt"), MODEL_MPP),
-        make_teacher(other, CPU, weights_of(other, tmp_path / "other.pt"), MODEL_MPP),
-        make_teacher(None, CPU, None, MODEL_MPP),
+        make_other_teacher(other, CPU, weights_of(other, tmp_path / "other.pt"), MODEL_MPP),
+        make_other_teacher(None, CPU, None, MODEL_MPP),
     ]
     teacher = mean_of_given(given)
     assert teacher is not None
@@ -78,9 +79,11 @@ def test_a_network_of_another_kind_teaches_beside_the_others(tmp_path: Path) -> 
     assert mean_of_given([None, None]) is None
 
 
-def test_weights_of_another_network_need_its_definition(tmp_path: Path) -> None:
+def test_another_network_and_its_weights_need_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^other_teacher_def: other_teacher needs the network of its weights; give"):
-        make_teacher(None, CPU, tmp_path / "other.pt", MODEL_MPP)
+        make_other_teacher(None, CPU, tmp_path / "other.pt", MODEL_MPP)
+    with pytest.raises(InputError, match=r"^other_teacher: other_teacher_def needs weights; give a file of them"):
+        make_other_teacher(padded_network(), CPU, None, MODEL_MPP)
 
 
 def test_a_turned_teacher_gives_the_mean_over_orientations() -> None:
