@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,16 +73,24 @@ def test_the_others_wait_until_the_first_has_opened(join: Join) -> None:
         assert waiting.result(timeout=300) == ["a"]
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
 def test_the_first_learns_what_the_others_did(join: Join) -> None:
     first, second, third = (join(rank) for rank in range(3))
     assert first.others() == []
     second.tell({"done": 1})
     second.tell({"done": 2}, is_last=True)
     third.tell({"done": 7})
-    assert [part["done"] for part in first.others()] == [2, 7]
+    # each has a connection of its own, so what the first asks may come before what the others told
+    wait_until(lambda: [part["done"] for part in first.others()] == [2, 7])
     assert not first.is_finished()
     third.tell({"done": 8}, is_last=True)
-    assert first.is_finished()
+    wait_until(first.is_finished)
 
 
 def test_a_restarted_run_begins_anew(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
