@@ -22,6 +22,8 @@ from scripts.labels.loclabel import loclabel_datalist
 from scripts.slides.pyramid import write_pyramid
 from scripts.training.patches import PatchWSIDataset
 
+pytestmark = pytest.mark.slow  # in memory, not in time: its slides cost least in a process that has not grown yet
+
 SHAPE = (1501, 2203)
 CENTER = (731, 1207)
 
