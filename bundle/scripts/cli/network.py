@@ -121,6 +121,7 @@ def calibrate(
     tables: list[str] | None = None,
     weights: str | None = None,
     config_file: list[str] | None = None,
+    offset: bool = False,
 ) -> None:
     """Make a network's probabilities say how often they are right, by a temperature fitted on validation patches.
 
@@ -134,10 +135,11 @@ def calibrate(
         tables: CSV files with the columns file and label, beside their pictures.
         weights: the network's weights; the bundle's own for these settings if not given.
         config_file: overlays on train.json and train_patches.json, such as train_10x.json.
+        offset: true adds a number to all logits, too; it fits the share of tumor among these patches, and moves 0.5.
     """
     from scripts.scoring import temperature
 
-    print(temperature.calibrate(output, weights, folders or (), tables or (), config_file or ()))
+    print(temperature.calibrate(output, weights, folders or (), tables or (), config_file or (), offset))
 
 
 def package(

@@ -1,4 +1,4 @@
-"""Calibration: do probabilities say how often they are right? Scores, reliability curve, temperature. Pure."""
+"""Calibration: do probabilities say how often they are right? Scores, reliability curve, temperature, offset. Pure."""
 
 from __future__ import annotations
 
@@ -100,8 +100,7 @@ def fit_temperature(logits: npt.NDArray[np.float64], is_tumor: npt.NDArray[np.bo
     """
     from scipy.optimize import minimize_scalar
 
-    if is_tumor.all() or not is_tumor.any():
-        raise InputError("temperature: expected normal and tumor patches, found one class; add patches of the other")
+    _check_both_classes(is_tumor)
     low, high = (1 / bound for bound in _TEMPERATURES[::-1])
     found = minimize_scalar(
         lambda inverse: log_loss(logits * inverse, is_tumor),
@@ -109,10 +108,57 @@ def fit_temperature(logits: npt.NDArray[np.float64], is_tumor: npt.NDArray[np.bo
         method="bounded",
         options={"xatol": 1e-9},
     )
-    temperature = 1 / float(found.x)
+    return _checked(1 / float(found.x))
+
+
+def fit_temperature_and_offset(logits: npt.NDArray[np.float64], is_tumor: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """The temperature and the offset of the least log loss: ``logits / temperature + offset`` (Platt 1999).
+
+    No two probabilities change their order, so AUC stays; but 0.5 moves, and with it accuracy. The loss is convex in
+    the inverse of the temperature and in the offset.
+
+    Args:
+        logits: (N,) finite, of validation data.
+        is_tumor: (N,), of both classes. The offset holds for their share of tumor.
+
+    Returns:
+        The temperature, and the offset in logits.
+
+    Raises:
+        InputError: as of `fit_temperature`.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    _check_both_classes(is_tumor)
+    if logits[is_tumor].min() >= logits[~is_tumor].max():
+        raise _no_temperature(0.0)
+
+    def loss(line: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        moved = logits * line[0] + line[1]
+        surplus = expit(moved) - is_tumor
+        return log_loss(moved, is_tumor), np.array([(surplus * logits).mean(), surplus.mean()])
+
+    low, high = (1 / bound for bound in _TEMPERATURES[::-1])
+    found = minimize(
+        loss, np.array([1.0, 0.0]), jac=True, bounds=[(low, high), (None, None)], options={"ftol": 0, "gtol": 1e-9}
+    )
+    return _checked(1 / float(found.x[0])), float(found.x[1])
+
+
+def _check_both_classes(is_tumor: npt.NDArray[np.bool_]) -> None:
+    if is_tumor.all() or not is_tumor.any():
+        raise InputError("temperature: expected normal and tumor patches, found one class; add patches of the other")
+
+
+def _checked(temperature: float) -> float:
     if not 1.001 * _TEMPERATURES[0] < temperature < 0.999 * _TEMPERATURES[1]:
-        raise InputError(
-            f"temperature: expected patches that define one from {_TEMPERATURES[0]:g} to {_TEMPERATURES[1]:g}, "
-            f"found {temperature:.3g}, since the network tells all of them apart, or none; give more patches"
-        )
+        raise _no_temperature(temperature)
     return temperature
+
+
+def _no_temperature(found: float) -> InputError:
+    return InputError(
+        f"temperature: expected patches that define one from {_TEMPERATURES[0]:g} to {_TEMPERATURES[1]:g}, "
+        f"found {found:.3g}, since the network tells all of them apart, or none; give more patches"
+    )

@@ -1,4 +1,7 @@
-"""The ``calibrate`` step: a temperature fitted on labelled patches and folded into the network's last layer."""
+"""The ``calibrate`` step: a temperature, and if asked for an offset, fitted on labelled patches.
+
+Both are folded into the network's last layer.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from .. import bundle_root
 from ..errors import InputError, counted
 from ..network.network import load_checkpoint
 from ..network.purpose import check_sidecar, write_weights
-from .calibration import calibration_error, fit_temperature, log_loss
+from .calibration import calibration_error, fit_temperature, fit_temperature_and_offset, log_loss
 from .patch_logits import compute_patch_logits
 
 
@@ -19,20 +22,23 @@ class Calibrated(NamedTuple):
 
     Attributes:
         temperature: by which logits were divided.
+        offset: what was then added to them; None if none was fitted.
         num_patches: that it was fitted on.
         loss: log loss on them, before and after.
         error: expected calibration error on them, before and after.
     """
 
     temperature: float
+    offset: float | None
     num_patches: int
     loss: tuple[float, float]
     error: tuple[float, float]
 
     def __str__(self) -> str:
         """One line for people."""
+        offset = "" if self.offset is None else f", offset {self.offset:+.4f}"
         return (
-            f"temperature {self.temperature:.4f} of {counted(self.num_patches, 'patch', 'patches')}: log loss "
+            f"temperature {self.temperature:.4f}{offset} of {counted(self.num_patches, 'patch', 'patches')}: log loss "
             f"{self.loss[0]:.4f} to "
             f"{self.loss[1]:.4f}, expected calibration error {self.error[0]:.4f} to {self.error[1]:.4f} on these"
         )
@@ -44,6 +50,7 @@ def calibrate(
     folders: Sequence[str | Path] = (),
     tables: Sequence[str | Path] = (),
     overlays: Sequence[str] = (),
+    offset: bool = False,
 ) -> Calibrated:
     """Fit a temperature on validation patches and write weights that have it, and for what they are.
 
@@ -53,9 +60,10 @@ def calibrate(
         folders: validation patches, see `training.patch_images.patch_datalist`.
         tables: see `training.patch_images.patch_datalist`.
         overlays: see `patch_logits.compute_patch_logits`.
+        offset: also fit an offset, which moves 0.5; it holds for the share of tumor among these patches.
 
     Returns:
-        The temperature, and what it did.
+        The temperature, the offset, and what it did.
 
     Raises:
         InputError: if anything needed is missing, or the patches define no temperature, or ``output`` lies in the
@@ -68,23 +76,29 @@ def calibrate(
         raise InputError(f"output {path} lies among the shipped weights; choose another folder")
     check_sidecar(path)
     patches = compute_patch_logits(weights, folders, tables, overlays)
-    temperature = fit_temperature(patches.logits, patches.is_tumor)
-    write_weights(path, fold_temperature(load_checkpoint(patches.weights), temperature), patches.purpose)
-    before, after = patches.logits, patches.logits / temperature
+    added = None
+    if offset:
+        temperature, added = fit_temperature_and_offset(patches.logits, patches.is_tumor)
+    else:
+        temperature = fit_temperature(patches.logits, patches.is_tumor)
+    state = fold_temperature(load_checkpoint(patches.weights), temperature, added or 0.0)
+    write_weights(path, state, patches.purpose)
+    before, after = patches.logits, patches.logits / temperature + (added or 0.0)
     losses = tuple(log_loss(logits, patches.is_tumor) for logits in (before, after))
     errors = tuple(float(calibration_error(expit(logits), patches.is_tumor)[0]) for logits in (before, after))
-    return Calibrated(temperature, len(before), (losses[0], losses[1]), (errors[0], errors[1]))
+    return Calibrated(temperature, added, len(before), (losses[0], losses[1]), (errors[0], errors[1]))
 
 
-def fold_temperature(state: dict[str, Any], temperature: float) -> dict[str, Any]:
-    """Divide the last layer's weight and bias, and with them the logits, by a temperature.
+def fold_temperature(state: dict[str, Any], temperature: float, offset: float = 0.0) -> dict[str, Any]:
+    """Divide the last layer's weight and bias, and with them the logits, by a temperature, and add an offset.
 
-    The last layer is linear, so this is the same as dividing what comes out of it, in training, inference and every
+    The last layer is linear, so this is the same as changing what comes out of it, in training, inference and every
     export. Its two tensors become float32, since rounding them to float16 would change the temperature.
 
     Args:
         state: a state dict whose last weight and bias are those of the last layer, a convolution or a linear one.
         temperature: positive.
+        offset: added to the logits after that.
 
     Returns:
         A new state dict; the other tensors are the same objects.
@@ -99,4 +113,9 @@ def fold_temperature(state: dict[str, Any], temperature: float) -> dict[str, Any
             f"weights: expected the last layer's weight and bias at the end of the state dict, found {names}; "
             "give the weights of a network that ends in a convolution"
         )
-    return {**state, **{name: state[name].float() / temperature for name in names}}
+    weight, bias = names
+    return {
+        **state,
+        weight: state[weight].float() / temperature,
+        bias: state[bias].float() / temperature + offset,
+    }

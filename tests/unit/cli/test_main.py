@@ -382,9 +382,11 @@ def test_commands_for_patches_call_their_step(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(temperature, "calibrate", lambda *arguments: found.append(arguments))
     run("metrics --folders 1 2 --output 3 --config_file train_10x.json --num_resamples 5")
     run("calibrate --tables t.csv --weights 007 --output o.pt")
+    run("calibrate --folders 1 --output o.pt --offset true")
     assert found == [
         ("3", None, ["1", "2"], (), ["train_10x.json"], 5, 0),
-        ("o.pt", "007", (), ["t.csv"], ()),
+        ("o.pt", "007", (), ["t.csv"], (), False),
+        ("o.pt", None, ["1"], (), (), True),
     ]
 
 

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from helpers.slow_scores import drawn
 from scripts.errors import InputError
 from scripts.scoring.bootstrap import resample_weights
-from scripts.scoring.calibration import NUM_BINS, calibration_error, fit_temperature, log_loss, reliability
+from scripts.scoring.calibration import (
+    NUM_BINS,
+    calibration_error,
+    fit_temperature,
+    fit_temperature_and_offset,
+    log_loss,
+    reliability,
+)
 
 
 def patches(count, temperature=1.0, seed=0):
@@ -69,6 +77,26 @@ def test_temperature_is_found_and_is_the_best(temperature):
     assert all(least < log_loss(logits / (found * factor), is_tumor) for factor in (0.98, 1.02))
 
 
+@pytest.mark.parametrize(("temperature", "offset"), [(0.5, 1.0), (1.0, -2.0), (3.0, 0.0)])
+def test_temperature_and_offset_are_found_and_are_scikit_learns(temperature, offset):
+    logits, is_tumor = patches(20_000, temperature)
+    logits = logits - offset * temperature
+    found = fit_temperature_and_offset(logits, is_tumor)
+    assert found == pytest.approx((temperature, offset), rel=0.05, abs=0.05)
+    judge = LogisticRegression(C=np.inf, tol=1e-9).fit(logits[:, None], is_tumor)
+    assert (1 / found[0], found[1]) == pytest.approx((judge.coef_.item(), judge.intercept_.item()), rel=1e-4, abs=1e-4)
+
+
+def test_an_offset_mends_what_no_temperature_does():
+    logits, is_tumor = patches(20_000)
+    shifted = logits - 1
+    alone = shifted / fit_temperature(shifted, is_tumor)
+    temperature, offset = fit_temperature_and_offset(shifted, is_tumor)
+    assert calibration_error(expit(alone), is_tumor) > 0.05
+    assert calibration_error(expit(shifted / temperature + offset), is_tumor) < 0.02
+
+
+@pytest.mark.parametrize("fit", [fit_temperature, fit_temperature_and_offset])
 @pytest.mark.parametrize(
     ("logits", "is_tumor", "message"),
     [
@@ -77,6 +105,6 @@ def test_temperature_is_found_and_is_the_best(temperature):
         ([1.0, -2.0], [False, True], "or none"),
     ],
 )
-def test_patches_without_a_temperature_are_refused(logits, is_tumor, message):
+def test_patches_without_a_temperature_are_refused(fit, logits, is_tumor, message):
     with pytest.raises(InputError, match=message):
-        fit_temperature(np.array(logits), np.array(is_tumor))
+        fit(np.array(logits), np.array(is_tumor))

@@ -1,4 +1,4 @@
-"""Temperatures folded into weights: the network's logits are divided, whatever reads the weights."""
+"""Temperatures folded into weights: the network's logits are divided and moved, whatever reads the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scripts import bundle_root
 from scripts.errors import InputError
 from scripts.network.network import load_checkpoint, load_weights
 from scripts.network.purpose import make_purpose, read_purpose, write_weights
-from scripts.scoring.calibration import fit_temperature
+from scripts.scoring.calibration import fit_temperature, fit_temperature_and_offset
 from scripts.scoring.patch_logits import compute_patch_logits
 from scripts.scoring.temperature import calibrate, fold_temperature
 
@@ -32,6 +32,20 @@ def test_calibrated_weights_divide_the_logits(tmp_path):
     assert found.num_patches == 40
     assert found.loss[1] < found.loss[0]
     assert str(found).startswith(f"temperature {found.temperature:.4f} of 40 patches: log loss ")
+
+
+def test_an_offset_is_added_to_the_logits_if_asked_for(tmp_path):
+    folder, overlay, weights = write_patches(tmp_path, 40)
+    output = tmp_path / "calibrated.pt"
+    found = calibrate(output, weights, [folder], overlays=[str(overlay)], offset=True)
+    before = compute_patch_logits(weights, [folder], overlays=[str(overlay)])
+    after = compute_patch_logits(output, [folder], overlays=[str(overlay)])
+    assert (found.temperature, found.offset) == fit_temperature_and_offset(before.logits, before.is_tumor)
+    assert found.offset is not None
+    assert abs(found.offset) > 0.05
+    np.testing.assert_allclose((after.logits - found.offset) * found.temperature, before.logits, rtol=1e-5, atol=1e-5)
+    assert found.loss[1] < calibrate(output, weights, [folder], overlays=[str(overlay)]).loss[1]
+    assert f", offset {found.offset:+.4f} of 40 patches" in str(found)
 
 
 def test_calibrated_weights_are_a_plain_state_dict_that_monai_loads(tmp_path):
