@@ -16,7 +16,7 @@ from typing import Any
 _OF_A_CONFIG = re.compile(
     r"detected circular references|is not defined in the config content|query key: |"
     r"Cannot locate class or function path|"
-    r"Failed to evaluate (?!.*\.(?:run|finish)\(\))"  # what goes wrong while it runs says nothing of the config
+    r"Failed to evaluate (?!.*\.(?:run|finish)\()"  # what goes wrong while it runs says nothing of the config
 )
 _OF_A_COMPONENT = re.compile(r"Failed to instantiate component '(.+)' with keywords: (\S*)")
 _OF_THE_OTHERS = re.compile(r"\bgloo/|\bNCCL\b|\bTCPStore\b")  # how torch tells that it lost another process

@@ -217,10 +217,11 @@ def test_killed_run_is_resumed(tumor_detection: Command, arguments: list[object]
     (output / "model.pt").stat()
 
 
-def test_ctrl_c_in_a_terminal_ends_a_run_after_its_step(
-    tumor_detection: Command, arguments: list[object], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])  # of a terminal; of Slurm or systemd
+def test_a_signal_to_all_processes_ends_a_run_after_its_step(
+    tumor_detection: Command, arguments: list[object], tmp_path: Path, number: int
 ) -> None:
-    """It reaches all processes of the run, the readers too."""
+    """It reaches the readers too."""
     output = tmp_path / "run"
     note = tmp_path / "second_epoch"
     begun = {"_target_": "helpers.rank_events.Note", "epoch": 2, "note": str(note)}
@@ -229,10 +230,10 @@ def test_ctrl_c_in_a_terminal_ends_a_run_after_its_step(
     flags[flags.index("--num_workers") + 1] = "2"
     with Started(["tumor-detection", "train", *flags], tmp_path) as process:
         wait_for(note, process)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         status = process.wait()
     said = process.said
-    assert status == 130, said
+    assert status == 128 + number, said
     assert "Traceback" not in said
     assert said.count("\nstopped; epoch ") == 1
     last = load(output / "last.pt")

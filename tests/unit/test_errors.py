@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_config_is_expected(said: str, expected: str) -> No
 
 
 def test_what_goes_wrong_while_a_config_runs_is_unexpected() -> None:
-    for call in ("$@evaluator.run()", "$@probability_maps.finish()"):
+    for call in ("$@evaluator.run()", "$@probability_maps.finish()", "$@checkpoints.run(@train::trainer)"):
         outer = RuntimeError(f"Failed to evaluate ConfigExpression: '{call}'")
         outer.__cause__ = KeyError("a")
         assert "unexpected" in explain(outer)

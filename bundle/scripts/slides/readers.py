@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import STOP_SIGNALS, InputError
 from ..network.processors import count_processors
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ def readers_of_gpu(cpus: float) -> int:
 
 
 def start_reader(worker_id: int) -> None:
-    """What a loader's process does first: it leaves a terminal's signals to the one that it reads for.
+    """What a loader's process does first: it leaves the signals that stop a run to the one that it reads for.
 
-    Ctrl-C reaches all processes, and without its readers that one could not finish its step. For ``worker_init_fn`` of
+    Ctrl-C reaches all processes, and so does the SIGTERM of Slurm and systemd. Without its readers that one could not
+    finish its step. `watched_readers` ends a reader that hangs. For ``worker_init_fn`` of
     MONAI's ``DataLoader``, whose own it calls.
 
     Args:
@@ -79,7 +80,7 @@ def start_reader(worker_id: int) -> None:
     """
     from monai.data.utils import worker_init_fn
 
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     become_reader()
     worker_init_fn(worker_id)
@@ -96,7 +97,7 @@ def watched_readers(*loaders: Any) -> Iterator[None]:
         loaders: torch's loaders. Each may be used again: it starts new processes then.
 
     Raises:
-        InputError: names the slide if a process that read it is gone.
+        InputError: if a process is gone; names the slide that it read.
     """
     try:
         yield
@@ -110,6 +111,8 @@ def watched_readers(*loaders: Any) -> Iterator[None]:
             iterator = getattr(loader, "_iterator", None)  # None without processes of its own
             if iterator is not None:
                 iterator._shutdown_workers()
+                for reader in iterator._workers:
+                    reader.kill()  # one that hangs: torch's SIGTERM ends no reader
                 loader._iterator = None
 
 
@@ -120,13 +123,18 @@ def lost_reader(error: BaseException | None) -> InputError | None:
         error: what was raised, with its causes and contexts.
 
     Returns:
-        One line that names the slide, or None if the error is another one or the slide is not known.
+        One line that names the slide if it is known, or None if the error is another one.
     """
     while error is not None:
         lost = _LOST.search(str(error))
-        slide = None if lost is None else slide_of(int(lost[1]))
-        if lost is not None and slide is not None:
+        if lost is not None:
+            slide = slide_of(int(lost[1]))
             how = f"by a signal ({lost[2]})" if lost[2] else "unexpectedly"
+            if slide is None:
+                return InputError(
+                    f"a process that reads for the network ended {how}; memory is short, or somebody ended it: give "
+                    "fewer --num_workers, or run the command again"
+                )
             return InputError(
                 f"{slide}: the process that read it ended {how}; the file is damaged, or memory is short: copy the "
                 "slide again from its source, take its lines out of the labels, or give fewer --num_workers"

@@ -11,6 +11,7 @@ import torch
 from monai.data import DataLoader
 from torch.utils.data import Dataset
 
+from scripts.errors import InputError
 from scripts.slides import fallbacks, readers
 from scripts.slides.readers import (
     MAX_READERS,
@@ -61,19 +62,19 @@ def test_readers_of_a_gpu(cpus: float, expected: int) -> None:
 
 
 class Interrupted(Dataset[int]):
-    """Its reader gets the signals of a terminal before each sample."""
+    """Its reader gets the signals of a terminal and of a scheduler before each sample."""
 
     def __len__(self) -> int:
         return 3
 
     def __getitem__(self, index: int) -> int:
-        for number in (signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             os.kill(os.getpid(), number)
         return index
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_a_reader_leaves_the_signals_of_a_terminal_to_its_process(context: str) -> None:
+def test_a_reader_leaves_the_signals_that_stop_a_run_to_its_process(context: str) -> None:
     settings = {"num_workers": 1, "worker_init_fn": start_reader, "multiprocessing_context": context}
     assert [int(index) for index in DataLoader(Interrupted(), batch_size=1, **settings)] == [0, 1, 2]
 
@@ -124,6 +125,44 @@ def test_readers_end_where_a_run_fails() -> None:
     with pytest.raises(RuntimeError, match="as of a network"):
         fail()
     assert [process.exitcode for process in processes] == [0, 0]
+
+
+class Hanging(Dataset[int]):
+    """Its reader never comes back with the second sample."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        while index:
+            signal.pause()
+        return index
+
+
+def test_a_reader_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+    loader = DataLoader(Hanging(), batch_size=1, num_workers=1, worker_init_fn=start_reader)
+    with watched_readers(loader):
+        loader._iterator = iter(loader)
+        assert int(next(loader._iterator)) == 0
+        (process,) = loader._iterator._workers
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_reader_that_is_lost_is_told_of() -> None:
+    loader = DataLoader(Hanging(), batch_size=1, num_workers=1)
+    how = r"(unexpectedly|by a signal \(Killed\))"  # torch notices it in one of two places
+
+    def lose() -> None:
+        with watched_readers(loader):
+            iterator = iter(loader)
+            next(iterator)
+            iterator._workers[0].kill()
+            next(iterator)
+
+    with pytest.raises(InputError, match=f"a process that reads for the network ended {how}; memory is short"):
+        lose()
 
 
 def in_a_fork(do: Callable[[], None]) -> int:
