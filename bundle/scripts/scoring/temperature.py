@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .. import bundle_root
 from ..errors import InputError, counted
+from ..files import make_output_dir
 from ..network.network import load_checkpoint
 from ..network.purpose import check_sidecar, write_weights
 from .calibration import calibration_error, fit_temperature, fit_temperature_and_offset, log_loss
@@ -67,7 +68,7 @@ def calibrate(
 
     Raises:
         InputError: if anything needed is missing, or the patches define no temperature, or ``output`` lies in the
-            bundle's own ``models`` folder.
+            bundle's own ``models`` folder, or its folder cannot be made or written.
     """
     from scipy.special import expit
 
@@ -75,6 +76,7 @@ def calibrate(
     if path.resolve().parent == (Path(bundle_root()) / "models").resolve():
         raise InputError(f"output {path} lies among the shipped weights; choose another folder")
     check_sidecar(path)
+    make_output_dir(path.parent)
     patches = compute_patch_logits(weights, folders, tables, overlays)
     added = None
     if offset:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import STOP_SIGNALS, InputError
+from ..errors import InputError
 from ..network.processors import count_processors
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def readers_of_gpu(cpus: float) -> int:
 
 
 def start_reader(worker_id: int) -> None:
-    """What a loader's process does first: it leaves the signals that stop a run to the one that it reads for.
+    """What a loader's process does first: it leaves a terminal's signals to the one that it reads for.
 
-    Ctrl-C reaches all processes, and so does the SIGTERM of Slurm and systemd. Without its readers that one could not
-    finish its step. `watched_readers` ends a reader that hangs. For ``worker_init_fn`` of
+    Ctrl-C reaches all processes, and without its readers that one could not finish its step. For ``worker_init_fn`` of
     MONAI's ``DataLoader``, whose own it calls.
 
     Args:
@@ -80,10 +79,23 @@ def start_reader(worker_id: int) -> None:
     """
     from monai.data.utils import worker_init_fn
 
-    for number in STOP_SIGNALS:
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     become_reader()
     worker_init_fn(worker_id)
+
+
+def start_watched_reader(worker_id: int) -> None:
+    """`start_reader` for a reader that `watched_readers` ends: it leaves SIGTERM to who it reads for, too.
+
+    Slurm and systemd send it to all processes. Python ends by it what it still finds at its exit, and waits; so it must
+    not be ignored by a reader that nobody else ends.
+
+    Args:
+        worker_id: which of the loader's processes.
+    """
+    start_reader(worker_id)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager
@@ -91,7 +103,8 @@ def watched_readers(*loaders: Any) -> Iterator[None]:
     """Tell what is lost if a loader's process dies, and end all of them at once.
 
     Else Python ends them when it collects the engines, which name each other. It closes the queues first then, so no
-    process hears that it shall end, and torch waits five seconds for each.
+    process hears that it shall end, and torch waits five seconds for each. Readers that start meanwhile leave all
+    signals that stop a run to this process.
 
     Args:
         loaders: torch's loaders. Each may be used again: it starts new processes then.
@@ -99,6 +112,9 @@ def watched_readers(*loaders: Any) -> Iterator[None]:
     Raises:
         InputError: if a process is gone; names the slide that it read.
     """
+    watched = [loader for loader in loaders if getattr(loader, "worker_init_fn", None) is start_reader]
+    for loader in watched:
+        loader.worker_init_fn = start_watched_reader
     try:
         yield
     except RuntimeError as error:
@@ -112,8 +128,10 @@ def watched_readers(*loaders: Any) -> Iterator[None]:
             if iterator is not None:
                 iterator._shutdown_workers()
                 for reader in iterator._workers:
-                    reader.kill()  # one that hangs: torch's SIGTERM ends no reader
+                    reader.kill()  # one that hangs: torch's SIGTERM ends no watched reader
                 loader._iterator = None
+        for loader in watched:
+            loader.worker_init_fn = start_reader
 
 
 def lost_reader(error: BaseException | None) -> InputError | None:

@@ -86,6 +86,17 @@ def test_the_shipped_weights_are_never_replaced():
         calibrate(f"{bundle_root()}/models/other.pt")
 
 
+def test_the_folder_of_calibrated_weights_is_made(tmp_path):
+    folder, overlay, weights = write_patches(tmp_path, 40)
+    calibrate(tmp_path / "new" / "folder" / "calibrated.pt", weights, [folder], overlays=[str(overlay)])
+    load_weights(TinyNetwork(), tmp_path / "new" / "folder" / "calibrated.pt")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed():
+    with pytest.raises(InputError, match="/proc/none: cannot be written"):
+        calibrate("/proc/none/calibrated.pt", "there is no such file")
+
+
 def test_calibrated_weights_say_what_they_are_for(tmp_path):
     folder, overlay, weights = write_patches(tmp_path, 40)
     calibrate(tmp_path / "unknown.pt", weights, [folder], overlays=[str(overlay)])

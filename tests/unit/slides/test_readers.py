@@ -11,7 +11,7 @@ import torch
 from monai.data import DataLoader
 from torch.utils.data import Dataset
 
-from scripts.errors import InputError
+from scripts.errors import STOP_SIGNALS, InputError
 from scripts.slides import fallbacks, readers
 from scripts.slides.readers import (
     MAX_READERS,
@@ -62,21 +62,43 @@ def test_readers_of_a_gpu(cpus: float, expected: int) -> None:
 
 
 class Interrupted(Dataset[int]):
-    """Its reader gets the signals of a terminal and of a scheduler before each sample."""
+    """Its reader gets signals before each sample."""
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self.numbers = numbers
 
     def __len__(self) -> int:
         return 3
 
     def __getitem__(self, index: int) -> int:
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        for number in self.numbers:
             os.kill(os.getpid(), number)
         return index
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_a_reader_leaves_the_signals_that_stop_a_run_to_its_process(context: str) -> None:
+def test_a_reader_leaves_the_signals_of_a_terminal_to_its_process(context: str) -> None:
     settings = {"num_workers": 1, "worker_init_fn": start_reader, "multiprocessing_context": context}
-    assert [int(index) for index in DataLoader(Interrupted(), batch_size=1, **settings)] == [0, 1, 2]
+    loader = DataLoader(Interrupted((signal.SIGINT, signal.SIGHUP)), batch_size=1, **settings)
+    assert [int(index) for index in loader] == [0, 1, 2]
+
+
+def test_a_watched_reader_leaves_all_signals_that_stop_a_run_to_its_process() -> None:
+    loader = DataLoader(Interrupted(STOP_SIGNALS), batch_size=1, num_workers=1, worker_init_fn=start_reader)
+    with watched_readers(loader):
+        assert [int(index) for index in loader] == [0, 1, 2]
+    assert loader.worker_init_fn is start_reader
+
+
+def test_a_reader_that_nobody_watches_ends_by_sigterm() -> None:
+    """Else Python, which ends it so at its exit, would wait for ever."""
+    loader = DataLoader(Hanging(), batch_size=1, num_workers=1, worker_init_fn=start_reader)
+    iterator = iter(loader)
+    next(iterator)
+    (process,) = iterator._workers
+    process.terminate()
+    process.join(30)
+    assert process.exitcode is not None
 
 
 class Numbers(Dataset[int]):
