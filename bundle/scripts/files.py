@@ -292,7 +292,7 @@ def make_output_dir(path: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = _temporary(folder / "probe")
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # who has locked the folder may have tidied it meanwhile
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another output folder") from error
     with suppress(OSError):  # a folder that may be written, but not listed

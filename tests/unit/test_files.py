@@ -25,6 +25,7 @@ from scripts.files import (
     read_npy,
     read_number,
     read_rows,
+    remove_leftovers,
     write_json,
     write_npy,
     write_table,
@@ -410,3 +411,14 @@ def test_a_key_that_comes_twice_with_two_values_is_refused(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match=r"a\.json: not a readable JSON file \(an object has the key 'a' twice"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_folder_that_another_process_tidies_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch = Path.touch
+
+    def touch_and_lose(path: Path) -> None:
+        touch(path)
+        remove_leftovers(tmp_path, 0)
+
+    monkeypatch.setattr(Path, "touch", touch_and_lose)
+    assert make_output_dir(tmp_path) == tmp_path
