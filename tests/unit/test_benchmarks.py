@@ -339,3 +339,31 @@ def test_a_large_slide_repeats_contiguous_squares_and_has_one_of_tumor() -> None
     assert {tuple(square - square[0]) for square in tissue[~is_tumor]} == {tuple(range(64))}
     image = np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), dtype=np.uint8)
     np.testing.assert_array_equal(cut(image)[8 * 3 + 5], image[768:1024, 1280:1536])
+
+
+def test_each_patch_is_judged_by_what_was_fitted_on_the_other_half() -> None:
+    import calibration
+
+    halves: list[set[float]] = []
+
+    def fit(logits: npt.NDArray[np.float64], is_tumor: npt.NDArray[np.bool_]) -> tuple[float, float]:
+        assert ((logits > 50) == is_tumor).all(), "labels stay with their patches"
+        halves.append(set(logits))
+        return 2.0, 1000.0 * len(halves)
+
+    logits = np.arange(1.0, 102.0)
+    changed = calibration.judged_on_the_other_half(fit, logits, logits > 50, np.random.default_rng(0))
+    first, second = halves
+    assert first | second == set(logits)
+    assert not first & second
+    assert abs(len(first) - len(second)) == 1
+    offsets = np.array([2000.0 if logit in first else 1000.0 for logit in logits])
+    np.testing.assert_array_equal(changed, logits / 2 + offsets)
+
+
+def test_right_probabilities_have_the_error_of_chance() -> None:
+    import calibration
+
+    rng = np.random.default_rng(0)
+    few, many = (calibration.error_of_right_probabilities(rng.normal(0, 2, size), 20, rng) for size in (100, 10_000))
+    assert many < 0.012 < 0.05 < few
