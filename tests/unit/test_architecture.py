@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
 import runpy
 import shutil
@@ -109,3 +110,17 @@ def test_every_function_that_the_page_names_exists() -> None:
         found: Any = importlib.import_module(f"scripts.{package}.{module}")
         for attribute in attributes:
             found = getattr(found, attribute)
+
+
+def test_each_test_runs_in_one_part_of_the_suite() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    # apart from the run of make that may have started this test
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    command = ["make", "--dry-run", "--no-print-directory", "test"]
+    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    named = [ROOT / word for line in printed.splitlines() if " pytest " in line for word in line.split()]
+    named = [path for path in named if path.is_relative_to(ROOT / "tests")]
+    found = [test for path in named for test in (path.rglob("test_*.py") if path.is_dir() else [path])]
+    own = (ROOT / "tests" / kind for kind in ("unit", "integration"))  # those in tests/zoo are run by the zoo
+    assert sorted(found) == sorted(path for folder in own for path in folder.rglob("test_*.py"))

@@ -23,21 +23,21 @@ class Calibrated(NamedTuple):
 
     Attributes:
         temperature: by which logits were divided.
-        offset: what was then added to them; None if none was fitted.
+        offset: what was then added to them, in logits; 0 if none was fitted.
         num_patches: that it was fitted on.
         loss: log loss on them, before and after.
         error: expected calibration error on them, before and after.
     """
 
     temperature: float
-    offset: float | None
+    offset: float
     num_patches: int
     loss: tuple[float, float]
     error: tuple[float, float]
 
     def __str__(self) -> str:
         """One line for people."""
-        offset = "" if self.offset is None else f", offset {self.offset:+.4f}"
+        offset = f", offset {self.offset:+.4f}" if self.offset else ""
         return (
             f"temperature {self.temperature:.4f}{offset} of {counted(self.num_patches, 'patch', 'patches')}: log loss "
             f"{self.loss[0]:.4f} to "
@@ -78,14 +78,13 @@ def calibrate(
     check_sidecar(path)
     make_output_dir(path.parent)
     patches = compute_patch_logits(weights, folders, tables, overlays)
-    added = None
-    if offset:
-        temperature, added = fit_temperature_and_offset(patches.logits, patches.is_tumor)
-    else:
-        temperature = fit_temperature(patches.logits, patches.is_tumor)
-    state = fold_temperature(load_checkpoint(patches.weights), temperature, added or 0.0)
-    write_weights(path, state, patches.purpose)
-    before, after = patches.logits, patches.logits / temperature + (added or 0.0)
+    temperature, added = (
+        fit_temperature_and_offset(patches.logits, patches.is_tumor)
+        if offset
+        else (fit_temperature(patches.logits, patches.is_tumor), 0.0)
+    )
+    write_weights(path, fold_temperature(load_checkpoint(patches.weights), temperature, added), patches.purpose)
+    before, after = patches.logits, patches.logits / temperature + added
     losses = tuple(log_loss(logits, patches.is_tumor) for logits in (before, after))
     errors = tuple(float(calibration_error(expit(logits), patches.is_tumor)[0]) for logits in (before, after))
     return Calibrated(temperature, added, len(before), (losses[0], losses[1]), (errors[0], errors[1]))
