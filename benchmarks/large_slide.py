@@ -4,7 +4,8 @@
     python benchmarks/large_slide.py ../shared/data --modes cascade dense --shape 20000 30000
 
 The tissue is real and contiguous: five tiles of 2048 x 2048 px at 0.243 µm, one of each centre of CAMELYON17, which
-repeat. They are normal. One square of 2048 px is laid out with tumor patches of CAMELYON16, whose seams are not tissue.
+repeat. They are normal. Each lies beside its mirror images, so there are no seams but between centres. One square of
+2048 px is laid out with tumor patches of CAMELYON16, whose seams are not tissue.
 The file takes some hundred MB in a temporary folder. Times are of whole runs, from the start of the loader's processes,
 with the networks compiled, to the map on disk; the start of Python is left out.
 """
@@ -37,19 +38,23 @@ SIDE = 8
 
 
 def cut(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A picture of 2048 x 2048 px as its (64, 256, 256, 3) patches, row by row."""
-    parts = image.reshape(SIDE, CELL, SIDE, CELL, 3).swapaxes(1, 2)
-    return np.ascontiguousarray(parts.reshape(SIDE * SIDE, CELL, CELL, 3))
+    """A picture of 2048 x 2048 px as the (256, 256, 256, 3) patches of it and of its mirror images, row by row.
+
+    Its mirror images are at index 1 left to right, at 2 upside down, at 3 both.
+    """
+    images = np.stack([image, image[:, ::-1], image[::-1], image[::-1, ::-1]])
+    parts = images.reshape(4, SIDE, CELL, SIDE, CELL, 3).swapaxes(2, 3)
+    return np.ascontiguousarray(parts.reshape(4 * SIDE * SIDE, CELL, CELL, 3))
 
 
 def lay_out(
     shape: tuple[int, int], num_tiles: int, tumor: npt.NDArray[np.int64], tissue: float, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Lay out squares of tissue in three pieces.
+    """Lay out squares of tissue in three pieces. Each picture has a band of them, in which its mirror images alternate.
 
     Args:
         shape: (height, width) of the slide in pixels.
-        num_tiles: pictures of 64 patches each, which come first.
+        num_tiles: pictures of 256 patches each, which come first, see `cut`.
         tumor: indices of patches that one square holds.
         tissue: share of the slide.
         seed: of everything random.
@@ -64,7 +69,8 @@ def lay_out(
     places = np.argwhere(is_tissue)
     with_tumor = int(rng.integers(len(places)))
     for index, (row, col) in enumerate(places.tolist()):
-        square = SIDE * SIDE * rng.integers(num_tiles) + np.arange(SIDE * SIDE)
+        image = 4 * (index * num_tiles // len(places)) + 2 * (row % 2) + col % 2
+        square = SIDE * SIDE * image + np.arange(SIDE * SIDE)
         if index == with_tumor:
             square = rng.choice(tumor, SIDE * SIDE)
         part = layout[SIDE * row : SIDE * (row + 1), SIDE * col : SIDE * (col + 1)]
@@ -86,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tiles = [piece.image for piece in read_pieces(options.data, ["tiles"])]
     patches = read_patches(options.data / "camelyon16_40x")
     images = np.concatenate([*(cut(tile) for tile in tiles), patches.images[patches.is_tumor]])
-    tumor = np.arange(SIDE * SIDE * len(tiles), len(images))
+    tumor = np.arange(4 * SIDE * SIDE * len(tiles), len(images))
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -12,9 +12,10 @@ class Ahead(DeviceFeed):
     """Copies tiles as to a GPU, whose memory is this machine's."""
 
     is_ahead = True
-    most_together = 3
 
     def __init__(self) -> None:
+        super().__init__()
+        self.first_together = self.most_together = 3
         self.num_entered = self.num_sent = 0
 
     def enter(self) -> None:

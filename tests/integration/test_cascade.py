@@ -69,13 +69,18 @@ def by_hand(
 
 
 def run_cascade(
-    path: Path, folder: Path, networks: list[torch.nn.Module], screen: dict[str, Any], **arguments: Any
+    path: Path,
+    folder: Path,
+    networks: list[torch.nn.Module],
+    screen: dict[str, Any],
+    runtime: str = "torch",
+    **arguments: Any,
 ) -> npt.NDArray[np.float32]:
     """The map of a slide by the parts of inference.json."""
     settings = make_screen(mpp=0.972, model_mpp=0.243, patch_size=96, **screen)
     dataset = TileDataset([{"image": str(path)}], mode="cascade", screen=settings, **arguments)
     sampler = TileSampler(dataset)
-    inferer = make_inferer("cascade", runtime="torch", precision="float32", screen=settings, screen_network=networks[0])
+    inferer = make_inferer("cascade", runtime=runtime, precision="float32", screen=settings, screen_network=networks[0])
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=TileLoader(dataset, sampler),
@@ -92,14 +97,17 @@ def run_cascade(
 
 
 @pytest.mark.parametrize(
-    ("stride", "factor", "tile_size", "is_ahead"),
-    [(64, 2, 700, False), (64, 2, 500, True), (128, 1, 2048, False), (60, 2, 2048, False)],
+    ("stride", "factor", "tile_size", "way"),
+    [(64, 2, 700, ""), (64, 2, 500, "ahead"), (64, 2, 500, "streams"), (128, 1, 2048, ""), (60, 2, 2048, "")],
 )
 def test_the_map_is_that_of_the_two_networks_run_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int, factor: int, tile_size: int, is_ahead: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int, factor: int, tile_size: int, way: str
 ) -> None:
-    if is_ahead:
+    if way == "ahead":
         feed, waited = feed_ahead(monkeypatch), come_late(monkeypatch)
+    if way == "streams":
+        for module in ("runtime", "transfers"):
+            monkeypatch.setattr(f"scripts.network.{module}.count_threads", lambda: 3)
     image = stained(SHAPE, 3)
     path = tmp_path / "odd.tif"
     write_pyramid(path, image, 0.243, compression=None)
@@ -134,11 +142,12 @@ def test_the_map_is_that_of_the_two_networks_run_by_hand(
         tmp_path / "maps",
         networks,
         {"above": above, "margin_um": margin},
+        "openvino" if way == "streams" else "torch",
         stride=stride,
         tile_size=tile_size,
         foreground_dir=tmp_path / "masks",
     )
-    if is_ahead:
+    if way == "ahead":
         assert feed.num_sent > len(waited) > 3, "tiles were computed together"
     assert np.ptp(screen[under]) > 0.02
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)

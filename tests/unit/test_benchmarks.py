@@ -325,20 +325,34 @@ def test_a_detection_is_lost_if_none_is_near() -> None:
     assert num_lost(set(), {(1, 1)}) == 0
 
 
-def test_a_large_slide_repeats_contiguous_squares_and_has_one_of_tumor() -> None:
+def test_a_large_slide_has_bands_of_pictures_beside_their_mirror_images_and_one_square_of_tumor() -> None:
     from large_slide import cut, lay_out
 
-    shape, tumor = (20_500, 30_000), np.arange(128, 140)
+    shape, tumor = (20_500, 30_000), np.arange(512, 524)
     layout = lay_out(shape, 2, tumor, 0.2, seed=1)
     assert layout.shape == (81, 118)
     squares = layout[:80, :112].reshape(10, 8, 14, 8).swapaxes(1, 2).reshape(-1, 64)
     tissue = squares[squares[:, 0] >= 0]
     assert len(tissue) == round(0.2 * 140)
-    is_tumor = tissue[:, 0] >= 128
+    is_tumor = tissue[:, 0] >= 512
     assert is_tumor.sum() == 1
     assert {tuple(square - square[0]) for square in tissue[~is_tumor]} == {tuple(range(64))}
+    assert (np.diff(tissue[~is_tumor][:, 0] // 256) >= 0).all(), "a band of each picture"
+    assert abs((tissue[:, 0] < 256).sum() - 14) <= 1
+
     image = np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(cut(image)[8 * 3 + 5], image[768:1024, 1280:1536])
+    patches = cut(image)
+    np.testing.assert_array_equal(patches[8 * 3 + 5], image[768:1024, 1280:1536])
+    rows = np.concatenate([layout[:80, :112][row : row + 1] for row in range(80)])
+    beside = [(rows[:, 7::8][:, :-1], rows[:, 8::8], (slice(None), -1), (slice(None), 0))]
+    beside.append((rows[7::8][:-1], rows[8::8], (-1, slice(None)), (0, slice(None))))
+    num_seams = 0
+    for first, second, end, start in beside:
+        same = (first >= 0) & (second >= 0) & (first < 512) & (second < 512) & (first // 256 == second // 256)
+        for one, other in zip(first[same] % 256, second[same] % 256, strict=True):
+            np.testing.assert_array_equal(patches[one][end], patches[other][start])
+            num_seams += 1
+    assert num_seams > 100
 
 
 def test_each_patch_is_judged_by_what_was_fitted_on_the_other_half() -> None:

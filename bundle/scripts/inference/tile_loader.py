@@ -27,7 +27,7 @@ from .tiles import TileDataset
 Answer = TypeVar("Answer")
 
 _JOIN_SECONDS = 0.1
-_AHEAD = 2  # tiles of each process that are read, or in work, before they are asked for
+_AHEAD = 2  # tiles of each process, at least, that are read, or in work, before they are asked for
 
 
 class TileLoader:
@@ -77,6 +77,7 @@ class TileLoader:
         is_done = False
         try:
             together: list[_Sample] = []
+            most = self.feed.first_together
             for sample in self._samples():
                 if together and (sample is None or not _are_together(together[-1], sample)):
                     yield _together(together)
@@ -85,9 +86,9 @@ class TileLoader:
                     self.sampler.settle()
                     continue
                 together.append(sample)
-                if len(together) == self.feed.most_together:
+                if len(together) == most:
                     yield _together(together)
-                    together = []
+                    together, most = [], self.feed.most_together
             if together:
                 yield _together(together)
             is_done = True
@@ -98,6 +99,8 @@ class TileLoader:
     def _samples(self) -> Iterator[_Sample | None]:
         """The tiles of the sampler; None where those before must be computed for the sampler to go on."""
         waiting: deque[Future[_Sample]] = deque()
+        num_together = 0 if self.feed.is_ahead else self.feed.most_together + 1  # read while others are computed
+        num_ahead = max(_AHEAD * len(self._readers), num_together)
         self._start_readers()
         for tile in self.sampler:
             if tile is None:
@@ -106,7 +109,7 @@ class TileLoader:
             reader = self._readers[self._num_given % len(self._readers)]
             self._num_given += 1
             waiting.append(reader.ask(partial(self._read, tile)))
-            while len(waiting) >= _AHEAD * len(self._readers) or (self.feed.is_ahead and waiting and waiting[0].done()):
+            while len(waiting) >= num_ahead or (self.feed.is_ahead and waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -20,6 +20,7 @@ class EightfoldRuntime:
         self.runtime = runtime
         self.name = runtime.name
         self.dtype = runtime.dtype
+        self.num_streams = runtime.num_streams
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute mean logits; see `runtime.Runtime`."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -153,6 +155,15 @@ class PatchForward:
         logger.warning("%s not fit into memory: from now on, %d per forward pass", found, self.batch_size)
 
 
+class _Strip(NamedTuple):
+    """A part of a tile: its (1, 3, h, w) pixels, and which of its outputs along an axis are kept."""
+
+    pixels: torch.Tensor
+    axis: int
+    num_before: int
+    num_kept: int
+
+
 class DenseForward:
     """Runs the network once over a tile, or over several of one size.
 
@@ -166,6 +177,7 @@ class DenseForward:
         self.patch_size = patch_size
         self._too_large: int | None = None
         self._most_together: int | None = None  # pixels
+        self._threads = ThreadPoolExecutor(runtime.num_streams, "tile")
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Compute logits.
@@ -179,8 +191,11 @@ class DenseForward:
         Raises:
             InputError: if the network is none that runs over a tile, or the tile does not fit into memory in parts.
         """
+        return self._checked(image, self._grid)
+
+    def _checked(self, image: torch.Tensor, compute: Callable[[torch.Tensor], torch.Tensor | None]) -> torch.Tensor:
         try:
-            grid = self._grid(image[None])
+            grid = compute(image[None])
         except InputError:
             raise
         except (RuntimeError, AssertionError, ValueError):
@@ -195,7 +210,9 @@ class DenseForward:
         return grid
 
     def together(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Compute logits of several tiles; those of one size share forward passes, as many as fit into memory.
+        """Compute logits of several tiles. On a GPU those of one size share forward passes, as many as fit into memory.
+
+        A runtime with several streams computes tiles side by side, the largest first, and a single one in parts.
 
         Args:
             images: of each tile, on one device; see `__call__`.
@@ -206,6 +223,8 @@ class DenseForward:
         Raises:
             InputError: see `__call__`.
         """
+        if self.runtime.num_streams > 1:
+            return self._side_by_side(images)
         of_size: dict[torch.Size, list[int]] = defaultdict(list)
         for index, image in enumerate(images):
             of_size[image.shape].append(index)
@@ -215,6 +234,13 @@ class DenseForward:
                 count = self._count_together(images[indices[0]], len(indices))
                 part, indices = indices[:count], indices[count:]
                 found |= zip(part, self._stacked([images[index] for index in part]), strict=True)
+        return [found[index] for index in range(len(images))]
+
+    def _side_by_side(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        if len(images) == 1:
+            return [self._checked(images[0], self._in_strips)]
+        order = sorted(range(len(images)), key=lambda index: images[index].numel(), reverse=True)
+        found = dict(zip(order, self._threads.map(self, [images[index] for index in order]), strict=True))
         return [found[index] for index in range(len(images))]
 
     def _stacked(self, images: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -228,10 +254,11 @@ class DenseForward:
         return [self(image) for image in images]
 
     def _count_together(self, image: torch.Tensor, count: int) -> int:
-        """How many of so many tiles of one size fit, by what one takes; on a CPU all, where nobody gives several."""
-        if count > 1 and self._most_together is None and image.device.type == "cuda":
-            self._most_together = count_fitting(lambda: self(image), image[0].numel(), image.device)
-        return count if self._most_together is None else max(1, self._most_together // image[0].numel())
+        """How many of so many tiles of one size fit, by what one takes; on a CPU several at once gain nothing."""
+        if count > 1 and self._most_together is None:
+            is_gpu = image.device.type == "cuda"
+            self._most_together = count_fitting(lambda: self(image), image[0].numel(), image.device) if is_gpu else 0
+        return 1 if self._most_together is None else max(1, self._most_together // image[0].numel())
 
     def is_possible(self, device: torch.device) -> bool:
         """Whether the network gives a grid of logits for more than a patch."""
@@ -258,19 +285,39 @@ class DenseForward:
         return self._halves(pixels)
 
     def _halves(self, pixels: torch.Tensor) -> torch.Tensor | None:
-        shape = self._grid_shape(pixels)
-        axis = 0 if shape[0] >= shape[1] else 1
-        count, middle = shape[axis], shape[axis] // 2
-        if count < 3 * CONTEXT:  # parts would hardly be smaller
+        strips = self._cut(pixels, 2)
+        if len(strips) == 1:
             raise InputError(
                 f"memory: a tile of {pixels.shape[2]} x {pixels.shape[3]} pixels does not fit and is too small to be "
                 "split; give --mode sliding or --device cpu"
             )
-        length = pixels.shape[2 + axis]
-        end = (middle - 1 + CONTEXT) * NETWORK_STRIDE + self.patch_size
-        start = (middle - CONTEXT) * NETWORK_STRIDE
-        first = self._grid(pixels.narrow(2 + axis, 0, end))
-        second = self._grid(pixels.narrow(2 + axis, start, length - start))
-        if first is None or second is None:
-            return None
-        return torch.cat([first.narrow(axis, 0, middle), second.narrow(axis, CONTEXT, count - middle)], dim=axis)
+        return self._joined(strips, map(self._grid, [strip.pixels for strip in strips]))
+
+    def _in_strips(self, pixels: torch.Tensor) -> torch.Tensor | None:
+        """A strip for each stream."""
+        strips = self._cut(pixels, self.runtime.num_streams)
+        return self._joined(strips, self._threads.map(self._grid, [strip.pixels for strip in strips]))
+
+    def _cut(self, pixels: torch.Tensor, count: int) -> list[_Strip]:
+        """Strips with what lies around them; one if they would hardly be smaller."""
+        shape = self._grid_shape(pixels)
+        axis = 0 if shape[0] >= shape[1] else 1
+        num, length = shape[axis], pixels.shape[2 + axis]
+        if 2 * num < 3 * CONTEXT * count:
+            return [_Strip(pixels, axis, 0, num)]
+        strips = []
+        for index in range(count):
+            first, last = (num * end // count for end in (index, index + 1))
+            begin = max(0, first - CONTEXT)
+            top = begin * NETWORK_STRIDE
+            bottom = length if last == num else (last - 1 + CONTEXT) * NETWORK_STRIDE + self.patch_size
+            strips.append(_Strip(pixels.narrow(2 + axis, top, bottom - top), axis, first - begin, last - first))
+        return strips
+
+    def _joined(self, strips: Sequence[_Strip], grids: Iterable[torch.Tensor | None]) -> torch.Tensor | None:
+        kept = []
+        for strip, grid in zip(strips, grids, strict=True):
+            if grid is None:
+                return None
+            kept.append(grid.narrow(strip.axis, strip.num_before, strip.num_kept))
+        return torch.cat(kept, dim=strips[0].axis)

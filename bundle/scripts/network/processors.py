@@ -13,6 +13,8 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
 """How long a thread of OpenMP waits awake. GCC's library, torch's on Linux, takes the turns of a loop; to sleep at once
 cost a training that had the machine for itself 3 to 9 % of its time, 2,000 turns cost none."""
 
+_MANY_THREADS = 8
+
 
 def count_processors(proc: Path = _PROC) -> int:
     """How many processors this process may use: what it is allowed, which may be less than the machine has.
@@ -45,6 +47,22 @@ def count_threads() -> int:
 
     count = torch.get_num_threads()
     return count if os.environ.get("OMP_NUM_THREADS") else min(count, count_processors())
+
+
+def count_streams(num_threads: int) -> int:
+    """How many inputs shall be computed side by side on a CPU, each by its share of the threads.
+
+    Threads that compute one input wait for each other at each layer. So one that shares its processor, with a process
+    that reads slides or with others on the machine, slows all of them down. Side by side it slows its own input only.
+
+    Args:
+        num_threads: see `count_threads`.
+
+    Returns:
+        4 where each then has at least two threads, else 2 or 3; 1 where the threads cannot be shared out evenly.
+    """
+    counts = (4, 2, 3) if num_threads >= _MANY_THREADS else (2, 3)
+    return next((count for count in counts if num_threads % count == 0), 1)
 
 
 def limit_threads() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +20,7 @@ from .exported import OnnxNetwork
 from .model_cache import fetch_model
 from .network import PRECISIONS, AutocastInferer, resolve_precision
 from .preprocessing import Scaling
-from .processors import count_threads
+from .processors import count_streams, count_threads
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +34,12 @@ class Runtime(Protocol):
     Attributes:
         name: of `RUNTIMES`.
         dtype: of the pixels: uint8 with a scaling, float32 without.
+        num_streams: how many calls, each in a thread of its own, compute side by side.
     """
 
     name: str
     dtype: torch.dtype
+    num_streams: int
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute logits."""
@@ -51,6 +55,7 @@ class TorchRuntime:
     """
 
     name = "torch"
+    num_streams = 1
 
     def __init__(self, network: Any, precision: str = "auto", scaling: Scaling | None = None) -> None:
         self.network = network
@@ -66,6 +71,9 @@ class TorchRuntime:
 
 class OpenVINORuntime:
     """OpenVINO on the CPU, with `processors.count_threads` threads, for any number and size of images.
+
+    The threads form groups, `processors.count_streams` of them. Several images share them out; a single one is computed
+    by one group, so that another call, in another thread, can take the next.
 
     Args:
         network: the network, which is converted as it is now; later changes of its weights have no effect.
@@ -91,10 +99,13 @@ class OpenVINORuntime:
         precision = choose_precision(precision, self.name, torch.device("cpu"), bool(kept_tops(network)))
         tops = kept_tops(network) if precision == "int8" else ()
         hint = "bf16" if precision == "bfloat16" else "f32"  # of what is not computed in whole numbers
+        num_threads = count_threads()
+        self.num_streams = count_streams(num_threads)
         options = {
             "INFERENCE_PRECISION_HINT": hint,
-            "INFERENCE_NUM_THREADS": count_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": num_threads,
+            "NUM_STREAMS": self.num_streams,
+            "PERFORMANCE_HINT": "LATENCY" if self.num_streams == 1 else "THROUGHPUT",
         }
         make = functools.partial(convert, network, scaling, patch_size, tops)
         form = precision if tops else ""
@@ -104,13 +115,26 @@ class OpenVINORuntime:
                 f"precision {precision}: OpenVINO does not compute it on this processor; give --precision float32 or "
                 "--runtime torch"
             )
-        self._request = compiled.create_infer_request()
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.num_streams):
+            self._requests.put(compiled.create_infer_request())
+        self._threads = ThreadPoolExecutor(self.num_streams, "OpenVINO")
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute logits; see `Runtime`. Channels-last pixels are not copied."""
-        values = pixels.detach().permute(0, 2, 3, 1).contiguous().numpy()
-        output = self._request.infer([values], share_inputs=True, share_outputs=True)[0]
-        return torch.from_numpy(output).clone()  # the next call writes to the same memory
+        count = max(1, min(self.num_streams, len(pixels)))
+        parts = pixels.detach().permute(0, 2, 3, 1).contiguous().tensor_split(count)
+        if len(parts) == 1:
+            return self._compute(parts[0])
+        return torch.cat(list(self._threads.map(self._compute, parts)))
+
+    def _compute(self, part: torch.Tensor) -> torch.Tensor:
+        request = self._requests.get()
+        try:
+            output = request.infer([part.numpy()], share_inputs=True, share_outputs=True)[0]
+            return torch.from_numpy(output).clone()  # the next call writes to the same memory
+        finally:
+            self._requests.put(request)
 
 
 class ONNXRuntime:
@@ -126,6 +150,7 @@ class ONNXRuntime:
     """
 
     name = "onnxruntime"
+    num_streams = 1
 
     def __init__(self, network: Any, precision: str = "float32", scaling: Scaling | None = None) -> None:
         if not isinstance(network, OnnxNetwork):

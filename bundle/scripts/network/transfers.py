@@ -10,6 +10,10 @@ import numpy.typing as npt
 import torch
 
 from .memory import attempt
+from .processors import count_streams, count_threads
+
+_TILES_A_STREAM = 3
+_TILES_A_GPU = 8
 
 
 class Copy:
@@ -85,13 +89,21 @@ def send(values: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
 class DeviceFeed:
     """Brings tiles to what computes them. On a CPU they stay where they are read.
 
+    Args:
+        num_streams: how many tiles are computed side by side, see `processors.count_streams`.
+
     Attributes:
         is_ahead: whether what computes goes on by itself, while this machine does other things.
-        most_together: tiles that are computed together, at most.
+        first_together: tiles with which it begins, at most.
+        most_together: tiles that it is given together later, at most. Tiles are of many sizes: of several, those that
+            are computed side by side end at nearly the same time.
     """
 
     is_ahead = False
-    most_together = 1
+
+    def __init__(self, num_streams: int = 1) -> None:
+        self.first_together = num_streams
+        self.most_together = 1 if num_streams == 1 else _TILES_A_STREAM * num_streams
 
     def enter(self) -> None:
         """Called once in each thread that sends tiles."""
@@ -117,9 +129,10 @@ class CudaFeed(DeviceFeed):
     """
 
     is_ahead = True
-    most_together = 8
 
     def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.first_together = self.most_together = _TILES_A_GPU
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
@@ -142,4 +155,4 @@ class CudaFeed(DeviceFeed):
 
 def make_feed(device: torch.device) -> DeviceFeed:
     """What brings tiles to a device."""
-    return CudaFeed(device) if device.type == "cuda" else DeviceFeed()
+    return CudaFeed(device) if device.type == "cuda" else DeviceFeed(count_streams(count_threads()))

@@ -24,6 +24,7 @@ from scripts.inference.tile_plan import NO_POSITIONS, SlidePlan, Tile
 from scripts.inference.tile_sampler import TileSampler
 from scripts.inference.tiles import TileDataset
 from scripts.masks.foreground import ForegroundSettings
+from scripts.network.transfers import DeviceFeed
 from scripts.slides import reader_process
 
 NUM_TILES = 5
@@ -264,6 +265,20 @@ def test_a_tile_without_positions_is_not_read() -> None:
     loader.sampler.planner = lambda *_: lambda: [Tile("b", None, (0, 0), NO_POSITIONS, "b: an error")]
     (sample,) = loader
     assert sample["tile"].error == "b: an error"
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_a_processor_begins_with_few_tiles_and_then_takes_more(
+    monkeypatch: pytest.MonkeyPatch, num_workers: int
+) -> None:
+    feed = DeviceFeed(num_streams=2)
+    feed.most_together = 4
+    monkeypatch.setattr("scripts.inference.tile_loader.make_feed", lambda device: feed)
+    found = []
+    for sample in make_loader("a", "read error", "b", num_workers=num_workers):
+        tiles = sample["tile"] if isinstance(sample["tile"], list) else [sample["tile"]]
+        found.append("".join(f"{tile.path[0]}{'!' if tile.error else tile.map_location[0]}" for tile in tiles))
+    assert found == ["a0a1", "a2a3a4", "r0r1", "r!", "r3r4", "b0b1b2b3", "b4"]
 
 
 # --- as on a GPU --------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_each_layer_of_a_resnet_computes_in_whole_numbers(has_tops: bool) -> Non
     if has_tops:
         keep_tops(network, measure_tops(network, [SCALING.apply(pixels())]))
     runtime = OpenVINORuntime(network, "int8" if has_tops else "float32", SCALING, 96)
-    compiled = runtime._request.get_compiled_model().get_runtime_model()
+    compiled = runtime._requests.get().get_compiled_model().get_runtime_model()
     found = Counter(
         node.get_rt_info()["runtimePrecision"].value
         for node in compiled.get_ordered_ops()

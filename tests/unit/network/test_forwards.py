@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -25,9 +27,10 @@ class _Limited:
     name = "limited"
     dtype = torch.float32
 
-    def __init__(self, network: torch.nn.Module, fits: int) -> None:
+    def __init__(self, network: torch.nn.Module, fits: int, num_streams: int = 1) -> None:
         self.runtime = TorchRuntime(network, "float32")
         self.fits = fits
+        self.num_streams = num_streams
         self.sizes: list[tuple[int, ...]] = []
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -226,11 +229,14 @@ def test_tiles_of_one_size_share_a_forward_pass(resnet: torch.nn.Module) -> None
     runtime = _Limited(resnet, fits=10**9)
     forward = DenseForward(runtime, 224)
     expected = [forward(tile) for tile in tiles]
+    forward.together(tiles)
+    assert [count for count, *_ in runtime.sizes[5:]] == [1] * 5, "on a CPU nothing is gained"
+    forward._most_together = 10**9  # as a GPU's memory may say
     runtime.sizes.clear()
     for grid, alone in zip(forward.together(tiles), expected, strict=True):
         torch.testing.assert_close(grid, alone, rtol=0, atol=1e-5)
     assert sorted(runtime.sizes) == [(1, 320, 256), (1, 416, 288), (3, 288, 416)]
-    forward._most_together = 2 * 288 * 416 + 5  # as a GPU's memory may say
+    forward._most_together = 2 * 288 * 416 + 5
     runtime.sizes.clear()
     forward.together(tiles)
     assert [size for size in runtime.sizes if size[1] == 288] == [(2, 288, 416), (1, 288, 416)]
@@ -242,8 +248,76 @@ def test_tiles_that_do_not_fit_together_are_computed_one_by_one(
     tiles = [torch.rand(3, 288, 416) * 2 - 1 for _ in range(3)]
     runtime = _Limited(resnet, fits=2 * 288 * 416)
     forward = DenseForward(runtime, 224)
+    forward._most_together = 10**9  # as a GPU's memory may say
     for _ in range(2):
         for grid, tile in zip(forward.together(tiles), tiles, strict=True):
             torch.testing.assert_close(grid, forward(tile), rtol=0, atol=1e-5)
     assert [count for count, *_ in runtime.sizes].count(3) == 1, "no attempt is made in vain again"
     assert caplog.text.count("from now on, one at a time") == 1
+
+
+# --- several streams ----------------------------------------------------------------------------------------------
+
+
+class _Counted(_Limited):
+    """Notes how many calls compute at the same time, and waits a while for others."""
+
+    def __init__(self, network: torch.nn.Module, num_streams: int, fits: int = 10**9) -> None:
+        super().__init__(network, fits, num_streams)
+        self.others = threading.Barrier(num_streams)
+        self.num_side_by_side = 0
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.others.wait(0.2)
+            self.num_side_by_side += 1
+        return super().__call__(pixels)
+
+
+@pytest.mark.parametrize("num_streams", [2, 3])
+def test_tiles_are_computed_side_by_side_the_largest_first(resnet: torch.nn.Module, num_streams: int) -> None:
+    shapes = ((256, 288), (224, 224), (352, 416), (288, 256), (288, 288), (416, 320))
+    tiles = [torch.rand(3, *shape, generator=torch.Generator().manual_seed(7)) * 2 - 1 for shape in shapes]
+    expected = [DenseForward(TorchRuntime(resnet, "float32"), 224)(tile) for tile in tiles]
+    runtime = _Counted(resnet, num_streams)
+    found = DenseForward(runtime, 224).together(tiles)
+    for grid, alone in zip(found, expected, strict=True):
+        torch.testing.assert_close(grid, alone, rtol=0, atol=1e-5)
+    assert runtime.num_side_by_side >= num_streams
+    first = {height * width for _, height, width in runtime.sizes[:num_streams]}
+    assert first == set(sorted({height * width for height, width in shapes}, reverse=True)[:num_streams])
+
+
+@pytest.mark.parametrize(
+    ("num_streams", "shape"), [(2, (256, 224 + 20 * 32)), (3, (224 + 31 * 32, 320)), (4, (224 + 41 * 32, 288))]
+)
+@pytest.mark.parametrize("share", [2.0, 0.55])
+def test_a_single_tile_is_shared_out_without_a_trace(
+    resnet: torch.nn.Module, num_streams: int, shape: tuple[int, int], share: float
+) -> None:
+    tile = torch.rand(3, *shape, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    with torch.no_grad():
+        expected = resnet(tile[None])[0, 0]
+    fits = int(share * shape[0] * shape[1]) if num_streams == 4 else 10**9
+    runtime = _Limited(resnet, fits, num_streams)
+    (found,) = DenseForward(runtime, 224).together([tile])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert expected.std() > 1e-3, "the tolerance tells outputs apart"
+    assert len(runtime.sizes) >= num_streams
+    assert all(height * width < 0.95 * shape[0] * shape[1] for _, height, width in runtime.sizes)
+
+
+def test_a_small_single_tile_stays_whole() -> None:
+    runtime = _Limited(padded_network(), 10**9, num_streams=2)
+    (found,) = DenseForward(runtime, 224).together([torch.rand(3, 256, 224 + 19 * 32)])
+    assert found.shape == (2, 20)
+    assert runtime.sizes == [(1, 256, 224 + 19 * 32)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_streams_tell_what_is_wrong_with_a_network_as_one_does(count: int) -> None:
+    forward = DenseForward(_Limited(_Pooled(), 10**9, num_streams=2), 224)
+    with pytest.raises(InputError, match=r"must give a logit every 32 pixels .*--mode sliding"):
+        forward.together([torch.rand(3, 256, 224 + 40 * 32)] * count)
+    with pytest.raises(InputError, match=r"a tile of 256 x 288 pixels does not fit"):
+        DenseForward(_Limited(padded_network(), 100, num_streams=2), 224).together([torch.rand(3, 256, 288)] * count)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scripts.network import processors
 from scripts.network.network import prepare_network
-from scripts.network.processors import count_processors, count_threads, share_processors
+from scripts.network.processors import count_processors, count_streams, count_threads, share_processors
 
 ROOT = Path(__file__).parents[3]
 NUM_CORES = 12
@@ -134,6 +134,15 @@ def test_no_group_grants_more_than_those_around_it(
     assert found >= 1
     assert found - 1 < granted, "one fewer would not use all that is granted"
     assert found == max(1, math.ceil(granted))
+
+
+@pytest.mark.parametrize(
+    ("num_threads", "expected"),
+    [(1, 1), (2, 2), (3, 3), (4, 2), (5, 1), (6, 2), (7, 1), (8, 4), (9, 3), (10, 2), (12, 4), (64, 4)],
+)
+def test_threads_are_shared_out_evenly(num_threads: int, expected: int) -> None:
+    assert count_streams(num_threads) == expected
+    assert num_threads % expected == 0
 
 
 def test_nothing_else_counts_processors() -> None:

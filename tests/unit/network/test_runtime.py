@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from monai.networks.nets import TorchVisionFCModel
 from helpers.dense_networks import padded_network
 from scripts import bundle_root
 from scripts.errors import InputError
+from scripts.network import runtime as runtime_module
 from scripts.network.network import prepare_network
 from scripts.network.preprocessing import Scaling
 from scripts.network.runtime import OpenVINORuntime, TorchRuntime, choose_precision, make_runtime, resolve_runtime
@@ -82,6 +84,21 @@ def test_calls_share_nothing(kind: type[OpenVINORuntime] | type[TorchRuntime]) -
     assert not first.requires_grad
     last = runtime(pixels.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(last, first, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_openvino_shares_images_out_to_its_streams(monkeypatch: pytest.MonkeyPatch, num_threads: int) -> None:
+    monkeypatch.setattr(runtime_module, "count_threads", lambda: num_threads)
+    network = padded_network()
+    runtime = OpenVINORuntime(network, "float32")
+    assert runtime.num_streams == num_threads
+    batches = [noise(count, 3, 224, 224 + 32 * count).flip(count % 2) for count in (1, 5, 2, 3, 1, 4)]
+    with torch.no_grad():
+        expected = [network(pixels) for pixels in batches]
+    with ThreadPoolExecutor(4) as threads:
+        found = [*map(runtime, batches), *threads.map(runtime, batches)]
+    for one, other in zip(found, expected * 2, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
 
 
 def test_a_network_is_converted_as_in_evaluation() -> None:

@@ -16,9 +16,18 @@ from scripts.network.transfers import CudaFeed, bring_back, make_feed, send
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 1)
 
 
+@pytest.mark.parametrize(("num_threads", "together"), [(1, (1, 1)), (2, (2, 6)), (8, (4, 12))])
+def test_on_a_cpu_several_tiles_keep_its_streams_busy(
+    monkeypatch: pytest.MonkeyPatch, num_threads: int, together: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(transfers, "count_threads", lambda: num_threads)
+    feed = make_feed(CPU)
+    assert (feed.first_together, feed.most_together) == together
+
+
 def test_on_a_cpu_nothing_is_copied() -> None:
     feed = make_feed(CPU)
-    assert (feed.is_ahead, feed.most_together) == (False, 1)
+    assert not feed.is_ahead
     feed.enter()
     pixels = feed.allocate((5, 7, 3))
     assert (pixels.shape, pixels.dtype) == ((5, 7, 3), torch.uint8)
