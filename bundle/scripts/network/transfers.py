@@ -102,7 +102,7 @@ class DeviceFeed:
     is_ahead = False
 
     def __init__(self, num_streams: int = 1) -> None:
-        self.first_together = num_streams
+        self.first_together = 1
         self.most_together = 1 if num_streams == 1 else _TILES_A_STREAM * num_streams
 
     def enter(self) -> None:

@@ -268,7 +268,7 @@ def test_a_tile_without_positions_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
-def test_a_processor_begins_with_few_tiles_and_then_takes_more(
+def test_a_processor_begins_with_one_tile_and_then_takes_more(
     monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
     feed = DeviceFeed(num_streams=2)
@@ -278,7 +278,7 @@ def test_a_processor_begins_with_few_tiles_and_then_takes_more(
     for sample in make_loader("a", "read error", "b", num_workers=num_workers):
         tiles = sample["tile"] if isinstance(sample["tile"], list) else [sample["tile"]]
         found.append("".join(f"{tile.path[0]}{'!' if tile.error else tile.map_location[0]}" for tile in tiles))
-    assert found == ["a0a1", "a2a3a4", "r0r1", "r!", "r3r4", "b0b1b2b3", "b4"]
+    assert found == ["a0", "a1a2a3a4", "r0r1", "r!", "r3r4", "b0b1b2b3", "b4"]
 
 
 # --- as on a GPU --------------------------------------------------------------------------------------------------

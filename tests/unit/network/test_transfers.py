@@ -16,7 +16,7 @@ from scripts.network.transfers import CudaFeed, bring_back, make_feed, send
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 1)
 
 
-@pytest.mark.parametrize(("num_threads", "together"), [(1, (1, 1)), (2, (2, 6)), (8, (4, 12))])
+@pytest.mark.parametrize(("num_threads", "together"), [(1, (1, 1)), (2, (1, 6)), (8, (1, 12))])
 def test_on_a_cpu_several_tiles_keep_its_streams_busy(
     monkeypatch: pytest.MonkeyPatch, num_threads: int, together: tuple[int, int]
 ) -> None:
