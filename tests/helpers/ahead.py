@@ -15,7 +15,7 @@ class Ahead(DeviceFeed):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first_together = self.most_together = 3
+        self.most_together = 3
         self.num_entered = self.num_sent = 0
 
     def enter(self) -> None:

@@ -77,7 +77,7 @@ class TileLoader:
         is_done = False
         try:
             together: list[_Sample] = []
-            most = self.feed.first_together
+            most = self.feed.most_together if self.feed.is_ahead else 1  # the first tile is soon done
             for sample in self._samples():
                 if together and (sample is None or not _are_together(together[-1], sample)):
                     yield _together(together)

@@ -94,15 +94,13 @@ class DeviceFeed:
 
     Attributes:
         is_ahead: whether what computes goes on by itself, while this machine does other things.
-        first_together: tiles with which it begins, at most.
-        most_together: tiles that it is given together later, at most. Tiles are of many sizes: of several, those that
-            are computed side by side end at nearly the same time.
+        most_together: tiles that it is given together, at most. Tiles are of many sizes: of several, those that are
+            computed side by side end at nearly the same time.
     """
 
     is_ahead = False
 
     def __init__(self, num_streams: int = 1) -> None:
-        self.first_together = 1
         self.most_together = 1 if num_streams == 1 else _TILES_A_STREAM * num_streams
 
     def enter(self) -> None:
@@ -132,7 +130,7 @@ class CudaFeed(DeviceFeed):
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self.first_together = self.most_together = _TILES_A_GPU
+        self.most_together = _TILES_A_GPU
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
