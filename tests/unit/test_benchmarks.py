@@ -381,3 +381,25 @@ def test_right_probabilities_have_the_error_of_chance() -> None:
     rng = np.random.default_rng(0)
     few, many = (calibration.error_of_right_probabilities(rng.normal(0, 2, size), 20, rng) for size in (100, 10_000))
     assert many < 0.012 < 0.05 < few
+
+
+def test_streams_are_compared_with_one_tile_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import streams
+    from inference import Run
+
+    from scripts.network import runtime, transfers
+
+    class Pipeline:
+        def __init__(self, overrides: dict[str, str]) -> None:
+            assert overrides == {"mode": "dense"}
+            self.num_streams = runtime.count_streams(4)
+
+        def run(self, slide: Path, foreground_dir: Path | None) -> Run:
+            assert transfers.count_streams(4) == self.num_streams
+            return Run({1: 3.0, 2: 2.0}[self.num_streams], 1, np.full((1, 1), 0.25 * self.num_streams), {}, None)
+
+    monkeypatch.setattr(streams, "Pipeline", Pipeline)
+    table = streams.measure(["dense"], Path("a.tif"), 3, 0)
+    assert [cell.strip() for cell in table.splitlines()[-1].split("|")[1:-1]] == [
+        *("dense", "alone", "3.00", "2.00", "0.67", "1.00 and 1.00", "0.2")
+    ]
